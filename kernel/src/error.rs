@@ -1,0 +1,115 @@
+//! What the kernel refused, in words: what was tried, on which object, what the kernel said, and the way out.
+
+use std::fmt;
+use std::io;
+
+/// What every fallible call of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failed operation on a kernel object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// What was tried, with the object's name: `create bridge cni0`.
+    pub action: String,
+    /// The error number (`errno(3)`); 0 if the kernel was not asked.
+    pub errno: i32,
+    /// The kernel's or a tool's own words (netlink extended ack), or what this crate found.
+    pub said: String,
+    /// What the user can do about it; empty if nothing is known.
+    pub hint: String,
+}
+
+impl Error {
+    /// The kernel answered with an error number.
+    pub fn errno(action: impl Into<String>, errno: i32) -> Error {
+        Error {
+            action: action.into(),
+            errno: errno.abs(),
+            said: String::new(),
+            hint: String::new(),
+        }
+    }
+
+    /// This crate found something that must not be.
+    pub fn found(action: impl Into<String>, said: impl Into<String>) -> Error {
+        Error { action: action.into(), errno: 0, said: said.into(), hint: String::new() }
+    }
+
+    /// Adds the way out.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+        self.hint = hint.into();
+        self
+    }
+
+    /// Adds the kernel's own words.
+    #[must_use]
+    pub fn said(mut self, said: impl Into<String>) -> Error {
+        self.said = said.into();
+        self
+    }
+
+    /// Whether the object was not there: for a removal, success.
+    pub fn is_gone(&self) -> bool {
+        matches!(
+            self.errno,
+            libc_errno::ENOENT | libc_errno::ENODEV | libc_errno::ESRCH | libc_errno::EADDRNOTAVAIL
+        )
+    }
+
+    /// Whether the object was there already.
+    pub fn is_taken(&self) -> bool {
+        self.errno == libc_errno::EEXIST
+    }
+
+    /// The kernel's part of the message: the reason without the action.
+    pub fn reason(&self) -> String {
+        let number = match self.errno {
+            0 => String::new(),
+            errno => io::Error::from_raw_os_error(errno).to_string(),
+        };
+        match (number.as_str(), self.said.as_str()) {
+            ("", said) => said.to_owned(),
+            (number, "") => number.to_owned(),
+            (number, said) => format!("{said} ({number})"),
+        }
+    }
+}
+
+/// The error numbers this crate decides by (`errno(3)`, the same on every Linux architecture we build for).
+pub(crate) mod libc_errno {
+    pub(crate) use nix::libc::{EADDRNOTAVAIL, EEXIST, ENODEV, ENOENT, ESRCH};
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.action, self.reason())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Says what was being done when an operating system call failed.
+pub trait Doing<T> {
+    /// Turns the error into one that names `action`.
+    ///
+    /// # Errors
+    ///
+    /// The error this is called on, as [`Error`].
+    fn doing<S: Into<String>>(self, action: impl FnOnce() -> S) -> Result<T>;
+}
+
+impl<T> Doing<T> for io::Result<T> {
+    fn doing<S: Into<String>>(self, action: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|error| match error.raw_os_error() {
+            Some(errno) => Error::errno(action(), errno),
+            None => Error::found(action(), error.to_string()),
+        })
+    }
+}
+
+impl<T> Doing<T> for nix::Result<T> {
+    fn doing<S: Into<String>>(self, action: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|errno| Error::errno(action(), errno as i32))
+    }
+}

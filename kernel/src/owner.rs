@@ -1,0 +1,143 @@
+//! Who a kernel object belongs to, and the names that follow from it.
+//!
+//! Nothing about an attachment is random: the host's end of its wire, its MAC addresses and the comments on its rules
+//! all derive from (network, container, interface). So DEL and GC need no memory of what ADD did.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The attachment that owns an object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Owner {
+    /// The network's name.
+    pub network: String,
+    /// The container's ID.
+    pub container: String,
+    /// The interface's name inside the container.
+    pub ifname: String,
+}
+
+/// What a [tag](Owner::tag) starts with, so that a person sees whose it is.
+const MARK: &str = "ferrocni:";
+/// The longest tag: what fits into an nf_tables comment (128 bytes with its end); link aliases may have 255.
+const TAG_MAX: usize = 127;
+
+impl Owner {
+    /// The text that marks objects as this attachment's: `ferrocni:NETWORK/CONTAINER/IFNAME`.
+    ///
+    /// It goes into link aliases and rule comments. Where that is too long, a digest stands for the container
+    /// (`~` and 32 hex digits), and for the network too if it has to.
+    pub fn tag(&self) -> String {
+        let plain = format!("{MARK}{}/{}/{}", self.network, self.container, self.ifname);
+        if plain.len() <= TAG_MAX {
+            return plain;
+        }
+        let container = shorten(&self.container);
+        let short = format!("{MARK}{}/{container}/{}", self.network, self.ifname);
+        if short.len() <= TAG_MAX {
+            return short;
+        }
+        format!("{MARK}{}/{container}/{}", shorten(&self.network), self.ifname)
+    }
+
+    /// Whether `tag` marks an object of the network `network`.
+    pub fn tag_is_of_network(tag: &str, network: &str) -> bool {
+        tag.strip_prefix(MARK)
+            .and_then(|rest| rest.split_once('/'))
+            .is_some_and(|(of, _)| of == network || of == shorten(network))
+    }
+
+    /// Whether `tag` is one of ours at all.
+    pub fn is_tag(tag: &str) -> bool {
+        tag.starts_with(MARK)
+    }
+
+    /// The name of the host's end of the attachment's wire: `veth` and 11 hex digits, as long as a name may be.
+    pub fn host_ifname(&self) -> String {
+        let mut name = hex(&self.digest("host-ifname"));
+        name.truncate(11);
+        format!("veth{name}")
+    }
+
+    /// The MAC address of the link called `role` (`host`, `pod`): locally administered, unicast.
+    pub fn mac(&self, role: &str) -> Mac {
+        let digest = self.digest(role);
+        let mut mac = [0; 6];
+        mac.iter_mut().zip(digest).for_each(|(byte, random)| *byte = random);
+        if let Some(first) = mac.first_mut() {
+            *first = (*first & 0xfc) | 0x02;
+        }
+        Mac(mac)
+    }
+
+    fn digest(&self, role: &str) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        for part in [role, &self.network, &self.container, &self.ifname] {
+            hasher.update(part);
+            hasher.update([0]);
+        }
+        hasher.finalize().into()
+    }
+}
+
+/// A name too long for where it has to go.
+fn shorten(name: &str) -> String {
+    let mut digest = hex(&Sha256::digest(name));
+    digest.truncate(32);
+    format!("~{digest}")
+}
+
+/// Bytes as lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+        text
+    })
+}
+
+/// A hardware address of six bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// Reads `02:00:5e:10:00:01`, `02-00-5e-10-00-01` or `0200.5e10.0001`.
+    pub fn parse(text: &str) -> Option<Mac> {
+        let digits: String = match text.len() {
+            17 if text.split(':').count() == 6 || text.split('-').count() == 6 => text
+                .split([':', '-'])
+                .all(|part| part.len() == 2)
+                .then(|| text.replace([':', '-'], ""))?,
+            14 if text.split('.').count() == 3 => {
+                text.split('.').all(|part| part.len() == 4).then(|| text.replace('.', ""))?
+            }
+            _ => return None,
+        };
+        let bytes: Option<Vec<u8>> =
+            (0..6).map(|i| u8::from_str_radix(digits.get(i * 2..i * 2 + 2)?, 16).ok()).collect();
+        digits.bytes().all(|b| b.is_ascii_hexdigit()).then_some(())?;
+        Some(Mac(bytes?.try_into().ok()?))
+    }
+}
+
+impl std::fmt::Display for Mac {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl From<Mac> for String {
+    fn from(mac: Mac) -> String {
+        mac.to_string()
+    }
+}
+
+impl TryFrom<String> for Mac {
+    type Error = String;
+    fn try_from(text: String) -> Result<Mac, String> {
+        Mac::parse(&text).ok_or_else(|| format!("invalid MAC address: {text}"))
+    }
+}

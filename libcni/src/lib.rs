@@ -1,0 +1,17 @@
+//! The CNI protocol: write plugins, and run them.
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod call;
+mod error;
+mod names;
+mod plugin;
+mod result;
+mod version;
+
+pub use call::{Attachment, Call, Verb};
+pub use error::{Context, Error, Result, code};
+pub use names::{ContainerId, IfName, NetworkName, PluginType};
+pub use plugin::{Addresses, Addressing, Executor, Manual, PlanOf, Plugin, Preview, Verbs};
+pub use result::{AddResult, Dns, Interface, IpConfig, Route};
+pub use version::{SUPPORTED, Version};
