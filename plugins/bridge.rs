@@ -165,6 +165,10 @@ impl libcni::Plugin for Bridge {
         let result = self.result(call, &ends, &gateway_link, addresses);
         Ok((plan, result))
     }
+
+    fn status(&self, _call: &Call) -> Result<()> {
+        self.bridge_link().usable().map_err(ferrocni::unavailable)
+    }
 }
 
 impl Bridge {

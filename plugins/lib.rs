@@ -90,3 +90,8 @@ pub fn into_cni(error: kernel::Error) -> Error {
     let number = if error.is_namespace() { code::INVALID_NETNS } else { code::INTERNAL };
     Error::new(number, error.to_string()).details(error.hint)
 }
+
+/// A reason why ADD cannot be served, for STATUS.
+pub fn unavailable(error: kernel::Error) -> Error {
+    Error { code: code::UNAVAILABLE, ..into_cni(error) }
+}

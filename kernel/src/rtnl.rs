@@ -196,10 +196,9 @@ impl Rtnl {
     /// The answers in the next datagram.
     fn receive(&mut self) -> Result<Vec<Answer>> {
         self.buffer.clear();
-        loop {
-            match self.socket.recv(&mut self.buffer, 0) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                received => break received.doing(|| "receive from the kernel")?,
+        while let Err(error) = self.socket.recv(&mut self.buffer, 0) {
+            if error.kind() != std::io::ErrorKind::Interrupted {
+                return Err(error).doing(|| "receive from the kernel");
             }
         }
         let mut answers = Vec::new();

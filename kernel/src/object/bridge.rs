@@ -8,6 +8,7 @@ use super::{At, Kind, Place, Undo, ip};
 use crate::error::{Doing, Error, Result};
 use crate::link::{self, Link};
 use crate::owner::Mac;
+use crate::side::Sides;
 
 /// A bridge (`ip link add NAME type bridge`). It is made down; [`Up`](super::Up) brings it up.
 ///
@@ -80,6 +81,16 @@ impl Kind for Bridge {
 }
 
 impl Bridge {
+    /// Whether a bridge of this name is there or could be made.
+    ///
+    /// # Errors
+    ///
+    /// The name belongs to something else.
+    pub fn usable(&self) -> Result<()> {
+        let link = Sides::host_only()?.host.link(&self.name)?;
+        link.map_or(Ok(()), |link| self.check_kind(&link))
+    }
+
     /// Makes the bridge; another call may do so at the same time.
     fn create(&self, at: &mut At<'_>) -> Result<Link> {
         let action = format!("create the bridge {}", self.name);

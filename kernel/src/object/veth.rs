@@ -108,8 +108,12 @@ impl Kind for Veth {
     /// Either end takes the other one with it. The near end is looked for first: its name derives from the owner, so
     /// it needs no namespace that is still there.
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
+        let tag = at.owner.tag();
         if let Some(near) = at.side()?.link(&self.name)? {
-            return at.side()?.now(link::delete(&self.name, near.index));
+            // Another suite's names are random, and may by now be somebody else's.
+            if near.alias == tag || near.mac == Some(self.mac) {
+                return at.side()?.now(link::delete(&self.name, near.index));
+            }
         }
         // Another suite made this attachment, under a random name on the host: then the runtime's result said its MAC.
         let Some(pod) = at.sides.pod() else { return Ok(()) };

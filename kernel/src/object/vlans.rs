@@ -13,7 +13,7 @@ use crate::rtnl::Request;
 pub struct Vlans {
     /// The link that is the port.
     pub link: String,
-    /// Whether the port stays in VLAN 1, where the kernel puts every new port.
+    /// Whether the port stays in the VLAN where the kernel puts every new port (1, unless the bridge says otherwise).
     pub keep_default: bool,
     /// The VLAN (1 to 4094) of frames without a tag, both ways; none adds none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,7 +29,7 @@ const DEFAULT_VLAN: u16 = 1;
 impl Kind for Vlans {
     fn show(&self, _place: Place) -> String {
         let mut lines = Vec::new();
-        if self.drops_default() {
+        if !self.keep_default && !self.wants(DEFAULT_VLAN) {
             lines.push(format!("bridge vlan del dev {} vid {DEFAULT_VLAN}", self.link));
         }
         if let Some(vid) = self.untagged {
@@ -46,13 +46,14 @@ impl Kind for Vlans {
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         let side = at.side()?;
         let index = side.index(&self.link)?;
-        if self.drops_default() {
-            let gone = vlan(index, DEFAULT_VLAN, BridgeVlanInfoFlags::empty());
-            let action = format!("take the port {} out of VLAN {DEFAULT_VLAN}", self.link);
-            side.queue(
-                Request::new(action, 0, RouteNetlinkMessage::DelLink(gone))
-                    .tolerate(&[nix::libc::ENOENT]),
-            );
+        if !self.keep_default {
+            let now = memberships(side.dump("list the VLANs of bridge ports", all())?, index);
+            for vid in now.iter().map(|info| info.vid).filter(|vid| !self.wants(*vid)) {
+                let gone = vlan(index, vid, BridgeVlanInfoFlags::empty());
+                let action = format!("take the port {} out of VLAN {vid}", self.link);
+                let request = Request::new(action, 0, RouteNetlinkMessage::DelLink(gone));
+                side.queue(request.tolerate(&[nix::libc::ENOENT]));
+            }
         }
         let untagged = self
             .untagged
@@ -90,18 +91,16 @@ impl Kind for Vlans {
                 Some(_) => {}
             }
         }
-        if self.drops_default() && now.iter().any(|info| info.vid == DEFAULT_VLAN) {
-            differences.push(format!("port {} is in VLAN {DEFAULT_VLAN}", self.link));
-        }
+        let unwanted =
+            now.iter().map(|info| info.vid).filter(|vid| !self.keep_default && !self.wants(*vid));
+        differences.extend(unwanted.map(|vid| format!("port {} is in VLAN {vid}", self.link)));
         Ok(differences)
     }
 }
 
 impl Vlans {
-    fn drops_default(&self) -> bool {
-        !self.keep_default
-            && self.untagged != Some(DEFAULT_VLAN)
-            && !self.tagged.contains(&DEFAULT_VLAN)
+    fn wants(&self, vid: u16) -> bool {
+        self.untagged == Some(vid) || self.tagged.contains(&vid)
     }
 }
 
