@@ -5,6 +5,7 @@
 mod addresses;
 mod call;
 mod error;
+pub mod exec;
 pub mod json;
 mod names;
 mod plugin;
