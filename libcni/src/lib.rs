@@ -5,6 +5,7 @@
 mod call;
 mod error;
 pub mod exec;
+pub mod ip;
 pub mod json;
 mod names;
 mod plugin;
