@@ -107,7 +107,11 @@ fn address_of_args(args: &[(String, String)]) -> Result<Option<IpAddr>> {
         return Err(bad(format!("ARGS: unknown args [{}]", unknown.join(" "))));
     }
     let ip = args.iter().rev().find(|(key, _)| key == "IP");
-    ip.map(|(_, ip)| parse_request(ip).map_err(|msg| bad(format!("ARGS: {msg}")))).transpose()
+    let parse = |ip: &str| {
+        let told = |msg| bad(format!("ARGS: error parsing value of pair \"IP={ip}\": {msg}"));
+        parse_request(ip).map_err(told)
+    };
+    ip.map(|(_, ip)| parse(ip)).transpose()
 }
 
 /// An address as in 10.1.2.5; an empty text counts as left out.

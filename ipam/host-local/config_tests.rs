@@ -106,7 +106,10 @@ fn requests_come_three_ways_in_order_and_once() {
         let error = plugin.requested(&Call { args, ..call.clone() }).unwrap_err();
         assert_eq!((error.code, error.msg.as_str()), (code::INVALID_ENVIRONMENT, msg));
     };
-    says(vec![pair("IP", "10.1.2")], "ARGS: invalid IP address 10.1.2");
+    says(
+        vec![pair("IP", "10.1.2")],
+        "ARGS: error parsing value of pair \"IP=10.1.2\": invalid IP address 10.1.2",
+    );
     says(vec![pair("A", "B"), pair("C", "D")], r#"ARGS: unknown args ["A=B" "C=D"]"#);
 }
 
