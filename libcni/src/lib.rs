@@ -4,6 +4,7 @@
 
 mod call;
 mod error;
+pub mod exec;
 pub mod json;
 mod names;
 mod plugin;
