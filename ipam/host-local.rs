@@ -179,11 +179,11 @@ struct CniArgs {
 }
 
 impl Verbs for HostLocal {
-    const MANUAL: Manual = Manual {
-        name: "host-local",
-        summary: "Hands out addresses of ranges, and keeps track of them in files of this host",
-        schema: include_str!("host-local.schema.json"),
-    };
+    const MANUAL: Manual = Manual::new(
+        "host-local",
+        "Hands out addresses of ranges, and keeps track of them in files of this host",
+        include_str!("host-local.schema.json"),
+    );
 
     fn add(&self, call: &Call) -> Result<AddResult> {
         let (owner, pool, mut result) = (owner(call)?, self.pool(call)?, self.result()?);

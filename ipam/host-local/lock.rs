@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use libcni::{Context, Error, Result, code};
 use nix::fcntl::OFlag;
 
-/// How long a plugin waits for the lock.
-pub const LIMIT: Duration = Duration::from_secs(60);
+/// How long a call waits for the lock: less than callers wait for a plugin, so that they hear why.
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// How long the first and the longest pause between two tries are.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
