@@ -87,7 +87,7 @@ impl Ipam {
     }
 }
 
-fn set(index: usize, keys: &Vec<RangeKeys>) -> Result<RangeSet> {
+fn set(index: usize, keys: &[RangeKeys]) -> Result<RangeSet> {
     let ranges: Result<Vec<Range>> = keys.iter().map(Range::new).collect();
     ranges.and_then(RangeSet::new).context(|| format!("invalid range set {index}"))
 }

@@ -1,4 +1,10 @@
 //! The built host-local as runtimes and other plugins meet it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the lints know tests by their attribute, and not what tests share"
+)]
 
 #[path = "host_local/kill.rs"]
 mod kill;
