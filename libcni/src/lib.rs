@@ -6,6 +6,7 @@ mod addresses;
 mod call;
 mod error;
 pub mod exec;
+pub mod ip;
 pub mod json;
 mod names;
 mod plugin;
