@@ -2,6 +2,8 @@
 #![warn(missing_docs)]
 
 mod error;
+pub mod iptables;
+pub mod nft;
 mod owner;
 
 pub use error::{Doing, Error, Result};
