@@ -1,1 +1,337 @@
-fn main() {}
+//! `bridge` joins a container to a bridge on the host, by a veth pair whose other end becomes the container's
+//! interface. All containers of the bridge see each other as if they shared a switch.
+//!
+//! ```json
+//! {
+//!   "cniVersion": "1.1.0",
+//!   "name": "pods",
+//!   "type": "bridge",
+//!   "bridge": "cbr0",
+//!   "isDefaultGateway": true,
+//!   "ipMasq": true,
+//!   "hairpinMode": true,
+//!   "ipam": {
+//!     "type": "host-local",
+//!     "ranges": [[{ "subnet": "10.1.2.0/24" }], [{ "subnet": "fd00:1:2::/64" }]]
+//!   }
+//! }
+//! ```
+//!
+//! The bridge is made by the first container and stays when the last one goes. With `isGateway` it has the gateway's
+//! addresses, and the host routes between the containers and everybody else.
+
+use std::collections::BTreeSet;
+
+use ferrocni::{Ends, Linux, forwarding, no_router_advertisements, plan_interface, plan_masquerade, plan_of};
+use kernel::Place::{Host, Pod};
+use kernel::{Address, Announce, Conflict, Guard, Mac, Neighbours, Owner, Peer, Plan, Port, Up, Veth, Vlans, Wait};
+use libcni::{AddResult, Addresses, Call, Error, IfName, Interface, Manual, Result};
+use serde::Deserialize;
+
+fn main() -> std::process::ExitCode {
+    libcni::run::<Bridge>()
+}
+
+/// The configuration of a `bridge` network.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Bridge {
+    /// The bridge's name; cni0 if not given. It is made if it does not exist.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    bridge: Option<IfName>,
+    /// Gives the bridge the addresses of the gateways, and switches on forwarding.
+    is_gateway: bool,
+    /// As isGateway, and gives the container a default route through it, for each family that has none.
+    is_default_gateway: bool,
+    /// Removes addresses of the bridge that conflict with the gateway's, instead of failing.
+    force_address: bool,
+    /// Hides the containers' addresses behind the host's, except within their own subnet.
+    ip_masq: bool,
+    /// What ipMasq is made with: nftables needs no program on the host; iptables runs the host's.
+    ip_masq_backend: Option<String>,
+    /// The largest packet, in bytes, of the veth pair, and of the bridge when it is made. 0 leaves it to the kernel.
+    mtu: u32,
+    /// Lets frames leave through the port they came in by, so that a container reaches itself through a service.
+    hairpin_mode: bool,
+    /// Makes the bridge receive every frame.
+    promisc_mode: bool,
+    /// The VLAN (0 to 4094) of the container's untagged frames; 0 for none.
+    vlan: i64,
+    /// The VLANs whose tagged frames the container sends and receives.
+    vlan_trunk: Option<Vec<Trunk>>,
+    /// Keeps the port in VLAN 1 although vlan or vlanTrunk is set.
+    preserve_default_vlan: bool,
+    /// Drops what the container sends under another MAC address than its own.
+    macspoofchk: bool,
+    /// Lets the kernel look for duplicates of the container's IPv6 addresses first; ADD then waits for that.
+    enabledad: bool,
+    /// Leaves the container's interface down. Not together with ipam.
+    disable_container_interface: bool,
+    /// Lets the container reach only the host and containers that are not isolated.
+    port_isolation: bool,
+    args: Args,
+    runtime_config: RuntimeConfig,
+}
+
+/// A range of VLANs, a single one, or both.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Trunk {
+    /// The first VLAN of a range.
+    #[serde(rename = "minID")]
+    min_id: Option<i64>,
+    /// The last VLAN of a range.
+    #[serde(rename = "maxID")]
+    max_id: Option<i64>,
+    /// A single VLAN.
+    id: Option<i64>,
+}
+
+/// What the runtime passes on to one plugin, by convention.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Args {
+    cni: CniArgs,
+}
+
+/// Arguments for this plugin.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct CniArgs {
+    /// The MAC address of the container's interface.
+    mac: Option<String>,
+}
+
+/// What the runtime fills in for a declared capability.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct RuntimeConfig {
+    /// The MAC address of the container's interface (capability "mac").
+    mac: Option<String>,
+}
+
+
+impl libcni::Plugin for Bridge {
+    const MANUAL: Manual = Manual::new(
+        "bridge",
+        "joins a container to a bridge on the host by a veth pair",
+        include_str!("bridge/schema.json"),
+    );
+    type Executor = Linux;
+
+    fn plan(&self, call: &Call, addresses: &Addresses) -> Result<(Plan, AddResult)> {
+        let addresses = self.complete(addresses);
+        let vlans = self.check(&addresses)?;
+        let bridge = self.bridge();
+        let gateway_link = self.gateway_link()?;
+        let mut plan = plan_of(call)?;
+        let ends = Ends::of(call, &plan, self.mac(call)?, &[bridge, &gateway_link])?;
+        let (host, pod) = (ends.host.as_str(), ends.pod.as_str());
+
+        plan.share(Host, self.bridge_link()); //                ip link add cbr0 type bridge
+        plan.share(Host, no_router_advertisements(bridge)); //  sysctl -w net/ipv6/conf/cbr0/accept_ra=0
+        plan.because("a container must not reroute the host by router advertisements (CVE-2020-10749)");
+        plan.share(Host, Up::of(bridge)); //                    ip link set cbr0 up
+
+        plan.own(Host, ends.veth(self.mtu, Some(bridge))); //   ip link add veth1a2b master cbr0 type veth peer name eth0 netns POD
+        plan.own(Host, no_router_advertisements(host));
+        plan.own(Host, self.port(host)); //                     bridge link set dev veth1a2b hairpin on isolated off
+        if let Some((untagged, tagged)) = vlans {
+            let keep_default = self.preserve_default_vlan;
+            plan.own(Host, Vlans { link: host.to_owned(), keep_default, untagged, tagged }); // bridge vlan add dev veth1a2b vid 100
+        }
+        if self.macspoofchk {
+            plan.own(Host, Guard { port: host.to_owned(), mac: ends.pod_mac });
+        }
+        plan.own(Host, Up::of(host)); //                        ip link set veth1a2b up
+
+        if self.is_gateway() {
+            self.plan_gateway(&mut plan, &ends, &gateway_link, &addresses);
+        }
+        if self.ip_masq {
+            plan_masquerade(&mut plan, self.ip_masq_backend.as_deref(), &addresses)?;
+        }
+        if !self.disable_container_interface {
+            plan_interface(&mut plan, pod, &addresses, self.enabledad);
+            plan.own(Host, Wait::Running { link: host.to_owned() });
+            plan.because("only now do frames pass, so only now is it worth telling the neighbours");
+            plan.own(Pod, Announce { link: pod.to_owned(), mac: ends.pod_mac });
+        }
+        let result = self.result(call, &ends, &gateway_link, addresses);
+        Ok((plan, result))
+    }
+
+    fn status(&self, _call: &Call) -> Result<()> {
+        self.bridge_link().usable().map_err(ferrocni::unavailable)
+    }
+}
+
+impl Bridge {
+    fn bridge(&self) -> &str {
+        self.bridge.as_deref().unwrap_or("cni0")
+    }
+
+    fn is_gateway(&self) -> bool {
+        self.is_gateway || self.is_default_gateway
+    }
+
+    fn bridge_link(&self) -> kernel::Bridge {
+        kernel::Bridge {
+            name: self.bridge().to_owned(),
+            mtu: self.mtu,
+            vlan_filtering: self.vlan != 0 || self.vlan_trunk.is_some(),
+            promiscuous: self.promisc_mode,
+        }
+    }
+
+    fn port(&self, link: &str) -> Port {
+        Port { link: link.to_owned(), hairpin: self.hairpin_mode, isolated: self.port_isolation }
+    }
+
+    /// The MAC that somebody wants the container to have; the runtime's own word counts first.
+    fn mac(&self, call: &Call) -> Result<Option<Mac>> {
+        let wanted = self.runtime_config.mac.as_deref().or(self.args.cni.mac.as_deref()).or(call.arg("MAC"));
+        let Some(text) = wanted.filter(|text| !text.is_empty()) else { return Ok(None) };
+        Mac::parse(text).map(Some).ok_or_else(|| {
+            Error::config(format!("invalid MAC address: {text}")).details("write it as 02:00:5e:10:00:01")
+        })
+    }
+
+    /// The addresses as this network uses them: with the gateways that the bridge will have, and the default routes.
+    fn complete(&self, addresses: &Addresses) -> Addresses {
+        let mut complete = addresses.clone();
+        if self.is_gateway() {
+            complete.default_gateways();
+        }
+        if self.is_default_gateway {
+            complete.default_routes();
+        }
+        complete
+    }
+
+    /// Checks what the types do not, and gives the VLANs of the port: untagged and tagged.
+    fn check(&self, addresses: &Addresses) -> Result<Option<(Option<u16>, Vec<u16>)>> {
+        if self.hairpin_mode && self.promisc_mode {
+            return Err(Error::config("cannot set hairpin mode and promiscuous mode at the same time"));
+        }
+        if self.disable_container_interface && !addresses.is_empty() {
+            return Err(Error::config("cannot use IPAM when DisableContainerInterface flag is set"));
+        }
+        let vlan = u16::try_from(self.vlan).ok().filter(|vlan| *vlan <= 4094).ok_or_else(|| {
+            Error::config(format!("invalid VLAN ID {} (must be between 0 and 4094)", self.vlan))
+        })?;
+        let mut tagged = BTreeSet::new();
+        for trunk in self.vlan_trunk.as_deref().unwrap_or_default() {
+            tagged.extend(trunk.vlans()?);
+        }
+        let tagged: Vec<u16> = tagged.into_iter().collect();
+        Ok(match (vlan, tagged.is_empty()) {
+            (0, true) => None,
+            // Untagged frames have to go somewhere: where the kernel puts them by default.
+            (0, false) => Some((Some(1), tagged)),
+            (vlan, _) => Some((Some(vlan), tagged)),
+        })
+    }
+
+    /// The link with the gateway's addresses: the bridge, or with a VLAN a link in that VLAN.
+    fn gateway_link(&self) -> Result<String> {
+        if self.vlan == 0 || !self.is_gateway() {
+            return Ok(self.bridge().to_owned());
+        }
+        let name = format!("{}.{}", self.bridge(), self.vlan);
+        IfName::new(&name).map_err(|error| {
+            Error::config(format!("the gateway's interface would be called {name}: {}", error.msg))
+                .details("give \"bridge\" a shorter name")
+        })?;
+        Ok(name)
+    }
+
+    /// What makes the host the gateway of the containers.
+    fn plan_gateway(&self, plan: &mut Plan, ends: &Ends, link: &str, addresses: &Addresses) {
+        if link != self.bridge() {
+            self.plan_vlan_gateway(plan, link);
+        }
+        let conflict = if self.force_address { Conflict::Replace } else { Conflict::Refuse };
+        for address in addresses.gateways() {
+            plan.share(Host, Address { link: link.to_owned(), address, dad: false, conflict }); // ip address add 10.1.2.1/24 dev cbr0
+            plan.share(Host, forwarding(address.is_ipv4())); // sysctl -w net/ipv4/ip_forward=1
+        }
+        let addresses = addresses.ips().iter().map(|ip| ip.address.ip()).collect();
+        plan.own(Host, Neighbours { link: link.to_owned(), mac: ends.pod_mac, addresses });
+        plan.because("an address that is used again has a new MAC");
+    }
+
+    /// A veth pair with both ends on the host: one is a port of the bridge in the VLAN, the other has the addresses.
+    fn plan_vlan_gateway(&self, plan: &mut Plan, link: &str) {
+        // It belongs to the bridge and the VLAN, so that is what its names derive from.
+        let of = Owner { network: String::new(), container: self.bridge().to_owned(), ifname: link.to_owned() };
+        let port = of.host_ifname();
+        plan.share(
+            Host,
+            Veth {
+                name: port.clone(),
+                mac: of.mac("host"),
+                mtu: self.mtu,
+                master: Some(self.bridge().to_owned()),
+                peer: Peer { place: Host, name: link.to_owned(), mac: of.mac("pod") },
+            },
+        );
+        let untagged = u16::try_from(self.vlan).ok();
+        plan.share(Host, Vlans { link: port.clone(), keep_default: false, untagged, tagged: Vec::new() });
+        plan.share(Host, Up::of(&port));
+        plan.share(Host, Up::of(link));
+    }
+
+    fn result(&self, call: &Call, ends: &Ends, gateway_link: &str, addresses: Addresses) -> AddResult {
+        let host = |name: &str, mac: &str| Interface { name: name.to_owned(), mac: mac.to_owned(), ..Interface::default() };
+        let mut interfaces = vec![
+            host(self.bridge(), ""), // the bridge's MAC is known once it exists
+            host(&ends.host, &ends.host_mac.to_string()),
+            ends.interface(call),
+        ];
+        if gateway_link != self.bridge() {
+            interfaces.push(host(gateway_link, ""));
+        }
+        addresses.into_result(call, interfaces, 2)
+    }
+}
+
+impl Trunk {
+    /// The VLANs of the entry.
+    fn vlans(&self) -> Result<Vec<u16>> {
+        let valid = |what: &str, id: i64| {
+            u16::try_from(id)
+                .ok()
+                .filter(|id| (1..=4094).contains(id))
+                .ok_or_else(|| Error::config(format!("incorrect trunk {what} parameter")).details(format!("{id} is not between 1 and 4094")))
+        };
+        let one_missing = |which: &str| {
+            Error::config(format!("minID and maxID should be configured simultaneously, {which} is missing"))
+        };
+        let mut vlans = match (self.min_id, self.max_id) {
+            (None, None) => Vec::new(),
+            (None, Some(_)) => return Err(one_missing("minID")),
+            (Some(_), None) => return Err(one_missing("maxID")),
+            (Some(min), Some(max)) => {
+                let (min, max) = (valid("minID", min)?, valid("maxID", max)?);
+                if min > max {
+                    return Err(Error::config("minID is greater than maxID in trunk parameter"));
+                }
+                (min..=max).collect()
+            }
+        };
+        if let Some(id) = self.id {
+            vlans.push(valid("id", id)?);
+        }
+        Ok(vlans)
+    }
+}
+
+#[cfg(test)]
+#[path = "bridge/tests.rs"]
+mod tests;

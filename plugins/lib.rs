@@ -1,1 +1,97 @@
-//! glue
+//! What joins the two halves of a plugin: `libcni` speaks the protocol, `kernel` carries out plans, and neither knows
+//! the other.
+//!
+//! A plugin's file names [`Linux`] as its executor, starts its plan with [`plan_of`], and has nothing else to do with
+//! either.
+
+#[path = "lib/ends.rs"]
+mod ends;
+#[path = "lib/interface.rs"]
+mod interface;
+
+use std::path::Path;
+
+use kernel::{Owner, Plan};
+use libcni::{AddResult, Attachment, Call, Error, IpConfig, NetworkName, Result, code};
+
+pub use ends::Ends;
+pub use interface::{forwarding, no_router_advertisements, plan_interface, plan_masquerade};
+
+/// The executor of all plugins: this machine's kernel.
+#[derive(Debug)]
+pub struct Linux;
+
+impl libcni::Executor for Linux {
+    type Plan = Plan;
+
+    fn ready(call: &Call) -> Result<()> {
+        match (&call.netns, &call.attachment) {
+            (Some(netns), Some(attachment)) => {
+                kernel::ready(Path::new(netns), &attachment.ifname).map_err(into_cni)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn apply(plan: &Plan, result: &mut AddResult) -> Result<()> {
+        let applied = plan.apply().map_err(into_cni)?;
+        for interface in
+            result.interfaces.iter_mut().filter(|interface| interface.sandbox.is_empty())
+        {
+            if let Some(mac) = applied.macs.get(&interface.name) {
+                interface.mac = mac.to_string();
+            }
+        }
+        if result.ips.is_empty() {
+            let of_lo = |address| IpConfig { address, gateway: None, interface: Some(0) };
+            result.ips = applied.loopback.into_iter().map(of_lo).collect();
+        }
+        Ok(())
+    }
+
+    fn diff(plan: &Plan) -> Result<Vec<String>> {
+        plan.diff().map_err(into_cni)
+    }
+
+    fn repair(plan: &Plan) -> Result<Vec<String>> {
+        plan.repair().map_err(into_cni)
+    }
+
+    fn remove(plan: &Plan) -> Result<()> {
+        plan.remove().map_err(into_cni)
+    }
+
+    fn collect(network: &NetworkName, valid: &[Attachment]) -> Result<()> {
+        let valid: Vec<Owner> = valid.iter().map(|attachment| owner(network, attachment)).collect();
+        kernel::collect(network, &valid).map_err(into_cni)
+    }
+}
+
+/// An empty plan for the attachment of a call.
+///
+/// # Errors
+///
+/// The call is about a whole network, which the protocol rules out for the verbs that need a plan.
+pub fn plan_of(call: &Call) -> Result<Plan> {
+    let attachment = call.attachment()?;
+    Ok(Plan::new(owner(&call.network, attachment), call.netns.as_deref().map(Path::new)))
+}
+
+fn owner(network: &NetworkName, attachment: &Attachment) -> Owner {
+    Owner {
+        network: network.to_string(),
+        container: attachment.container.to_string(),
+        ifname: attachment.ifname.to_string(),
+    }
+}
+
+/// The kernel's refusal as a CNI error.
+pub fn into_cni(error: kernel::Error) -> Error {
+    let number = if error.is_namespace() { code::INVALID_NETNS } else { code::INTERNAL };
+    Error::new(number, error.to_string()).details(error.hint)
+}
+
+/// A reason why ADD cannot be served, for STATUS.
+pub fn unavailable(error: kernel::Error) -> Error {
+    Error { code: code::UNAVAILABLE, ..into_cni(error) }
+}

@@ -17,6 +17,7 @@ pub struct Error {
     pub said: String,
     /// What the user can do about it; empty if nothing is known.
     pub hint: String,
+    pub(crate) namespace: bool,
 }
 
 impl Error {
@@ -27,12 +28,13 @@ impl Error {
             errno: errno.abs(),
             said: String::new(),
             hint: String::new(),
+            namespace: false,
         }
     }
 
     /// This crate found something that must not be.
     pub fn found(action: impl Into<String>, said: impl Into<String>) -> Error {
-        Error { action: action.into(), errno: 0, said: said.into(), hint: String::new() }
+        Error { said: said.into(), ..Error::errno(action, 0) }
     }
 
     /// Adds the way out.
@@ -47,6 +49,18 @@ impl Error {
     pub fn said(mut self, said: impl Into<String>) -> Error {
         self.said = said.into();
         self
+    }
+
+    /// Marks the error as one about a network namespace, not about something in it.
+    #[must_use]
+    pub(crate) fn in_namespace(mut self) -> Error {
+        self.namespace = true;
+        self
+    }
+
+    /// Whether a network namespace could not be used.
+    pub fn is_namespace(&self) -> bool {
+        self.namespace
     }
 
     /// Whether the object was not there: for a removal, success.

@@ -72,6 +72,15 @@ impl Owner {
         Mac(mac)
     }
 
+    /// The link group (`ip-link(8)`) that marks a network's links from birth, before they can have an alias.
+    ///
+    /// Never 0, which is the group of all other links.
+    pub fn group(network: &str) -> u32 {
+        let digest: [u8; 32] = Sha256::digest(network).into();
+        let [a, b, c, d, ..] = digest;
+        (u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff).max(1)
+    }
+
     fn digest(&self, role: &str) -> [u8; 32] {
         let mut hasher = Sha256::new();
         for part in [role, &self.network, &self.container, &self.ifname] {

@@ -77,6 +77,16 @@ impl Error {
         self
     }
 
+    /// Adds a line to the details.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Error {
+        if !self.details.is_empty() {
+            self.details.push('\n');
+        }
+        self.details.push_str(line);
+        self
+    }
+
     /// Puts what was being done in front of the message; the code stays.
     #[must_use]
     pub fn context(mut self, doing: impl fmt::Display) -> Error {

@@ -3,6 +3,7 @@
 //! Keys of a struct match without regard to case, `null` leaves the default, unknown keys are ignored, and of
 //! duplicate keys the last wins. See [`from_value`] for where this reaches and where it does not.
 
+use serde::Serialize;
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Unexpected,
     Visitor,
@@ -82,6 +83,22 @@ pub fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T> {
         let msg = if path == "." { inner.to_string() } else { format!("{path}: {inner}") };
         Error::new(code::DECODE_FAILURE, msg)
     })
+}
+
+/// Writes JSON as the reference plugins do: four spaces, no newline at the end, `<`, `>` and `&` escaped.
+///
+/// # Errors
+///
+/// [`code::INTERNAL`] if the value cannot be JSON.
+pub fn pretty(value: &impl Serialize) -> Result<String> {
+    let mut text = Vec::new();
+    let format = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    value
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut text, format))
+        .map_err(|error| Error::internal(format!("failed to write JSON: {error}")))?;
+    // These stand only in strings, so that they can be replaced in the finished text.
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"))
 }
 
 /// A value that knows the rules of this module.

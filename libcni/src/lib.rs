@@ -2,8 +2,11 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod call;
 mod error;
+pub mod exec;
+pub mod ip;
 pub mod json;
 mod names;
 mod plugin;
@@ -12,9 +15,10 @@ mod result;
 pub mod runtime;
 mod version;
 
+pub use addresses::Addresses;
 pub use call::{Attachment, Call, Verb};
 pub use error::{Context, Error, Result, code};
 pub use names::{ContainerId, IfName, NetworkName, PluginType};
-pub use plugin::{Addresses, Addressing, Executor, Manual, PlanOf, Plugin, Preview, Verbs};
+pub use plugin::{Addressing, Executor, Manual, PlanOf, Plugin, Preview, Verbs};
 pub use result::{AddResult, Dns, Interface, IpConfig, Route};
 pub use version::{SUPPORTED, Version};

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{AddResult, Attachment, Call, NetworkName, Result};
+use crate::{AddResult, Addresses, Attachment, Call, NetworkName, Result, SUPPORTED, Version};
 
 /// What a plugin says of itself.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +15,15 @@ pub struct Manual {
     pub summary: &'static str,
     /// The JSON Schema of its configuration, which is also where `--help` finds the keys.
     pub schema: &'static str,
+    /// The versions of the specification it speaks.
+    pub versions: &'static [Version],
+}
+
+impl Manual {
+    /// A manual of a plugin that speaks every version.
+    pub const fn new(name: &'static str, summary: &'static str, schema: &'static str) -> Manual {
+        Manual { name, summary, schema, versions: &SUPPORTED }
+    }
 }
 
 /// A plugin at the level of the protocol: a method for each verb, `self` being its configuration.
@@ -137,17 +146,23 @@ pub enum Addressing {
     /// It needs `ipam.type`.
     Required,
     /// It never does; addresses are those of `prevResult`, if any.
-    Chained,
+    None,
 }
-
-/// Addresses, routes and name resolution for an attachment, as an IPAM plugin or a `prevResult` says them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Addresses(pub AddResult);
 
 /// Carries out plans. All four work from the plan alone: an executor keeps no state of its own.
 pub trait Executor {
     /// What should exist, as plain data.
     type Plan: Serialize;
+
+    /// Whether the attachment could be made at all: its namespace is usable, its interface's name is free. Asked before
+    /// an address is reserved. Not asked for plugins without addresses of their own ([`Addressing::None`]).
+    ///
+    /// # Errors
+    ///
+    /// Why not; nothing has been changed.
+    fn ready(_call: &Call) -> Result<()> {
+        Ok(())
+    }
 
     /// Makes everything in the plan exist, or nothing; then fills in what only the system knows, such as the MAC of a
     /// bridge that was there before.

@@ -1,12 +1,16 @@
 //! What ADD prints: the result of an attachment, in the newest version's shape.
 //!
-//! Inside this crate a result always has the shape of [`Version::CURRENT`]; [`AddResult::to_version`] and
-//! [`AddResult::from_json`] convert at the border.
+//! Inside a plugin a result always has the shape of [`Version::CURRENT`](crate::Version::CURRENT);
+//! [`AddResult::from_json`] and [`AddResult::to_json`] convert at the border.
+
+mod shape;
 
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
+
+use crate::ip;
 
 /// The success result of ADD (spec 1.1.0, "ADD Success"), also a chained plugin's `prevResult`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,9 +57,11 @@ pub struct Interface {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IpConfig {
     /// The address with the prefix length of its subnet; host bits are kept.
+    #[serde(deserialize_with = "ip::read_cidr")]
     pub address: IpNetwork,
     /// The gateway of that subnet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "ip::read_optional_address")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
     /// The index in [`AddResult::interfaces`] of the link that has the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,9 +72,11 @@ pub struct IpConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// Where the route leads.
+    #[serde(deserialize_with = "ip::read_cidr")]
     pub dst: IpNetwork,
     /// The next hop; without one, the gateway of the address of the same family, if there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "ip::read_optional_address")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gw: Option<IpAddr>,
     /// The largest packet on this route, in bytes; 0 leaves it to the link.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -122,3 +130,6 @@ impl Dns {
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
+
+#[cfg(test)]
+mod tests;

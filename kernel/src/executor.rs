@@ -1,0 +1,245 @@
+//! What can be done with any plan, written once: apply, compare, repair, remove, collect.
+
+use std::collections::BTreeMap;
+
+use ipnetwork::IpNetwork;
+
+use crate::error::{Error, Result};
+use crate::link;
+use crate::netns::{Lock, Namespace};
+use crate::object::{self, At, Mode, Object, Undo};
+use crate::owner::{Mac, Owner};
+use crate::plan::{Ownership, Place, Plan, Step};
+use crate::side::{Side, Sides};
+
+/// What applying a plan found out that the plan could not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The MAC addresses of the shared links, by name.
+    pub macs: BTreeMap<String, Mac>,
+    /// The addresses of the container's loopback link, if the plan is about that: the first of each family.
+    pub loopback: Vec<IpNetwork>,
+}
+
+impl Plan {
+    /// ADD: makes everything in the plan exist. Owned objects must not be there yet; shared ones may.
+    ///
+    /// # Errors
+    ///
+    /// The first object that could not be made. What this call made is gone again, except for shared objects that
+    /// somebody else uses by now.
+    pub fn apply(&self) -> Result<Applied> {
+        let mut sides = Sides::open(self)?;
+        // Held until the end: whoever wants to take back a shared object sees that it may be in use.
+        let lock = Namespace::current()?.lock_shared()?;
+        let mut undo = Vec::new();
+        let done =
+            self.make(&mut sides, Mode::Add, &mut undo).and_then(|()| self.observe(&mut sides));
+        done.map_err(|error| take_back(self, &mut sides, undo, lock, error))
+    }
+
+    /// CHECK: every difference between the plan and what is there, one line each.
+    ///
+    /// # Errors
+    ///
+    /// It could not be looked at, for example because the container's namespace is gone.
+    pub fn diff(&self) -> Result<Vec<String>> {
+        let mut sides = Sides::open(self)?;
+        let mut differences = Vec::new();
+        for step in &self.steps {
+            let mut nothing = Vec::new();
+            differences.extend(step.object.diff(&mut self.at(
+                &mut sides,
+                step,
+                Mode::Repair,
+                &mut nothing,
+            ))?);
+        }
+        differences.dedup();
+        Ok(differences)
+    }
+
+    /// Puts right what differs, taking nothing down, and says what that was.
+    ///
+    /// # Errors
+    ///
+    /// What could not be put right, or what still differs afterwards.
+    pub fn repair(&self) -> Result<Vec<String>> {
+        let before = self.diff()?;
+        if before.is_empty() {
+            return Ok(before);
+        }
+        let mut sides = Sides::open(self)?;
+        let _lock = Namespace::current()?.lock_shared()?;
+        // What was put right stays so, even if a later step fails.
+        self.make(&mut sides, Mode::Repair, &mut Vec::new())?;
+        drop(sides);
+        match self.diff()?.as_slice() {
+            [] => Ok(before),
+            left => Err(Error::found("repair the attachment", left.join("; "))),
+        }
+    }
+
+    /// DEL: removes what the owner owns. What is gone already is no error, and neither is a pod that is.
+    ///
+    /// # Errors
+    ///
+    /// Everything that could not be removed; the rest is.
+    pub fn remove(&self) -> Result<()> {
+        let mut sides = match Sides::open(self) {
+            Err(error) if error.is_namespace() => Sides::host_only()?,
+            sides => sides?,
+        };
+        let mut errors = Vec::new();
+        for step in self.steps.iter().rev().filter(|step| step.ownership == Ownership::Owned) {
+            let mut nothing = Vec::new();
+            let mut at = self.at(&mut sides, step, Mode::Repair, &mut nothing);
+            errors.extend(step.object.remove(&mut at).err().filter(|error| !error.is_gone()));
+        }
+        errors.extend(object::remove_rules(self, &mut sides).err());
+        all_of(errors)
+    }
+
+    fn make(&self, sides: &mut Sides, mode: Mode, undo: &mut Vec<Undo>) -> Result<()> {
+        for step in &self.steps {
+            step.object.apply(&mut self.at(sides, step, mode, undo))?;
+        }
+        sides.flush()
+    }
+
+    fn at<'a>(
+        &'a self,
+        sides: &'a mut Sides,
+        step: &Step,
+        mode: Mode,
+        undo: &'a mut Vec<Undo>,
+    ) -> At<'a> {
+        At { sides, place: step.place, ownership: step.ownership, owner: &self.owner, mode, undo }
+    }
+
+    /// Reads the MACs of shared links, which the plan cannot know.
+    fn observe(&self, sides: &mut Sides) -> Result<Applied> {
+        let mut applied = Applied::default();
+        if self.steps.iter().any(|step| matches!(step.object, Object::Loopback(_))) {
+            applied.loopback = object::loopback_addresses(sides.side(Place::Pod)?)?;
+        }
+        for step in self.steps.iter().filter(|step| step.ownership == Ownership::Shared) {
+            let name = match &step.object {
+                Object::Bridge(bridge) => &bridge.name,
+                Object::Veth(veth) => &veth.peer.name,
+                _ => continue,
+            };
+            if let Some(mac) = sides.host.existing(name)?.mac {
+                applied.macs.insert(name.clone(), mac);
+            }
+        }
+        Ok(applied)
+    }
+}
+
+/// Takes back what a failed ADD made, last thing first, and gives the error that made it fail.
+///
+/// Shared objects are only taken back if no other ADD is under way (it may be about to use them) and no port is left.
+fn take_back(plan: &Plan, sides: &mut Sides, undo: Vec<Undo>, lock: Lock, error: Error) -> Error {
+    let alone = lock.try_exclusive();
+    let mut failures = Vec::new();
+    for undo in undo.into_iter().rev() {
+        if let Err(failure) = take_back_one(plan, sides, undo, alone) {
+            failures.push(failure.to_string());
+        }
+    }
+    if failures.is_empty() {
+        return error;
+    }
+    let said = format!("{}; and taking it back failed: {}", error.reason(), failures.join("; "));
+    Error { errno: 0, ..error.clone() }.said(said)
+}
+
+fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Result<()> {
+    match undo {
+        Undo::Link(place, name) => {
+            let side = sides.side(place)?;
+            side.link(&name)?.map_or(Ok(()), |link| side.now(link::delete(&name, link.index)))
+        }
+        Undo::SharedLink(name) if alone => {
+            let Some(link) = sides.host.link(&name)? else { return Ok(()) };
+            if has_ports(&mut sides.host, link.index)? {
+                return Ok(());
+            }
+            sides.host.now(link::delete(&name, link.index))
+        }
+        Undo::SharedAddress(name, address) if alone => {
+            let Some(link) = sides.host.link(&name)? else { return Ok(()) };
+            if has_ports(&mut sides.host, link.index)? {
+                return Ok(());
+            }
+            sides.host.now(object::remove_address(&name, link.index, address))
+        }
+        Undo::SharedLink(_) | Undo::SharedAddress(..) => Ok(()),
+        Undo::Step(place, object) => object.remove(&mut At {
+            sides,
+            place,
+            ownership: Ownership::Owned,
+            owner: &plan.owner,
+            mode: Mode::Repair,
+            undo: &mut Vec::new(),
+        }),
+    }
+}
+
+fn has_ports(side: &mut Side, bridge: u32) -> Result<bool> {
+    Ok(side.links()?.iter().any(|link| link.master == Some(bridge)))
+}
+
+/// GC: removes what is owned by attachments of `network` other than `valid`, found by the marks on the objects.
+///
+/// # Errors
+///
+/// Everything that could not be removed; the rest is.
+pub fn collect(network: &str, valid: &[Owner]) -> Result<()> {
+    let valid_tags: Vec<String> = valid.iter().map(Owner::tag).collect();
+    let valid_names: Vec<String> = valid.iter().map(Owner::host_ifname).collect();
+    let is_stale = |tag: &str| {
+        Owner::tag_is_of_network(tag, network) && !valid_tags.iter().any(|valid| valid == tag)
+    };
+    let mut sides = Sides::host_only()?;
+    let mut errors = Vec::new();
+    errors.extend(object::collect_rules(&mut sides, network, &is_stale).err());
+    for link in sides.host.links()? {
+        // A link whose ADD was killed before it had an alias is known by its group.
+        let is_nameless = link.alias.is_empty()
+            && link.group == Owner::group(network)
+            && link.name.starts_with("veth")
+            && !valid_names.contains(&link.name);
+        if is_stale(&link.alias) || is_nameless {
+            errors.extend(sides.host.now(link::delete(&link.name, link.index)).err());
+        }
+    }
+    all_of(errors)
+}
+
+/// Whether an interface could be made in a container: its namespace can be opened and the name is free.
+///
+/// # Errors
+///
+/// Why not.
+pub fn ready(pod: &std::path::Path, ifname: &str) -> Result<()> {
+    let mut side = Side::open(Place::Pod, Some(Namespace::open(pod)?))?;
+    match side.link(ifname)? {
+        None => Ok(()),
+        Some(_) => Err(Error::errno(format!("create the interface {ifname}"), nix::libc::EEXIST)
+            .said(format!("interface \"{ifname}\" already exists in the container"))
+            .hint("the container is attached under this interface name already: DEL it first, or use another name")),
+    }
+}
+
+fn all_of(errors: Vec<Error>) -> Result<()> {
+    let mut errors = errors.into_iter();
+    let Some(first) = errors.next() else { return Ok(()) };
+    let rest: Vec<String> = errors.map(|error| error.to_string()).collect();
+    if rest.is_empty() {
+        return Err(first);
+    }
+    let said = format!("{}; {}", first.reason(), rest.join("; "));
+    Err(Error { errno: 0, ..first }.said(said))
+}

@@ -1,0 +1,126 @@
+//! Network namespaces by path.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::sched::{CloneFlags, setns};
+use nix::sys::statfs::{NSFS_MAGIC, PROC_SUPER_MAGIC, fstatfs};
+
+use crate::error::{Doing, Error, Result};
+
+/// The file of the namespace this thread is in (`namespaces(7)`).
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// An open network namespace.
+#[derive(Debug)]
+pub struct Namespace {
+    file: File,
+    path: String,
+}
+
+impl Namespace {
+    /// The namespace the thread is in: the host's, for a plugin.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` cannot be read.
+    pub fn current() -> Result<Namespace> {
+        let file = File::open(OWN).doing(|| format!("open {OWN}"))?;
+        Ok(Namespace { file, path: OWN.to_owned() })
+    }
+
+    /// Opens the namespace at a path, as container runtimes give it in `CNI_NETNS`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_namespace`] is true for all of them: the path is not there, or is no network namespace.
+    pub fn open(path: &Path) -> Result<Namespace> {
+        let shown = path.display().to_string();
+        let action = || format!("open the network namespace {shown}");
+        // Not blocking: a path that is a pipe must not hang us.
+        let mut options = File::options();
+        let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+        let file = file.doing(action).map_err(Error::in_namespace)?;
+        let kind = fstatfs(&file).doing(action).map_err(Error::in_namespace)?.filesystem_type();
+        if kind != NSFS_MAGIC && kind != PROC_SUPER_MAGIC {
+            return Err(Error::found(
+                action(),
+                "this is no namespace but an ordinary file or folder",
+            )
+            .hint(
+                "give the path of a network namespace, such as /run/netns/NAME or /proc/PID/ns/net",
+            )
+            .in_namespace());
+        }
+        Ok(Namespace { file, path: shown })
+    }
+
+    /// Whether both are the same namespace.
+    ///
+    /// # Errors
+    ///
+    /// The kernel would not say.
+    pub fn is_same(&self, other: &Namespace) -> Result<bool> {
+        let identity = |ns: &Namespace| {
+            ns.file
+                .metadata()
+                .map(|meta| (meta.dev(), meta.ino()))
+                .doing(|| format!("look at {}", ns.path))
+        };
+        Ok(identity(self)? == identity(other)?)
+    }
+
+    /// Runs `work` inside the namespace and comes back, whatever `work` returns.
+    ///
+    /// # Errors
+    ///
+    /// The namespace could not be entered, or what `work` returned. A thread that cannot come back must not go on
+    /// working in the wrong namespace: the process ends.
+    pub fn enter<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let home = Namespace::current()?;
+        setns(&self.file, CloneFlags::CLONE_NEWNET)
+            .doing(|| format!("enter the network namespace {}", self.path))
+            .map_err(Error::in_namespace)?;
+        let _return = Return(home);
+        work()
+    }
+}
+
+/// A lock on a network namespace (`flock(2)` on its file): shared by those who make something in it, exclusive for who
+/// takes back something shared. It is gone with the process.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Namespace {
+    /// Waits for nobody but a short exclusive holder.
+    pub(crate) fn lock_shared(self) -> Result<Lock> {
+        self.file.lock_shared().doing(|| format!("lock the network namespace {}", self.path))?;
+        Ok(Lock(self.file))
+    }
+}
+
+impl Lock {
+    /// Whether nobody else has the lock; nobody else gets it then.
+    pub(crate) fn try_exclusive(&self) -> bool {
+        self.0.try_lock().is_ok()
+    }
+}
+
+/// Goes back when dropped, also if `work` unwinds.
+struct Return(Namespace);
+
+impl Drop for Return {
+    fn drop(&mut self) {
+        if setns(&self.0.file, CloneFlags::CLONE_NEWNET).is_err() {
+            std::process::abort();
+        }
+    }
+}
+
+impl AsFd for Namespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}

@@ -1,0 +1,55 @@
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+use super::{At, Kind, Place, ip};
+use crate::error::{Error, Result};
+use crate::link;
+use crate::side::Side;
+
+/// The loopback link of a namespace, up. The kernel gives it its addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loopback {}
+
+const NAME: &str = "lo";
+
+impl Kind for Loopback {
+    fn show(&self, place: Place) -> String {
+        format!("{} link set lo up", ip(place))
+    }
+
+    fn apply(&self, at: &mut At<'_>) -> Result<()> {
+        let side = at.side()?;
+        let lo = side.existing(NAME)?;
+        side.now(link::set("set lo up", link::with_index(lo.index).up().build()))?;
+        match side.addresses(lo.index)?.iter().find(|held| !held.address.ip().is_loopback()) {
+            Some(foreign) => Err(Error::found(
+                "use the loopback interface",
+                format!(
+                    "loopback interface found with non-loopback address \"{}\"",
+                    foreign.address
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
+        let lo = at.side()?.existing(NAME)?;
+        Ok(if lo.up { vec![] } else { vec!["loopback interface is down".to_owned()] })
+    }
+
+    fn remove(&self, at: &mut At<'_>) -> Result<()> {
+        let Some(pod) = at.sides.pod() else { return Ok(()) };
+        let lo = pod.existing(NAME)?;
+        pod.now(link::set("set lo down", link::with_index(lo.index).down().build()))
+    }
+}
+
+/// The loopback link's first IPv4 and first IPv6 address.
+pub(crate) fn addresses(side: &mut Side) -> Result<Vec<IpNetwork>> {
+    let lo = side.existing(NAME)?;
+    let held = side.addresses(lo.index)?;
+    let first =
+        |is_ipv4| held.iter().map(|held| held.address).find(|address| address.is_ipv4() == is_ipv4);
+    Ok([first(true), first(false)].into_iter().flatten().collect())
+}

@@ -1,0 +1,139 @@
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use serde::{Deserialize, Serialize};
+
+use super::{At, Kind, Place, Undo, ip};
+use crate::error::Result;
+use crate::owner::Mac;
+use crate::rtnl::Request;
+
+/// What the host knows of a container's addresses (`ip neighbour`).
+///
+/// An address that is used again comes with a new MAC; the host would go on sending to the old one until its entry
+/// is found stale, some ten seconds. So ADD replaces the entries and DEL removes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbours {
+    /// The link behind which the container is: the bridge.
+    pub link: String,
+    /// The container's MAC address.
+    pub mac: Mac,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Kind for Neighbours {
+    fn show(&self, place: Place) -> String {
+        let lines = self.addresses.iter().map(|address| {
+            format!(
+                "{} neighbour replace {address} lladdr {} nud stale dev {}",
+                ip(place),
+                self.mac,
+                self.link
+            )
+        });
+        lines.collect::<Vec<_>>().join(" && ")
+    }
+
+    fn apply(&self, at: &mut At<'_>) -> Result<()> {
+        at.undo.push(Undo::Step(at.place, Box::new(self.clone().into())));
+        let side = at.side()?;
+        let index = side.index(&self.link)?;
+        for address in &self.addresses {
+            let mut message = message(index, *address);
+            // Stale: used at once, and asked for by the kernel itself soon after.
+            message.header.state = NeighbourState::Stale;
+            message.attributes.push(NeighbourAttribute::LinkLayerAddress(self.mac.0.to_vec()));
+            side.queue(Request::new(
+                format!("set the neighbour {address} on {}", self.link),
+                NLM_F_CREATE | NLM_F_REPLACE,
+                RouteNetlinkMessage::NewNeighbour(message),
+            ));
+        }
+        Ok(())
+    }
+
+    /// A cache that lost an entry fills itself again; only a wrong one is a difference.
+    fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
+        let entries = self.entries(at)?;
+        let wrong = entries
+            .iter()
+            .filter(|(address, mac)| self.addresses.contains(address) && *mac != self.mac);
+        Ok(wrong
+            .map(|(address, mac)| {
+                format!(
+                    "neighbour {address} on {} has the MAC {mac} instead of {}",
+                    self.link, self.mac
+                )
+            })
+            .collect())
+    }
+
+    /// The addresses may not be known any more; the MAC always is.
+    fn remove(&self, at: &mut At<'_>) -> Result<()> {
+        let entries = self.entries(at)?;
+        let side = at.side()?;
+        for (address, _) in entries.iter().filter(|(_, mac)| *mac == self.mac) {
+            let index = side.index(&self.link)?;
+            let message = RouteNetlinkMessage::DelNeighbour(message(index, *address));
+            let action = format!("remove the neighbour {address} from {}", self.link);
+            side.queue(Request::new(action, 0, message).tolerate(&[nix::libc::ENOENT]));
+        }
+        side.flush()
+    }
+}
+
+impl Neighbours {
+    /// The host's entries behind the link.
+    fn entries(&self, at: &mut At<'_>) -> Result<Vec<(IpAddr, Mac)>> {
+        let side = at.side()?;
+        let Some(link) = side.link(&self.link)? else { return Ok(vec![]) };
+        let mut all = NeighbourMessage::default();
+        all.attributes.push(NeighbourAttribute::IfIndex(link.index));
+        let entries = side.dump("list the neighbours", RouteNetlinkMessage::GetNeighbour(all))?;
+        Ok(entries
+            .iter()
+            .filter_map(|entry| match entry {
+                RouteNetlinkMessage::NewNeighbour(entry) if entry.header.ifindex == link.index => {
+                    read(entry)
+                }
+                _ => None,
+            })
+            .collect())
+    }
+}
+
+fn message(index: u32, address: IpAddr) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family =
+        if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    message.header.ifindex = index;
+    message.attributes.push(NeighbourAttribute::Destination(match address {
+        IpAddr::V4(ip) => NeighbourAddress::Inet(ip),
+        IpAddr::V6(ip) => NeighbourAddress::Inet6(ip),
+    }));
+    message
+}
+
+fn read(entry: &NeighbourMessage) -> Option<(IpAddr, Mac)> {
+    let (mut address, mut mac) = (None, None);
+    for attribute in &entry.attributes {
+        match attribute {
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => {
+                address = Some(IpAddr::V4(*ip))
+            }
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => {
+                address = Some(IpAddr::V6(*ip))
+            }
+            NeighbourAttribute::LinkLayerAddress(bytes) => {
+                mac = bytes.as_slice().try_into().ok().map(Mac)
+            }
+            _ => {}
+        }
+    }
+    Some((address?, mac?))
+}

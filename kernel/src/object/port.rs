@@ -1,0 +1,67 @@
+use netlink_packet_route::link::InfoBridgePort;
+use rtnetlink::LinkBridgePort;
+use serde::{Deserialize, Serialize};
+
+use super::{At, Kind, Place};
+use crate::error::Result;
+use crate::link;
+
+/// The settings of a link as the port of a bridge (`bridge link set`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// The link that is the port.
+    pub link: String,
+    /// Whether frames may leave through the port they came in by: a container then reaches itself through a service.
+    pub hairpin: bool,
+    /// Whether the port cannot reach other isolated ports, only the host and the others.
+    pub isolated: bool,
+}
+
+impl Kind for Port {
+    fn show(&self, _place: Place) -> String {
+        let on = |flag| if flag { "on" } else { "off" };
+        format!(
+            "bridge link set dev {} hairpin {} isolated {}",
+            self.link,
+            on(self.hairpin),
+            on(self.isolated)
+        )
+    }
+
+    fn apply(&self, at: &mut At<'_>) -> Result<()> {
+        let side = at.side()?;
+        let index = side.index(&self.link)?;
+        let message = LinkBridgePort::new(index)
+            .append_info_data(InfoBridgePort::HairpinMode(self.hairpin))
+            .append_info_data(InfoBridgePort::Isolated(self.isolated))
+            .build();
+        side.queue(link::set(
+            format!("set hairpin and isolation of the port {}", self.link),
+            message,
+        ));
+        Ok(())
+    }
+
+    fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
+        let Some(link) = at.side()?.link(&self.link)? else { return Ok(vec![]) };
+        if link.master.is_none() {
+            return Ok(vec![]);
+        }
+        let on = |flag| if flag { "on" } else { "off" };
+        let mut differences = Vec::new();
+        for (what, wanted, now) in [
+            ("hairpin mode", self.hairpin, link.hairpin),
+            ("isolation", self.isolated, link.isolated),
+        ] {
+            if wanted != now {
+                differences.push(format!(
+                    "{what} of the port {} is {} instead of {}",
+                    self.link,
+                    on(now),
+                    on(wanted)
+                ));
+            }
+        }
+        Ok(differences)
+    }
+}

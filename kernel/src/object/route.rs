@@ -1,0 +1,213 @@
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
+};
+use rtnetlink::RouteMessageBuilder;
+use serde::{Deserialize, Serialize};
+
+use super::{At, Kind, Mode, Place, ip};
+use crate::error::{Error, Result};
+use crate::rtnl::Request;
+
+/// A route over a link (`ip route`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The link it leads out of.
+    pub link: String,
+    /// Where it leads.
+    pub dst: IpNetwork,
+    /// The next hop; none if the destination is on the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+    /// The largest packet in bytes; 0 leaves it to the link.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mtu: u32,
+    /// The TCP segment size to announce, in bytes; 0 leaves it to the kernel.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub advmss: u32,
+    /// The metric; 0 leaves it to the kernel.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: u32,
+    /// The routing table; none is the main one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<u32>,
+    /// The scope: 0 global, 253 link, 254 host; none is global.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<u8>,
+}
+
+/// The table of routes that name none (`/etc/iproute2/rt_tables`).
+const MAIN: u32 = 254;
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Kind for Route {
+    fn show(&self, place: Place) -> String {
+        let mut line = format!("{} route add {}", ip(place), self.named());
+        for (what, value) in [("mtu", self.mtu), ("advmss", self.advmss), ("metric", self.priority)]
+        {
+            if value != 0 {
+                line += &format!(" {what} {value}");
+            }
+        }
+        if let Some(scope) = self.scope {
+            line += &format!(" scope {scope}");
+        }
+        line
+    }
+
+    fn apply(&self, at: &mut At<'_>) -> Result<()> {
+        // A route of another interface may lead to the same place; then this one comes before it, as `ip route
+        // prepend` does. Only a repair replaces.
+        let flags =
+            if at.mode == Mode::Repair { NLM_F_CREATE | NLM_F_REPLACE } else { NLM_F_CREATE };
+        let side = at.side()?;
+        let index = side.index(&self.link)?;
+        let message = RouteNetlinkMessage::NewRoute(self.message(index)?);
+        let request = Request::new(format!("add the route {}", self.named()), flags, message);
+        side.queue(request.tolerate(&[nix::libc::EEXIST]));
+        Ok(())
+    }
+
+    fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
+        let Some(link) = at.side()?.link(&self.link)? else { return Ok(vec![]) };
+        let wanted = self.message(link.index)?;
+        let routes = at.side()?.routes()?;
+        Ok(match routes.iter().find(|route| self.is_same_place(&wanted, route)) {
+            None => vec![format!("route {} is gone", self.named())],
+            Some(route) => self.diff_metrics(route),
+        })
+    }
+}
+
+impl Route {
+    /// Destination, next hop, link and table: what tells one route from another.
+    fn named(&self) -> String {
+        let dst = if self.dst.prefix() == 0 { "default".to_owned() } else { self.dst.to_string() };
+        let via = self.via.map_or_else(String::new, |via| format!(" via {via}"));
+        let table = self.table.map_or_else(String::new, |table| format!(" table {table}"));
+        format!("{dst}{via} dev {}{table}", self.link)
+    }
+
+    fn message(&self, index: u32) -> Result<RouteMessage> {
+        let wrong = |error: &dyn std::fmt::Display| {
+            Error::found(format!("add the route {}", self.named()), error.to_string())
+        };
+        // The destination is written without host bits: the kernel refuses them.
+        let mut builder = RouteMessageBuilder::<IpAddr>::new()
+            .destination_prefix(self.dst.network(), self.dst.prefix())
+            .map_err(|error| wrong(&error))?
+            .output_interface(index)
+            .table_id(self.table.unwrap_or(MAIN))
+            .protocol(RouteProtocol::Boot)
+            .scope(RouteScope::from(self.scope.unwrap_or_default()))
+            .kind(RouteType::Unicast);
+        if let Some(via) = self.via {
+            builder = builder.gateway(via).map_err(|error| wrong(&error))?;
+        }
+        if self.priority != 0 {
+            builder = builder.priority(self.priority);
+        }
+        let mut message = builder.build();
+        let mut metrics = Vec::new();
+        if self.mtu != 0 {
+            metrics.push(RouteMetric::Mtu(self.mtu));
+        }
+        if self.advmss != 0 {
+            metrics.push(RouteMetric::Advmss(self.advmss));
+        }
+        if !metrics.is_empty() {
+            message.attributes.push(RouteAttribute::Metrics(metrics));
+        }
+        Ok(message)
+    }
+
+    /// Whether a route that was read is the wanted one, its metrics aside.
+    fn is_same_place(&self, wanted: &RouteMessage, found: &RouteMessage) -> bool {
+        let (wanted, found_key) = (Key::read(wanted), Key::read(found));
+        found.header.kind == RouteType::Unicast
+            && wanted.with_priority(self.priority)
+                == found_key.with_priority(if self.priority == 0 { 0 } else { found_key.priority })
+    }
+
+    fn diff_metrics(&self, route: &RouteMessage) -> Vec<String> {
+        let metrics = route.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Metrics(metrics) => Some(metrics.as_slice()),
+            _ => None,
+        });
+        let (mut mtu, mut advmss) = (0, 0);
+        for metric in metrics.unwrap_or_default() {
+            match metric {
+                RouteMetric::Mtu(value) => mtu = *value,
+                RouteMetric::Advmss(value) => advmss = *value,
+                _ => {}
+            }
+        }
+        let mut differences = Vec::new();
+        for (what, wanted, now) in [("mtu", self.mtu, mtu), ("advmss", self.advmss, advmss)] {
+            if wanted != 0 && wanted != now {
+                differences.push(format!(
+                    "route {} has the {what} {now} instead of {wanted}",
+                    self.named()
+                ));
+            }
+        }
+        differences
+    }
+}
+
+/// What tells routes apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    family: u8,
+    dst: Option<IpAddr>,
+    prefix: u8,
+    via: Option<IpAddr>,
+    oif: Option<u32>,
+    table: u32,
+    priority: u32,
+}
+
+impl Key {
+    fn read(message: &RouteMessage) -> Key {
+        let header = &message.header;
+        let mut key = Key {
+            family: header.address_family.into(),
+            dst: None,
+            prefix: header.destination_prefix_length,
+            via: None,
+            oif: None,
+            table: header.table.into(),
+            priority: 0,
+        };
+        for attribute in &message.attributes {
+            match attribute {
+                RouteAttribute::Destination(dst) if key.prefix != 0 => key.dst = as_ip(dst),
+                RouteAttribute::Gateway(via) => key.via = as_ip(via),
+                RouteAttribute::Oif(index) => key.oif = Some(*index),
+                RouteAttribute::Table(table) => key.table = *table,
+                RouteAttribute::Priority(priority) => key.priority = *priority,
+                _ => {}
+            }
+        }
+        key
+    }
+
+    fn with_priority(self, priority: u32) -> Key {
+        Key { priority, ..self }
+    }
+}
+
+fn as_ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(ip) => Some((*ip).into()),
+        RouteAddress::Inet6(ip) => Some((*ip).into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,91 @@
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{At, Kind, Place};
+use crate::error::{Doing, Error, Result};
+
+/// A setting below `/proc/sys/net` (`sysctl(8)`), written from inside the namespace it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sysctl {
+    /// The path below `/proc/sys/net`, with slashes: `ipv6/conf/eth0/accept_ra`. Interface names may hold dots.
+    pub key: String,
+    /// What it should be.
+    pub value: String,
+    /// Whether a kernel that has no such setting (one without IPv6, say) is fine.
+    pub optional: bool,
+}
+
+impl Sysctl {
+    /// A setting that the kernel has to have.
+    pub fn new(key: impl Into<String>, value: impl Into<String>) -> Sysctl {
+        Sysctl { key: key.into(), value: value.into(), optional: false }
+    }
+
+    /// A setting that does not matter where the kernel does not have it.
+    pub fn optional(key: impl Into<String>, value: impl Into<String>) -> Sysctl {
+        Sysctl { optional: true, ..Sysctl::new(key, value) }
+    }
+
+    fn path(&self) -> Result<PathBuf> {
+        let is_plain = self.key.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        if !is_plain {
+            return Err(Error::found(format!("write the sysctl {}", self.key), "invalid name"));
+        }
+        Ok(Path::new("/proc/sys/net").join(&self.key))
+    }
+
+    /// What it is now; none if the kernel does not have it.
+    fn read(&self) -> Result<Option<String>> {
+        let path = self.path()?;
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim_end().to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).doing(|| format!("read {}", path.display())),
+        }
+    }
+
+    /// Writes it, unless it is so already: others may watch the file.
+    fn ensure(&self) -> Result<()> {
+        match self.read()? {
+            Some(now) if now == self.value => Ok(()),
+            None if self.optional => Ok(()),
+            _ => {
+                let path = self.path()?;
+                fs::write(&path, &self.value)
+                    .doing(|| format!("write {} to {}", self.value, path.display()))
+                    .map_err(|error| match error.errno {
+                        nix::libc::EROFS => error.hint("/proc/sys is mounted read-only here"),
+                        _ => error,
+                    })
+            }
+        }
+    }
+}
+
+impl Kind for Sysctl {
+    fn show(&self, place: Place) -> String {
+        let prefix = if place == Place::Pod { "nsenter --net=POD " } else { "" };
+        format!("{prefix}sysctl -w net/{}={}", self.key, self.value)
+    }
+
+    fn apply(&self, at: &mut At<'_>) -> Result<()> {
+        // The setting of a link is there only once the link is.
+        at.sides.flush()?;
+        at.side()?.inside(|| self.ensure())
+    }
+
+    fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
+        let now = at.side()?.inside(|| self.read())?;
+        Ok(match now {
+            Some(now) if now == self.value => vec![],
+            Some(now) => {
+                vec![format!("sysctl net/{} is {now} instead of {}", self.key, self.value)]
+            }
+            // The settings of a link go with it; that the link is gone is said by the object that made it.
+            None => vec![],
+        })
+    }
+}

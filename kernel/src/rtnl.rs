@@ -1,0 +1,289 @@
+//! rtnetlink: requests to one network namespace, several in one datagram, each with its own answer.
+//!
+//! The messages are those of `netlink-packet-route`, mostly made by the builders of `rtnetlink`. The exchange itself
+//! is here because no library offers what a short-lived process needs: many requests in one round trip, the kernel's
+//! own words for a refusal (extended ack), and dumps that are repeated when they were interrupted.
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+use crate::error::{Doing, Error, Result};
+
+/// What a dump is asked for at most before it counts as a fault of the kernel.
+const DUMP_TRIES: usize = 10;
+/// Room for one datagram of answers; the kernel never makes larger ones (`netlink(7)`).
+const BUFFER: usize = 32 * 1024;
+/// Requests that go into one datagram at most, so that their answers fit the receive buffer.
+const BATCH: usize = 64;
+
+/// One request, with what it does in words for the error message.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) message: RouteNetlinkMessage,
+    /// `NLM_F_CREATE` and the like; the ones every request needs are added.
+    pub(crate) flags: u16,
+    /// What it does, for the error: `add address 10.1.2.5/24 to eth0`.
+    pub(crate) action: String,
+    /// Error numbers that are as good as success.
+    pub(crate) tolerated: &'static [i32],
+}
+
+impl Request {
+    pub(crate) fn new(
+        action: impl Into<String>,
+        flags: u16,
+        message: RouteNetlinkMessage,
+    ) -> Request {
+        Request { message, flags, action: action.into(), tolerated: &[] }
+    }
+
+    pub(crate) fn tolerate(mut self, errnos: &'static [i32]) -> Request {
+        self.tolerated = errnos;
+        self
+    }
+}
+
+/// A socket to the rtnetlink of the network namespace it was opened in.
+pub(crate) struct Rtnl {
+    socket: Socket,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl std::fmt::Debug for Rtnl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rtnl").field("sequence", &self.sequence).finish_non_exhaustive()
+    }
+}
+
+impl Rtnl {
+    /// Opens a socket in the network namespace the thread is in.
+    pub(crate) fn open() -> Result<Rtnl> {
+        let open = || {
+            let mut socket = Socket::new(NETLINK_ROUTE)?;
+            socket.bind_auto()?;
+            socket.connect(&SocketAddr::new(0, 0))?;
+            socket.set_ext_ack(true)?;
+            socket.set_cap_ack(true)?;
+            socket.set_netlink_get_strict_chk(true)?;
+            Ok(socket)
+        };
+        let socket = std::io::Result::doing(open(), || "open a netlink socket")?;
+        Ok(Rtnl { socket, sequence: 0, buffer: Vec::with_capacity(BUFFER) })
+    }
+
+    /// Sends all requests, in order; returns the first error, after all were answered.
+    ///
+    /// The kernel goes on after a failed request, so only requests belong together of which a later one does no harm
+    /// when an earlier one failed.
+    pub(crate) fn execute(&mut self, requests: Vec<Request>) -> Result<()> {
+        let mut first_error = Ok(());
+        let mut requests = requests.into_iter().peekable();
+        while requests.peek().is_some() {
+            first_error = first_error.and(self.exchange(requests.by_ref().take(BATCH).collect()));
+        }
+        first_error
+    }
+
+    fn exchange(&mut self, requests: Vec<Request>) -> Result<()> {
+        let first = self.sequence.wrapping_add(1);
+        let mut datagram = Vec::new();
+        let mut waiting = Vec::with_capacity(requests.len());
+        for request in requests {
+            self.sequence = self.sequence.wrapping_add(1);
+            let flags = NLM_F_REQUEST | NLM_F_ACK | request.flags;
+            append(&mut datagram, request.message, flags, self.sequence);
+            waiting.push(Some((request.action, request.tolerated)));
+        }
+        self.socket.send(&datagram, 0).doing(|| "send to the kernel")?;
+
+        let mut first_error = Ok(());
+        let mut open = waiting.len();
+        while open > 0 {
+            for answer in self.receive()? {
+                let Answer::Ack { sequence, errno, said } = answer else { continue };
+                let place = sequence.wrapping_sub(first) as usize;
+                let Some((action, tolerated)) = waiting.get_mut(place).and_then(Option::take)
+                else {
+                    continue;
+                };
+                open -= 1;
+                if errno != 0 && !tolerated.contains(&errno) {
+                    first_error = first_error.and(Err(Error::errno(action, errno).said(said)));
+                }
+            }
+        }
+        first_error
+    }
+
+    /// Asks for one object; none if there is no such object.
+    pub(crate) fn get(&mut self, request: Request) -> Result<Option<RouteNetlinkMessage>> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let asked = self.sequence;
+        let mut datagram = Vec::new();
+        append(&mut datagram, request.message, NLM_F_REQUEST | request.flags, asked);
+        self.socket.send(&datagram, 0).doing(|| "send to the kernel")?;
+        loop {
+            for answer in self.receive()? {
+                match answer {
+                    Answer::Object { sequence, message, .. } if sequence == asked => {
+                        return Ok(Some(*message));
+                    }
+                    Answer::Ack { sequence, errno, said } if sequence == asked => {
+                        let error = Error::errno(request.action, errno).said(said);
+                        return if error.is_gone() { Ok(None) } else { Err(error) };
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Asks for all objects of a kind. A dump that the kernel says was interrupted by a change is asked for again.
+    pub(crate) fn dump(
+        &mut self,
+        action: &str,
+        message: RouteNetlinkMessage,
+    ) -> Result<Vec<RouteNetlinkMessage>> {
+        for _ in 0..DUMP_TRIES {
+            if let Some(objects) = self.try_dump(action, message.clone())? {
+                return Ok(objects);
+            }
+        }
+        Err(Error::found(
+            action,
+            format!("the list changed while it was read, {DUMP_TRIES} times in a row"),
+        ))
+    }
+
+    /// One dump; none if it was interrupted.
+    fn try_dump(
+        &mut self,
+        action: &str,
+        message: RouteNetlinkMessage,
+    ) -> Result<Option<Vec<RouteNetlinkMessage>>> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let asked = self.sequence;
+        let mut datagram = Vec::new();
+        append(&mut datagram, message, NLM_F_REQUEST | NLM_F_DUMP, asked);
+        self.socket.send(&datagram, 0).doing(|| "send to the kernel")?;
+        let mut objects = Vec::new();
+        let mut whole = true;
+        loop {
+            for answer in self.receive()? {
+                match answer {
+                    Answer::Object { sequence, flags, message } if sequence == asked => {
+                        whole &= flags & NLM_F_DUMP_INTR == 0;
+                        objects.push(*message);
+                    }
+                    Answer::Done { sequence, flags } if sequence == asked => {
+                        whole &= flags & NLM_F_DUMP_INTR == 0;
+                        return Ok(whole.then_some(objects));
+                    }
+                    Answer::Ack { sequence, errno, said } if sequence == asked && errno != 0 => {
+                        return Err(Error::errno(action, errno).said(said));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The answers in the next datagram.
+    fn receive(&mut self) -> Result<Vec<Answer>> {
+        self.buffer.clear();
+        while let Err(error) = self.socket.recv(&mut self.buffer, 0) {
+            if error.kind() != std::io::ErrorKind::Interrupted {
+                return Err(error).doing(|| "receive from the kernel");
+            }
+        }
+        let mut answers = Vec::new();
+        let mut rest = self.buffer.as_slice();
+        while !rest.is_empty() {
+            let (message, after) = split_message(rest)?;
+            answers.push(Answer::parse(message)?);
+            rest = after;
+        }
+        Ok(answers)
+    }
+}
+
+/// One message from the kernel.
+enum Answer {
+    Object { sequence: u32, flags: u16, message: Box<RouteNetlinkMessage> },
+    Ack { sequence: u32, errno: i32, said: String },
+    Done { sequence: u32, flags: u16 },
+    Other,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Result<Answer> {
+        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes)
+            .map_err(|error| Error::found("read the kernel's answer", error.to_string()))?;
+        let NetlinkHeader { sequence_number: sequence, flags, .. } = message.header;
+        Ok(match message.payload {
+            NetlinkPayload::InnerMessage(message) => {
+                Answer::Object { sequence, flags, message: Box::new(message) }
+            }
+            NetlinkPayload::Error(error) => {
+                let errno = error.code.map_or(0, |code| code.get().abs());
+                Answer::Ack { sequence, errno, said: extended_ack(&error.header) }
+            }
+            NetlinkPayload::Done(_) => Answer::Done { sequence, flags },
+            _ => Answer::Other,
+        })
+    }
+}
+
+/// The first message of a datagram, and what follows it.
+fn split_message(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
+    let short = || Error::found("read the kernel's answer", "it ends in the middle of a message");
+    let length = bytes.first_chunk::<4>().ok_or_else(short)?;
+    let length = u32::from_ne_bytes(*length) as usize;
+    let message = bytes.get(..length).filter(|_| length >= 16).ok_or_else(short)?;
+    Ok((message, bytes.get(aligned(length)..).unwrap_or_default()))
+}
+
+/// The kernel's own words in an error message: the attribute `NLMSGERR_ATTR_MSG` behind the 16 bytes of the refused
+/// request's header (`include/uapi/linux/netlink.h`).
+fn extended_ack(bytes: &[u8]) -> String {
+    const NLMSGERR_ATTR_MSG: u16 = 1;
+    let mut rest = bytes.get(16..).unwrap_or_default();
+    while let Some(([l0, l1, k0, k1], value)) = rest.split_first_chunk::<4>() {
+        let length = u16::from_ne_bytes([*l0, *l1]) as usize;
+        let kind = u16::from_ne_bytes([*k0, *k1]) & 0x3fff;
+        let Some(value) = length.checked_sub(4).and_then(|length| value.get(..length)) else {
+            break;
+        };
+        if kind == NLMSGERR_ATTR_MSG {
+            return String::from_utf8_lossy(value).trim_end_matches('\0').to_owned();
+        }
+        rest = rest.get(aligned(length)..).unwrap_or_default();
+    }
+    String::new()
+}
+
+/// Netlink messages and attributes start at multiples of four.
+fn aligned(length: usize) -> usize {
+    length.next_multiple_of(4)
+}
+
+fn append<M>(datagram: &mut Vec<u8>, message: M, flags: u16, sequence: u32)
+where
+    M: NetlinkSerializable + NetlinkDeserializable,
+{
+    let mut header = NetlinkHeader::default();
+    header.flags = flags;
+    header.sequence_number = sequence;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+    message.finalize();
+    let start = datagram.len();
+    datagram.resize(start + aligned(message.buffer_len()), 0);
+    if let Some(room) = datagram.get_mut(start..) {
+        message.serialize(room);
+    }
+}

@@ -1,0 +1,271 @@
+//! The kernel as a plan sees it: two network namespaces, each with a socket, what was read and what waits to be sent.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+
+use crate::error::{Error, Result};
+use crate::link::{self, Link};
+use crate::netns::Namespace;
+use crate::nft::Nft;
+use crate::plan::{Place, Plan};
+use crate::rtnl::{Request, Rtnl};
+
+/// Both namespaces of an attachment.
+#[derive(Debug)]
+pub(crate) struct Sides {
+    pub(crate) host: Side,
+    pod: Option<Side>,
+    nft: Option<Nft>,
+}
+
+impl Sides {
+    /// Opens the host's side, and the pod's if the plan has one.
+    pub(crate) fn open(plan: &Plan) -> Result<Sides> {
+        let pod = match &plan.pod {
+            Some(path) => Some(Side::open(Place::Pod, Some(Namespace::open(path)?))?),
+            None => None,
+        };
+        Ok(Sides { host: Side::open(Place::Host, None)?, pod, nft: None })
+    }
+
+    /// Only the host's side: what DEL and GC can count on.
+    pub(crate) fn host_only() -> Result<Sides> {
+        Ok(Sides { host: Side::open(Place::Host, None)?, pod: None, nft: None })
+    }
+
+    /// The side of a place.
+    pub(crate) fn side(&mut self, place: Place) -> Result<&mut Side> {
+        match place {
+            Place::Host => Ok(&mut self.host),
+            Place::Pod => self.pod.as_mut().ok_or_else(|| {
+                Error::found(
+                    "look into the container's network namespace",
+                    "no namespace was given",
+                )
+                .in_namespace()
+            }),
+        }
+    }
+
+    /// The pod's side, if there is one.
+    pub(crate) fn pod(&mut self) -> Option<&mut Side> {
+        self.pod.as_mut()
+    }
+
+    /// The host's nf_tables. The socket stays open until the end of the call: closing it waits for a grace period
+    /// when something was deleted, and that wait is then shared with the one for the deleted link.
+    pub(crate) fn nft(&mut self) -> Result<&mut Nft> {
+        let nft = match self.nft.take() {
+            Some(nft) => nft,
+            None => Nft::open()?,
+        };
+        Ok(self.nft.insert(nft))
+    }
+
+    /// Sends what waits, on both sides.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.host.flush()?;
+        self.pod.as_mut().map_or(Ok(()), Side::flush)
+    }
+}
+
+/// One network namespace.
+#[derive(Debug)]
+pub(crate) struct Side {
+    place: Place,
+    /// None for the namespace the process is in.
+    namespace: Option<Namespace>,
+    rtnl: Rtnl,
+    waiting: Vec<Request>,
+    indexes: HashMap<String, u32>,
+    addresses: Option<Vec<AddressMessage>>,
+    routes: Option<Vec<netlink_packet_route::route::RouteMessage>>,
+}
+
+impl Side {
+    pub(crate) fn open(place: Place, namespace: Option<Namespace>) -> Result<Side> {
+        let rtnl = match &namespace {
+            Some(namespace) => namespace.enter(Rtnl::open)?,
+            None => Rtnl::open()?,
+        };
+        let (waiting, indexes) = (Vec::new(), HashMap::new());
+        Ok(Side { place, namespace, rtnl, waiting, indexes, addresses: None, routes: None })
+    }
+
+    /// The open namespace of the pod; none on the host's side.
+    pub(crate) fn namespace(&self) -> Option<&Namespace> {
+        self.namespace.as_ref()
+    }
+
+    /// Runs `work` in this namespace, for what has no socket: `/proc/sys/net`.
+    pub(crate) fn inside<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        match &self.namespace {
+            Some(namespace) => namespace.enter(work),
+            None => work(),
+        }
+    }
+
+    /// Puts a request behind those that wait. They go out together, before anything is read or done otherwise.
+    pub(crate) fn queue(&mut self, request: Request) {
+        self.waiting.push(request);
+    }
+
+    /// Sends what waits.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.forget();
+        self.rtnl.execute(std::mem::take(&mut self.waiting))
+    }
+
+    /// Sends what waits, then this one request.
+    pub(crate) fn now(&mut self, request: Request) -> Result<()> {
+        self.flush()?;
+        self.queue(request);
+        self.flush()
+    }
+
+    /// The link of a name, as it is now.
+    pub(crate) fn link(&mut self, name: &str) -> Result<Option<Link>> {
+        self.flush()?;
+        let link = match self.rtnl.get(link::by_name(name))? {
+            Some(RouteNetlinkMessage::NewLink(message)) => Some(Link::read(&message)),
+            _ => None,
+        };
+        match &link {
+            Some(link) => self.indexes.insert(name.to_owned(), link.index),
+            None => self.indexes.remove(name),
+        };
+        Ok(link)
+    }
+
+    /// The link of a name, which has to be there.
+    pub(crate) fn existing(&mut self, name: &str) -> Result<Link> {
+        self.link(name)?.ok_or_else(|| self.missing(name))
+    }
+
+    /// The index of a link that was looked at or made in this call before.
+    pub(crate) fn index(&mut self, name: &str) -> Result<u32> {
+        match self.indexes.get(name) {
+            Some(index) => Ok(*index),
+            None => Ok(self.existing(name)?.index),
+        }
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        let place = match self.place {
+            Place::Host => "on the host",
+            Place::Pod => "in the container",
+        };
+        Error::errno(format!("find the interface {name} {place}"), nix::libc::ENODEV)
+    }
+
+    /// Every link.
+    pub(crate) fn links(&mut self) -> Result<Vec<Link>> {
+        self.flush()?;
+        let messages = self.rtnl.dump("list the interfaces", link::all())?;
+        Ok(messages
+            .iter()
+            .filter_map(|message| match message {
+                RouteNetlinkMessage::NewLink(message) => Some(Link::read(message)),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// The addresses of a link.
+    pub(crate) fn addresses(&mut self, index: u32) -> Result<Vec<HeldAddress>> {
+        self.flush()?;
+        if self.addresses.is_none() {
+            let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+            let messages = self.rtnl.dump("list the addresses", message)?;
+            self.addresses = Some(messages.into_iter().filter_map(as_address).collect());
+        }
+        let all = self.addresses.as_deref().unwrap_or_default();
+        Ok(all
+            .iter()
+            .filter(|held| held.header.index == index)
+            .filter_map(HeldAddress::read)
+            .collect())
+    }
+
+    /// Forgets what was read, so that it is read again.
+    pub(crate) fn forget(&mut self) {
+        self.addresses = None;
+        self.routes = None;
+    }
+
+    /// Every route of every table.
+    pub(crate) fn routes(&mut self) -> Result<&[netlink_packet_route::route::RouteMessage]> {
+        self.flush()?;
+        if self.routes.is_none() {
+            let message = netlink_packet_route::route::RouteMessage::default();
+            let messages =
+                self.rtnl.dump("list the routes", RouteNetlinkMessage::GetRoute(message))?;
+            self.routes = Some(
+                messages
+                    .into_iter()
+                    .filter_map(|message| match message {
+                        RouteNetlinkMessage::NewRoute(route) => Some(route),
+                        _ => None,
+                    })
+                    .collect(),
+            );
+        }
+        Ok(self.routes.as_deref().unwrap_or_default())
+    }
+
+    /// Any other list.
+    pub(crate) fn dump(
+        &mut self,
+        action: &str,
+        message: RouteNetlinkMessage,
+    ) -> Result<Vec<RouteNetlinkMessage>> {
+        self.flush()?;
+        self.rtnl.dump(action, message)
+    }
+}
+
+fn as_address(message: RouteNetlinkMessage) -> Option<AddressMessage> {
+    match message {
+        RouteNetlinkMessage::NewAddress(address) => Some(address),
+        _ => None,
+    }
+}
+
+/// An address that a link has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeldAddress {
+    pub(crate) address: IpNetwork,
+    /// Duplicate address detection has not finished (RFC 4862 section 5.4).
+    pub(crate) tentative: bool,
+    /// Duplicate address detection found another owner.
+    pub(crate) duplicate: bool,
+}
+
+impl HeldAddress {
+    fn read(message: &AddressMessage) -> Option<HeldAddress> {
+        let mut address: Option<IpAddr> = None;
+        let mut flags = message.header.flags.bits().into();
+        for attribute in &message.attributes {
+            match attribute {
+                // IFA_LOCAL is the address itself where IFA_ADDRESS is the peer's (point to point).
+                AddressAttribute::Local(local) => address = Some(*local),
+                AddressAttribute::Address(other) => address = address.or(Some(*other)),
+                AddressAttribute::Flags(all) => flags = all.bits(),
+                _ => {}
+            }
+        }
+        let flags = AddressFlags::from_bits_retain(flags);
+        Some(HeldAddress {
+            address: IpNetwork::new(address?, message.header.prefix_len).ok()?,
+            tentative: flags.contains(AddressFlags::Tentative),
+            duplicate: flags.contains(AddressFlags::Dadfailed),
+        })
+    }
+}

@@ -1,0 +1,268 @@
+//! Plans against a real kernel, each test in network namespaces of its own.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use kernel::Place::{Host, Pod};
+use kernel::{
+    Address, Announce, Bridge, Conflict, Mac, Neighbours, Owner, Peer, Plan, Port, Route, Sysctl,
+    Up, Veth, Wait,
+};
+use nix::sched::{CloneFlags, unshare};
+
+/// A namespace that lives as long as a sleeping process in it.
+struct Pod_(std::process::Child);
+
+impl Pod_ {
+    fn new() -> Pod_ {
+        let child = Command::new("unshare").args(["--net", "sleep", "1000"]).spawn().unwrap();
+        let own = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
+        let of = PathBuf::from(format!("/proc/{}/ns/net", child.id()));
+        while std::fs::read_link(&of).map_or(true, |ns| ns == own) {
+            std::thread::yield_now();
+        }
+        Pod_(child)
+    }
+    fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/ns/net", self.0.id()))
+    }
+    fn sh(&self, command: &str) -> (bool, String) {
+        sh(&format!("nsenter --net={} {command}", self.path().display()))
+    }
+}
+
+impl Drop for Pod_ {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn sh(command: &str) -> (bool, String) {
+    let out = Command::new("sh").args(["-c", command]).output().unwrap();
+    (
+        out.status.success(),
+        String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr),
+    )
+}
+
+fn host() {
+    unshare(CloneFlags::CLONE_NEWNET).expect("these tests need root: run scripts/test");
+    assert!(sh("ip link set lo up").0);
+}
+
+fn owner(container: &str) -> Owner {
+    Owner { network: "net".into(), container: container.into(), ifname: "eth0".into() }
+}
+
+fn plan(owner: Owner, pod: &Pod_, last: u8) -> Plan {
+    let name = owner.host_ifname();
+    let (host_mac, mac) = (owner.mac("host"), owner.mac("pod"));
+    let mut plan = Plan::new(owner, Some(&pod.path()));
+    plan.share(
+        Host,
+        Bridge { name: "br0".into(), mtu: 0, vlan_filtering: false, promiscuous: false },
+    );
+    plan.share(Host, Sysctl::optional("ipv6/conf/br0/accept_ra", "0"));
+    plan.share(Host, Up::of("br0"));
+    let peer = Peer { place: Pod, name: "eth0".into(), mac };
+    plan.own(
+        Host,
+        Veth { name: name.clone(), mac: host_mac, mtu: 1400, master: Some("br0".into()), peer },
+    );
+    plan.own(Host, Port { link: name.clone(), hairpin: true, isolated: false });
+    plan.own(Host, Up::of(&name));
+    let conflict = Conflict::Refuse;
+    plan.share(
+        Host,
+        Address {
+            link: "br0".into(),
+            address: "10.1.2.1/24".parse().unwrap(),
+            dad: false,
+            conflict,
+        },
+    );
+    plan.share(
+        Host,
+        Address {
+            link: "br0".into(),
+            address: "fd00:1::1/64".parse().unwrap(),
+            dad: false,
+            conflict,
+        },
+    );
+    for address in [format!("10.1.2.{last}/24"), format!("fd00:1::{last}/64")] {
+        plan.own(
+            Pod,
+            Address {
+                link: "eth0".into(),
+                address: address.parse().unwrap(),
+                dad: false,
+                conflict: Conflict::Keep,
+            },
+        );
+    }
+    plan.own(Pod, Sysctl::new("ipv4/conf/eth0/arp_notify", "1"));
+    plan.own(Pod, Sysctl::new("ipv6/conf/eth0/ndisc_notify", "1"));
+    plan.own(Pod, Up::of("eth0"));
+    for (dst, via) in [("0.0.0.0/0", "10.1.2.1"), ("::/0", "fd00:1::1")] {
+        plan.own(
+            Pod,
+            Route {
+                link: "eth0".into(),
+                dst: dst.parse().unwrap(),
+                via: Some(via.parse().unwrap()),
+                mtu: 1300,
+                advmss: 0,
+                priority: 0,
+                table: None,
+                scope: None,
+            },
+        );
+    }
+    let addresses =
+        vec![format!("10.1.2.{last}").parse().unwrap(), format!("fd00:1::{last}").parse().unwrap()];
+    plan.own(Host, Neighbours { link: "br0".into(), mac, addresses });
+    plan.own(Host, Wait::Running { link: name });
+    plan.own(Pod, Announce { link: "eth0".into(), mac });
+    plan
+}
+
+#[test]
+fn a_plan_is_applied_compared_and_removed() {
+    host();
+    let pod = Pod_::new();
+    let plan = plan(owner("one"), &pod, 2);
+    let applied = plan.apply().unwrap();
+    assert!(applied.macs.contains_key("br0"));
+    for address in ["10.1.2.1", "fd00:1::1"] {
+        let (ok, text) = pod.sh(&format!("ping -c1 -W1 {address}"));
+        assert!(ok, "{text}");
+    }
+    assert_eq!(
+        plan.diff().unwrap(),
+        Vec::<String>::new(),
+        "{}",
+        sh("ip -d addr; ip route; ip -6 route").1 + &pod.sh("ip route").1
+    );
+    let again = plan.apply().unwrap_err();
+    assert!(again.is_taken(), "{again}");
+    assert_eq!(plan.diff().unwrap(), Vec::<String>::new());
+    plan.remove().unwrap();
+    plan.remove().unwrap();
+    let left = sh("ip -br link").1;
+    assert!(!left.contains("veth"), "{left}");
+    assert!(!pod.sh("ip -br link").1.contains("eth0"));
+    assert_eq!(sh("ip neigh").1, "");
+}
+
+#[test]
+fn what_was_changed_by_hand_is_named_and_repaired() {
+    host();
+    let pod = Pod_::new();
+    let plan = plan(owner("one"), &pod, 2);
+    plan.apply().unwrap();
+    let veth = plan.owner.host_ifname();
+    for (command, in_pod, named) in [
+        ("ip addr del 10.1.2.2/24 dev eth0", true, "address 10.1.2.2/24 is not on eth0"),
+        ("ip -6 route del default", true, "route default via fd00:1::1 dev eth0 is gone"),
+        ("ip link set eth0 mtu 1350", true, "interface eth0 has the MTU 1350 instead of 1400"),
+        ("ip link set eth0 down", true, "interface eth0 is down"),
+        (&format!("ip link set {veth} nomaster"), false, "is not in the bridge br0"),
+        (&format!("bridge link set dev {veth} hairpin off"), false, "hairpin mode"),
+        (&format!("bridge link set dev {veth} isolated on"), false, "isolation"),
+        ("ip addr del 10.1.2.1/24 dev br0", false, "address 10.1.2.1/24 is not on br0"),
+        (
+            "ip route replace default via 10.1.2.1 mtu 1200",
+            true,
+            "has the mtu 1200 instead of 1300",
+        ),
+        ("ip link set br0 down", false, "interface br0 is down"),
+    ] {
+        let (ok, text) = if in_pod { pod.sh(command) } else { sh(command) };
+        assert!(ok, "{command}: {text}");
+        let differences = plan.diff().unwrap();
+        assert!(differences.iter().any(|line| line.contains(named)), "{command}: {differences:?}");
+        assert_eq!(plan.repair().unwrap(), differences);
+        assert_eq!(plan.diff().unwrap(), Vec::<String>::new(), "{command}");
+        assert!(pod.sh("ping -c1 -W1 10.1.2.1").0, "{command}");
+    }
+}
+
+#[test]
+fn a_failed_plan_leaves_nothing() {
+    host();
+    let pod = Pod_::new();
+    let mut plan = plan(owner("one"), &pod, 2);
+    let via = Some("192.0.2.1".parse().unwrap()); // not reachable
+    let link = "eth0".into();
+    let dst = "198.51.100.0/24".parse().unwrap();
+    plan.own(
+        Pod,
+        Route { link, dst, via, mtu: 0, advmss: 0, priority: 0, table: None, scope: None },
+    );
+    let before = sh("ip -d addr; ip neigh; ip route").1;
+    let error = plan.apply().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "add the route 198.51.100.0/24 via 192.0.2.1 dev eth0: Nexthop has invalid gateway (Network is unreachable (os error 101))"
+    );
+    assert_eq!(sh("ip -d addr; ip neigh; ip route").1, before);
+    assert!(!pod.sh("ip -br link").1.contains("eth0"));
+}
+
+#[test]
+fn an_address_used_again_answers_its_first_packet() {
+    host();
+    let (first, second, third) = (Pod_::new(), Pod_::new(), Pod_::new());
+    let other = plan(owner("other"), &third, 9);
+    other.apply().unwrap();
+    let one = plan(owner("one"), &first, 2);
+    one.apply().unwrap();
+    for address in ["10.1.2.2", "fd00:1::2"] {
+        assert!(sh(&format!("ping -c1 -W1 {address}")).0);
+        assert!(third.sh(&format!("ping -c1 -W1 {address}")).0);
+    }
+    one.remove().unwrap();
+    let two = plan(owner("two"), &second, 2);
+    two.apply().unwrap();
+    for address in ["10.1.2.2", "fd00:1::2"] {
+        let (ok, text) = sh(&format!("ping -c1 -W1 {address}"));
+        assert!(ok, "from the host: {text} {}", sh("ip neigh").1);
+        let (ok, text) = third.sh(&format!("ping -c1 -W1 {address}"));
+        assert!(ok, "from a container: {text} {}", third.sh("ip neigh").1);
+    }
+}
+
+#[test]
+fn gc_removes_what_is_not_valid() {
+    host();
+    let (first, second) = (Pod_::new(), Pod_::new());
+    let (one, two) = (plan(owner("one"), &first, 2), plan(owner("two"), &second, 3));
+    one.apply().unwrap();
+    two.apply().unwrap();
+    // As if the second ADD had been killed before it could set the alias.
+    assert!(sh(&format!("ip link set {} alias ''", two.owner.host_ifname())).0);
+    kernel::collect("another", &[]).unwrap();
+    assert_eq!(sh("ip -br link | grep -c veth").1.trim(), "2");
+    kernel::collect("net", &[owner("one")]).unwrap();
+    let left = sh("ip -br link").1;
+    assert!(
+        left.contains(&one.owner.host_ifname()) && !left.contains(&two.owner.host_ifname()),
+        "{left}"
+    );
+    assert_eq!(one.diff().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn mac_addresses_are_read_in_every_usual_form() {
+    let mac = Mac([0x02, 0, 0x5e, 0x10, 0, 1]);
+    for text in ["02:00:5e:10:00:01", "02-00-5E-10-00-01", "0200.5e10.0001"] {
+        assert_eq!(Mac::parse(text), Some(mac), "{text}");
+    }
+    for text in
+        ["", "zz", "02:00:5e:10:00", "02:00:5e:10:00:0g", "0:2:005e:10:00:01", "+2:00:5e:10:00:01"]
+    {
+        assert_eq!(Mac::parse(text), None, "{text}");
+    }
+}

@@ -1,0 +1,186 @@
+//! Asking an IPAM plugin: the specification's delegation (spec 1.1.0, section 4).
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::exec::{self, Exec};
+use crate::{
+    AddResult, Addresses, Addressing, Call, Context, Error, IpConfig, PluginType, Preview, Result,
+    code, json,
+};
+
+/// The IPAM plugin of a call's configuration.
+#[derive(Debug)]
+pub(crate) struct Ipam<'a> {
+    name: PluginType,
+    program: PathBuf,
+    stdin: Vec<u8>,
+    call: &'a Call,
+}
+
+impl<'a> Ipam<'a> {
+    /// Finds the plugin that `ipam.type` names; none if the caller wants none or may do without.
+    pub(crate) fn of(call: &'a Call, addressing: Addressing) -> Result<Option<Ipam<'a>>> {
+        let name = json::get(&call.config, "ipam").and_then(|ipam| json::get(ipam, "type"));
+        let name = match name {
+            None | Some(Value::Null) => "",
+            Some(Value::String(name)) => name,
+            Some(_) => {
+                return Err(Error::new(code::DECODE_FAILURE, "ipam.type: it is not a string"));
+            }
+        };
+        match addressing {
+            Addressing::None => return Ok(None),
+            Addressing::Optional if name.is_empty() => return Ok(None),
+            Addressing::Optional | Addressing::Required => {}
+        }
+        let name = PluginType::new(name).context(|| "ipam.type")?;
+        let program = exec::find(&name, &call.path)?;
+        Ok(Some(Ipam { name, program, stdin: call.config.to_string().into_bytes(), call }))
+    }
+
+    /// ADD. An answer that no container could use is refused, and what was reserved is released.
+    pub(crate) fn add(&self) -> Result<Addresses> {
+        let answer = match self.exec("ADD").answer() {
+            // It said no: then it has reserved nothing, or what it has belongs to an earlier ADD.
+            Ok(answer) => answer?,
+            // It hung or crashed, and may have reserved something first.
+            Err(error) => return Err(self.release(error)),
+        };
+        self.read(&answer).map_err(|error| self.release(error))
+    }
+
+    /// DEL, after something else failed: its own failure only adds to that error.
+    pub(crate) fn release(&self, error: Error) -> Error {
+        match self.del() {
+            Ok(()) => error,
+            Err(also) => error.line(&format!("releasing the address failed too: {also}")),
+        }
+    }
+
+    pub(crate) fn del(&self) -> Result<()> {
+        self.exec("DEL").run().map(drop)
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        self.exec("CHECK").run().map(drop)
+    }
+
+    pub(crate) fn status(&self) -> Result<()> {
+        self.exec("STATUS").run().map(drop)
+    }
+
+    /// GC. A plugin that has never heard of it has nothing to say about it.
+    pub(crate) fn gc(&self) -> Result<()> {
+        known(self.exec("GC").run()).map(drop)
+    }
+
+    /// REPAIR, a verb of ours; nothing from plugins that do not know it.
+    pub(crate) fn repair(&self) -> Result<Vec<String>> {
+        let Some(answer) = known(self.exec("REPAIR").run())? else { return Ok(Vec::new()) };
+        json::from_value(&self.parse(&answer)?)
+    }
+
+    /// PLAN, a verb of ours: the addresses that ADD would hand out.
+    pub(crate) fn preview(&self) -> Result<Addresses> {
+        let answer = known(self.exec("PLAN").run())?.ok_or_else(|| {
+            let msg = format!("the IPAM plugin {} cannot say its addresses beforehand", self.name);
+            Error::new(code::UNSUPPORTED_FIELD, msg)
+                .details("it does not know the command PLAN, and asking it to ADD would reserve one")
+        })?;
+        let preview: Preview = json::from_value(&self.parse(&answer)?)?;
+        self.checked(preview.result)
+    }
+
+    fn exec(&self, verb: &str) -> Delegated<'_> {
+        Delegated { ipam: self, env: [("CNI_COMMAND".to_owned(), verb.to_owned())] }
+    }
+
+    fn parse(&self, answer: &[u8]) -> Result<Value> {
+        serde_json::from_slice(answer).map_err(|error| {
+            let said = String::from_utf8_lossy(answer).chars().take(200).collect::<String>();
+            let msg = format!("the IPAM plugin {} did not answer with JSON: {error}", self.name);
+            Error::new(code::DECODE_FAILURE, msg).details(match said.as_str() {
+                "" => "it printed nothing".to_owned(),
+                said => format!("it printed {said:?}"),
+            })
+        })
+    }
+
+    fn read(&self, answer: &[u8]) -> Result<Addresses> {
+        let value = self.parse(answer)?;
+        let result = AddResult::from_json(&value, self.call.version)
+            .context(|| format!("the result of the IPAM plugin {}", self.name))?;
+        self.checked(result)
+    }
+
+    /// Whether a container could use the addresses.
+    fn checked(&self, result: AddResult) -> Result<Addresses> {
+        let lie = |what: String| {
+            Error::internal(format!("IPAM plugin returned {what}"))
+                .details(format!("{} is at fault, or its configuration", self.program.display()))
+        };
+        if result.ips.is_empty() {
+            return Err(lie("missing IP config".to_owned()));
+        }
+        for (at, ip) in result.ips.iter().enumerate() {
+            let address = ip.address.ip();
+            if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+                return Err(lie(format!("{address}, which is no address for a container")));
+            }
+            if ip.gateway.is_some_and(|gateway| gateway.is_ipv4() != address.is_ipv4()) {
+                return Err(lie(format!("a gateway of another family for {address}")));
+            }
+            let same = |other: &IpConfig| other.address.ip() == address;
+            if result.ips.iter().take(at).any(same) {
+                return Err(lie(format!("the address {address} twice")));
+            }
+        }
+        for route in &result.routes {
+            if route.gw.is_some_and(|gw| gw.is_ipv4() != route.dst.is_ipv4()) {
+                return Err(lie(format!("a next hop of another family for the route {}", route.dst)));
+            }
+        }
+        Ok(Addresses(result))
+    }
+}
+
+/// A run of the plugin that is about to be.
+struct Delegated<'a> {
+    ipam: &'a Ipam<'a>,
+    env: [(String, String); 1],
+}
+
+impl Delegated<'_> {
+    fn exec(&self) -> Exec<'_> {
+        Exec {
+            program: &self.ipam.program,
+            env: &self.env,
+            stdin: &self.ipam.stdin,
+            deadline: Some(self.ipam.call.deadline),
+            cancel: None,
+        }
+    }
+
+    fn run(&self) -> Result<Vec<u8>> {
+        self.exec().run()
+    }
+
+    fn answer(&self) -> Result<Result<Vec<u8>>> {
+        self.exec().answer()
+    }
+}
+
+/// None if the plugin does not know the verb.
+fn known<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error)
+            if error.code == code::INVALID_ENVIRONMENT && error.msg.contains("CNI_COMMAND") =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}

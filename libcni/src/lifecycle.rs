@@ -1,0 +1,153 @@
+//! The verbs of a plugin that is a plan: written once, for all of them.
+
+use crate::delegate::Ipam;
+use crate::{
+    AddResult, Addresses, Addressing, Call, Context, Error, Executor, IpConfig, Manual, Plugin,
+    Preview, Result, Verbs, code,
+};
+
+impl<P: Plugin> Verbs for P {
+    const MANUAL: Manual = P::MANUAL;
+
+    fn add(&self, call: &Call) -> Result<AddResult> {
+        let Some(ipam) = self.ipam(call)? else {
+            if self.addressing(call) != Addressing::None {
+                P::Executor::ready(call)?;
+            }
+            return attach(self, call, &Addresses::default());
+        };
+        // What can be found wrong without an address is found before one is reserved.
+        self.plan(call, &Addresses::default())?;
+        P::Executor::ready(call)?;
+        let addresses = ipam.add()?;
+        attach(self, call, &addresses).map_err(|error| ipam.release(error))
+    }
+
+    fn check(&self, call: &Call) -> Result<()> {
+        let addresses = previous(call)?;
+        if let Some(ipam) = self.ipam(call)? {
+            ipam.check()?;
+        }
+        let (plan, _) = self.plan(call, &addresses)?;
+        match P::Executor::diff(&plan)?.as_slice() {
+            [] => Ok(()),
+            differences => Err(differs(call, differences)),
+        }
+    }
+
+    /// The kernel's objects go first: an address is released only when nothing uses it any more.
+    fn del(&self, call: &Call) -> Result<()> {
+        let (plan, _) = self.plan(call, &addresses_of(call))?;
+        P::Executor::remove(&plan)?;
+        self.ipam(call)?.map_or(Ok(()), |ipam| ipam.del())
+    }
+
+    fn gc(&self, call: &Call) -> Result<()> {
+        let collected = P::Executor::collect(&call.network, &call.valid);
+        let released = match self.ipam(call) {
+            Ok(Some(ipam)) => ipam.gc(),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        match (collected, released) {
+            (Err(first), Err(second)) => Err(first.line(&second.to_string())),
+            (collected, released) => collected.and(released),
+        }
+    }
+
+    fn status(&self, call: &Call) -> Result<()> {
+        Plugin::status(self, call)?;
+        self.ipam(call)?.map_or(Ok(()), |ipam| ipam.status())
+    }
+
+    fn preview(&self, call: &Call) -> Result<Preview> {
+        let addresses = match self.ipam(call)? {
+            Some(ipam) => ipam.preview()?,
+            None => Addresses::default(),
+        };
+        let (plan, result) = self.plan(call, &addresses)?;
+        let plan = serde_json::to_value(plan)
+            .map_err(|error| Error::internal(format!("write the plan as JSON: {error}")))?;
+        Ok(Preview { plan, result })
+    }
+
+    fn repair(&self, call: &Call) -> Result<Vec<String>> {
+        let addresses = previous(call)?;
+        let mut repaired = match self.ipam(call)? {
+            Some(ipam) => ipam.repair()?,
+            None => Vec::new(),
+        };
+        let (plan, _) = self.plan(call, &addresses)?;
+        repaired.extend(P::Executor::repair(&plan)?);
+        Ok(repaired)
+    }
+}
+
+/// What the verbs share.
+trait Delegating: Plugin {
+    fn ipam<'a>(&self, call: &'a Call) -> Result<Option<Ipam<'a>>> {
+        Ipam::of(call, self.addressing(call))
+    }
+}
+
+impl<P: Plugin> Delegating for P {}
+
+/// Makes the attachment, with the addresses it got.
+fn attach<P: Plugin>(plugin: &P, call: &Call, addresses: &Addresses) -> Result<AddResult> {
+    let (plan, mut result) = plugin.plan(call, addresses)?;
+    // A result that the configuration's version cannot express is found out before anything is made.
+    result.to_json(call.version).context(|| format!("a result for CNI {}", call.version))?;
+    P::Executor::apply(&plan, &mut result)?;
+    Ok(result)
+}
+
+/// The addresses of the attachment by its `prevResult`, which has to be there and about this container.
+fn previous(call: &Call) -> Result<Addresses> {
+    let Some(prev) = &call.prev else {
+        return Err(Error::config("Required prevResult missing")
+            .details("the runtime has to hand on what ADD answered"));
+    };
+    let attachment = call.attachment()?;
+    let ours = prev.interfaces.iter().find(|interface| {
+        !interface.sandbox.is_empty() && interface.name == attachment.ifname.as_str()
+    });
+    if let (Some(interface), Some(netns)) = (ours, &call.netns)
+        && interface.sandbox != *netns
+    {
+        let msg = format!(
+            "Sandbox in prevResult {} doesn't match configured netns: {netns}",
+            interface.sandbox
+        );
+        return Err(Error::config(msg));
+    }
+    Ok(addresses_of(call))
+}
+
+/// What `prevResult` says of the addresses of the attachment's interface; nothing if there is none.
+fn addresses_of(call: &Call) -> Addresses {
+    let (Some(prev), Some(attachment)) = (&call.prev, &call.attachment) else {
+        return Addresses::default();
+    };
+    let is_ours = |ip: &IpConfig| {
+        let interface = ip.interface.and_then(|index| prev.interfaces.get(index));
+        interface.is_none_or(|interface| {
+            !interface.sandbox.is_empty() && interface.name == attachment.ifname.as_str()
+        })
+    };
+    let ips = prev.ips.iter().filter(|ip| is_ours(ip)).cloned().collect();
+    Addresses(AddResult { ips, interfaces: Vec::new(), ..prev.clone() })
+}
+
+/// CHECK's answer: how many differences, of which attachment, and each on a line of its own.
+fn differs(call: &Call, differences: &[String]) -> Error {
+    let of = match &call.attachment {
+        Some(attachment) => format!("{} of container {}", attachment.ifname, attachment.container),
+        None => "the network".to_owned(),
+    };
+    let count = match differences.len() {
+        1 => "1 difference".to_owned(),
+        count => format!("{count} differences"),
+    };
+    Error::new(code::INTERNAL, format!("{of} on {}: {count} from what ADD made", call.network))
+        .details(differences.join("\n"))
+}

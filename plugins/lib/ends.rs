@@ -1,0 +1,69 @@
+//! The two ends of an attachment's wire.
+
+use kernel::Place::Pod;
+use kernel::{Mac, Peer, Plan, Veth};
+use libcni::{Call, Interface, Result};
+
+/// The names and MAC addresses of an attachment's veth pair.
+///
+/// They derive from the attachment, unless a `prevResult` says that it has others: then another suite made it, and it
+/// is looked after all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ends {
+    /// The host's end's name.
+    pub host: String,
+    /// The host's end's MAC address.
+    pub host_mac: Mac,
+    /// The container's end's name.
+    pub pod: String,
+    /// The container's end's MAC address.
+    pub pod_mac: Mac,
+}
+
+impl Ends {
+    /// The ends of a call's attachment. `wanted` is the MAC that the configuration asks for; `shared` names links on
+    /// the host that are not this attachment's (the bridge).
+    ///
+    /// # Errors
+    ///
+    /// As [`plan_of`](crate::plan_of).
+    pub fn of(call: &Call, plan: &Plan, wanted: Option<Mac>, shared: &[&str]) -> Result<Ends> {
+        let pod = call.attachment()?.ifname.to_string();
+        let was_pod = was(call, |interface| !interface.sandbox.is_empty() && interface.name == pod);
+        let was_host = was(call, |interface| {
+            interface.sandbox.is_empty() && !shared.contains(&interface.name.as_str())
+        });
+        let (host, host_mac) =
+            was_host.unwrap_or_else(|| (plan.owner.host_ifname(), plan.owner.mac("host")));
+        let pod_mac =
+            was_pod.map(|(_, mac)| mac).or(wanted).unwrap_or_else(|| plan.owner.mac("pod"));
+        Ok(Ends { host, host_mac, pod, pod_mac })
+    }
+
+    /// The pair itself, the host's end a port of `master` if there is one.
+    pub fn veth(&self, mtu: u32, master: Option<&str>) -> Veth {
+        Veth {
+            name: self.host.clone(),
+            mac: self.host_mac,
+            mtu,
+            master: master.map(str::to_owned),
+            peer: Peer { place: Pod, name: self.pod.clone(), mac: self.pod_mac },
+        }
+    }
+
+    /// The container's end in a result.
+    pub fn interface(&self, call: &Call) -> Interface {
+        Interface {
+            name: self.pod.clone(),
+            mac: self.pod_mac.to_string(),
+            sandbox: call.netns.clone().unwrap_or_default(),
+            ..Interface::default()
+        }
+    }
+}
+
+/// What the previous result says of an interface.
+fn was(call: &Call, is_it: impl Fn(&Interface) -> bool) -> Option<(String, Mac)> {
+    let interface = call.prev.as_ref()?.interfaces.iter().find(|interface| is_it(interface))?;
+    Some((interface.name.clone(), Mac::parse(&interface.mac)?))
+}

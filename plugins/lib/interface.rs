@@ -1,0 +1,87 @@
+//! What every plugin that makes an interface in a container does with its addresses.
+
+use kernel::Place::{Host, Pod};
+use kernel::{Address, Backend, Conflict, Masquerade, Plan, Route, Sysctl, Up, Wait};
+use libcni::{Addresses, Error, Result};
+
+/// The container's interface `link`, which exists already: its addresses, up, its routes.
+///
+/// With `dad`, the kernel first looks for duplicates of IPv6 addresses, and the plan waits until it has.
+pub fn plan_interface(plan: &mut Plan, link: &str, addresses: &Addresses, dad: bool) {
+    let has_ipv6 = addresses.ips().iter().any(|ip| ip.address.is_ipv6());
+    if has_ipv6 {
+        for link in ["lo", link] {
+            plan.own(Pod, Sysctl::new(format!("ipv6/conf/{link}/disable_ipv6"), "0"));
+            plan.because("container runtimes switch IPv6 off where they do not expect it");
+        }
+        plan.own(Pod, Sysctl::new(format!("ipv6/conf/{link}/keep_addr_on_down"), "1"));
+    }
+    plan.own(
+        Pod,
+        Sysctl::optional(format!("ipv6/conf/{link}/accept_dad"), if dad { "1" } else { "0" }),
+    );
+    if dad {
+        plan.own(Pod, Sysctl::optional(format!("ipv6/conf/{link}/enhanced_dad"), "1"));
+    }
+    plan.own(Pod, Sysctl::new(format!("ipv4/conf/{link}/arp_notify"), "1"));
+    plan.own(Pod, Sysctl::optional(format!("ipv6/conf/{link}/ndisc_notify"), "1"));
+    for ip in addresses.ips() {
+        let (link, address) = (link.to_owned(), ip.address);
+        plan.own(Pod, Address { link, address, dad, conflict: Conflict::Keep }); // ip -n POD address add 10.1.2.5/24 dev eth0
+    }
+    plan.own(Pod, Up::of(link)); // ip -n POD link set eth0 up
+    if has_ipv6 && dad {
+        plan.own(Pod, Wait::Addresses { link: link.to_owned() });
+    }
+    for route in addresses.routes() {
+        let via = route.gw.or_else(|| addresses.gateway(route.dst.is_ipv4()));
+        plan.own(Pod, pod_route(link, route, via)); // ip -n POD route add default via 10.1.2.1 dev eth0
+    }
+}
+
+fn pod_route(link: &str, route: &libcni::Route, via: Option<std::net::IpAddr>) -> Route {
+    Route {
+        link: link.to_owned(),
+        dst: route.dst,
+        via,
+        mtu: route.mtu,
+        advmss: route.advmss,
+        priority: route.priority,
+        table: route.table,
+        scope: route.scope,
+    }
+}
+
+/// Hides the container's addresses behind the host's, by the backend that `ipMasqBackend` names.
+///
+/// # Errors
+///
+/// There is no such backend.
+pub fn plan_masquerade(
+    plan: &mut Plan,
+    backend: Option<&str>,
+    addresses: &Addresses,
+) -> Result<()> {
+    let backend = match backend {
+        None | Some("" | "nftables") => Backend::Nftables,
+        Some("iptables") => Backend::Iptables,
+        Some(other) => {
+            return Err(Error::config(format!("unknown ipmasq backend \"{other}\""))
+                .details("ipMasqBackend is \"nftables\" or \"iptables\""));
+        }
+    };
+    for ip in addresses.ips() {
+        plan.own(Host, Masquerade { address: ip.address, backend });
+    }
+    Ok(())
+}
+
+/// The host's forwarding of a family: IPv4 or IPv6.
+pub fn forwarding(is_ipv4: bool) -> Sysctl {
+    Sysctl::new(if is_ipv4 { "ipv4/ip_forward" } else { "ipv6/conf/all/forwarding" }, "1")
+}
+
+/// A link on the host's side that does not believe router advertisements: they would come from a container.
+pub fn no_router_advertisements(link: &str) -> Sysctl {
+    Sysctl::optional(format!("ipv6/conf/{link}/accept_ra"), "0")
+}
