@@ -11,6 +11,8 @@ pub mod json;
 mod names;
 mod plugin;
 mod result;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 mod version;
 
 pub use addresses::Addresses;
