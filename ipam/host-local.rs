@@ -67,7 +67,7 @@ use range::RangeSet;
 use store::{Holder, Reservations, View};
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    libcni::run::<HostLocal>()
 }
 
 /// The keys of a network configuration that host-local looks at.
