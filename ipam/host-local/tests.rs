@@ -39,6 +39,7 @@ pub fn call(verb: Verb) -> Call {
         config: Value::Null,
         prev: None,
         valid: Vec::new(),
+        deadline: std::time::Instant::now(),
     }
 }
 
