@@ -1,1 +1,104 @@
-fn main() {}
+//! `cnitool`: joins network namespaces to CNI networks by hand, as a container runtime would, and shows what is there.
+
+mod args;
+mod attach;
+mod gc;
+mod interrupt;
+mod netns;
+mod plan;
+mod repair;
+mod tree;
+mod usage;
+mod version;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use libcni::Error;
+use libcni::runtime::{NetworkList, Runtime};
+
+use args::{Action, Arguments};
+use interrupt::Interrupt;
+
+fn main() -> ExitCode {
+    let interrupt = Interrupt::watch();
+    match interrupt.as_ref().map_err(|error| Failure::Cni(error.clone())).and_then(run) {
+        Ok(text) => finish(&text),
+        Err(Failure::Usage(text)) => {
+            note(&text);
+            ExitCode::FAILURE
+        }
+        Err(Failure::Cni(error)) => {
+            note(&error.to_string());
+            match interrupt.is_ok_and(|interrupt| interrupt.received()) {
+                true => ExitCode::from(INTERRUPTED),
+                false => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+/// The exit status after Ctrl-C, as shells have it: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
+
+/// Why there is nothing to print on standard output.
+enum Failure {
+    /// The command line was not understood; this text says how it is meant.
+    Usage(String),
+    /// The operation failed.
+    Cni(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Cni(error)
+    }
+}
+
+/// What every action works with.
+struct Session<'a> {
+    arguments: &'a Arguments,
+    list: NetworkList,
+    runtime: Runtime<'a>,
+    interrupt: &'a Interrupt,
+}
+
+/// Does what the command line says and returns what goes to standard output.
+fn run(interrupt: &Interrupt) -> Result<String, Failure> {
+    let arguments = match args::parse()? {
+        args::Parsed::Help(text) => return Ok(text),
+        args::Parsed::Run(arguments) => arguments,
+    };
+    let Some(network) = &arguments.network else { return Ok(version::own(arguments.json)) };
+    let mut runtime = arguments.runtime();
+    runtime.cancel = Some(interrupt.fd());
+    let list = NetworkList::find(&arguments.conf_dir, network)?;
+    let session = Session { arguments: &arguments, list, runtime, interrupt };
+    Ok(match arguments.action {
+        Action::Add => attach::add(&session)?,
+        Action::Check => attach::check(&session)?,
+        Action::Del => attach::del(&session)?,
+        Action::Status => attach::status(&session)?,
+        Action::Gc => gc::gc(&session)?,
+        Action::Plan => plan::plan(&session)?,
+        Action::Repair => repair::repair(&session)?,
+        Action::Version => version::of_plugins(&session)?,
+    })
+}
+
+fn finish(text: &str) -> ExitCode {
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(&format!("write to standard output: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says something on standard error.
+fn note(text: &str) {
+    // There is nowhere to report that standard error is closed.
+    writeln!(io::stderr(), "{text}").ok();
+}

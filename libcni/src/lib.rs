@@ -17,6 +17,8 @@ mod names;
 mod plugin;
 mod protocol;
 mod result;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 mod version;
 
 pub use addresses::Addresses;

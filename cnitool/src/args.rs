@@ -1,0 +1,288 @@
+//! The command line and the environment, checked.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lexopt::{Arg, Parser, ValueExt};
+use libcni::runtime::{Cache, Runtime, RuntimeConf};
+use libcni::{Attachment, ContainerId, Context, Error, IfName, Result};
+use serde_json::{Map, Value};
+
+use crate::{Failure, netns, usage};
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Add,
+    Check,
+    Del,
+    Gc,
+    Status,
+    Plan,
+    Repair,
+    Version,
+}
+
+/// Everything the caller said, defaults filled in.
+#[derive(Debug)]
+pub struct Arguments {
+    pub action: Action,
+    /// None only for `version`.
+    pub network: Option<String>,
+    /// The namespace's absolute path.
+    pub netns: Option<String>,
+    pub conf_dir: PathBuf,
+    pub path: Vec<PathBuf>,
+    pub cache_dir: PathBuf,
+    pub ifname: String,
+    pub args: Vec<(String, String)>,
+    pub capability_args: Map<String, Value>,
+    pub container_id: Option<String>,
+    /// For one operation, all plugins together.
+    pub timeout: Duration,
+    pub json: bool,
+    /// GC: nothing is valid.
+    pub all: bool,
+    /// GC: only say what would be removed.
+    pub dry_run: bool,
+    /// GC: what is valid, if it was said.
+    pub valid: Option<Vec<Attachment>>,
+}
+
+/// What came of the command line.
+pub enum Parsed {
+    /// This was asked for.
+    Help(String),
+    Run(Box<Arguments>),
+}
+
+/// Reads the command line of this process.
+pub fn parse() -> Result<Parsed, Failure> {
+    let mut given = Given::default();
+    match given.read(Parser::from_env()) {
+        Ok(()) => {}
+        Err(error) => {
+            return Err(Failure::Usage(format!("cnitool: {error}\n{}", usage::of(given.action()))));
+        }
+    }
+    if given.help {
+        return Ok(Parsed::Help(usage::of(given.action())));
+    }
+    given.check().map_err(|problem| match problem.is_empty() {
+        true => Failure::Usage(usage::of(given.action())),
+        false => Failure::Usage(format!("cnitool: {problem}\n{}", usage::of(given.action()))),
+    })?;
+    Ok(Parsed::Run(Box::new(given.complete()?)))
+}
+
+impl Arguments {
+    /// A runtime with the given folders. The plugins are told to give up a little before we kill them.
+    pub fn runtime(&self) -> Runtime<'static> {
+        let mut runtime = Runtime::new(self.path.clone(), Cache::new(&self.cache_dir));
+        runtime.timeout = Some(self.timeout);
+        if env::var_os("FERROCNI_TIMEOUT").is_none() {
+            let seconds = self.timeout.as_secs();
+            let earlier = seconds.saturating_sub((seconds / 10).clamp(1, 5)).max(1);
+            runtime.env.push(("FERROCNI_TIMEOUT".to_owned(), earlier.to_string()));
+        }
+        runtime
+    }
+
+    /// The attachment meant, with its arguments. Without a namespace it is one that only a plan can be made for.
+    pub fn conf(&self) -> Result<RuntimeConf> {
+        let netns = self.netns.clone().unwrap_or_default();
+        let id = match (&self.container_id, &self.netns) {
+            (Some(id), _) => id.clone(),
+            (None, Some(netns)) => netns::container_id(netns),
+            (None, None) => "cnitool-plan".to_owned(),
+        };
+        let mut conf = RuntimeConf::new(ContainerId::new(id)?, IfName::new(&self.ifname)?, netns);
+        conf.args = self.args.clone();
+        conf.capability_args = self.capability_args.clone();
+        Ok(conf)
+    }
+}
+
+/// The command line as it was given; the environment fills the gaps.
+#[derive(Default)]
+struct Given {
+    words: Vec<String>,
+    conf_dir: Option<OsString>,
+    path: Option<OsString>,
+    cache_dir: Option<OsString>,
+    ifname: Option<String>,
+    args: Option<String>,
+    capabilities: Option<String>,
+    container_id: Option<String>,
+    timeout: Option<u64>,
+    valid: Vec<String>,
+    valid_file: Option<OsString>,
+    json: bool,
+    all: bool,
+    dry_run: bool,
+    help: bool,
+}
+
+impl Given {
+    fn read(&mut self, mut parser: Parser) -> Result<(), lexopt::Error> {
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Arg::Short('h') | Arg::Long("help") => self.help = true,
+                Arg::Long("conf-dir") => self.conf_dir = Some(parser.value()?),
+                Arg::Long("path" | "plugin-dir") => self.path = Some(parser.value()?),
+                Arg::Long("cache-dir") => self.cache_dir = Some(parser.value()?),
+                Arg::Long("ifname") => self.ifname = Some(parser.value()?.string()?),
+                Arg::Long("args") => self.args = Some(parser.value()?.string()?),
+                Arg::Long("capabilities") => self.capabilities = Some(parser.value()?.string()?),
+                Arg::Long("container-id") => self.container_id = Some(parser.value()?.string()?),
+                Arg::Long("timeout") => self.timeout = Some(parser.value()?.parse()?),
+                Arg::Long("valid") => self.valid.push(parser.value()?.string()?),
+                Arg::Long("valid-file") => self.valid_file = Some(parser.value()?),
+                Arg::Long("json") => self.json = true,
+                Arg::Long("all") => self.all = true,
+                Arg::Long("dry-run") => self.dry_run = true,
+                Arg::Value(word) => self.words.push(word.string()?),
+                other => return Err(other.unexpected()),
+            }
+        }
+        Ok(())
+    }
+
+    fn action(&self) -> Option<Action> {
+        usage::action(self.words.first()?)
+    }
+
+    /// What is wrong with the words; an empty text if there are none.
+    fn check(&self) -> Result<(), String> {
+        let Some(verb) = self.words.first() else { return Err(String::new()) };
+        let Some(action) = self.action() else { return Err(format!("unknown verb {verb:?}")) };
+        let needed = match action {
+            Action::Version => 1,
+            Action::Gc | Action::Status | Action::Plan | Action::Repair => 2,
+            Action::Add | Action::Check | Action::Del => 3,
+        };
+        if self.words.len() < needed {
+            let missing = if self.words.len() == 1 { "NET" } else { "NETNS" };
+            return Err(format!("{verb}: {missing} is missing"));
+        }
+        if let Some(extra) = self.words.get(3) {
+            return Err(format!("{verb}: {extra:?} is one word too many"));
+        }
+        let about_gc = self.all || self.dry_run || self.lists_valid();
+        if about_gc && action != Action::Gc {
+            return Err(format!("{verb}: --all, --dry-run, --valid and --valid-file are for gc"));
+        }
+        if self.all && self.lists_valid() {
+            return Err("gc: --all says that nothing is valid, --valid that something is".to_owned());
+        }
+        if self.timeout == Some(0) {
+            return Err("--timeout is in seconds, 1 at least".to_owned());
+        }
+        Ok(())
+    }
+
+    fn lists_valid(&self) -> bool {
+        !self.valid.is_empty() || self.valid_file.is_some()
+    }
+
+    fn complete(self) -> Result<Arguments> {
+        let action = self.action().ok_or_else(|| Error::internal("no verb"))?;
+        let valid = self.valid_attachments()?;
+        let capabilities = setting(self.capabilities, "CAP_ARGS")?;
+        let args = setting(self.args, "CNI_ARGS")?.unwrap_or_default();
+        let netns = self.words.get(2).map(|netns| netns::path(netns)).transpose()?;
+        Ok(Arguments {
+            action,
+            network: self.words.into_iter().nth(1),
+            netns,
+            conf_dir: folder(self.conf_dir, "NETCONFPATH", "/etc/cni/net.d"),
+            path: plugin_folders(self.path),
+            cache_dir: folder(self.cache_dir, "", "/var/lib/cni"),
+            ifname: setting(self.ifname, "CNI_IFNAME")?.unwrap_or_else(|| "eth0".to_owned()),
+            args: cni_args(&args)?,
+            capability_args: capability_args(&capabilities.unwrap_or_default())?,
+            container_id: self.container_id,
+            timeout: Duration::from_secs(self.timeout.unwrap_or(240)),
+            json: self.json,
+            all: self.all,
+            dry_run: self.dry_run,
+            valid,
+        })
+    }
+
+    /// The attachments named by `--valid` and `--valid-file`.
+    fn valid_attachments(&self) -> Result<Option<Vec<Attachment>>> {
+        if !self.lists_valid() {
+            return Ok(None);
+        }
+        let mut named = self.valid.clone();
+        if let Some(file) = &self.valid_file {
+            let text = fs::read_to_string(file)
+                .context(|| format!("read --valid-file {}", file.to_string_lossy()))?;
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            named.extend(lines.map(str::to_owned));
+        }
+        named.iter().map(|name| attachment(name)).collect::<Result<_>>().map(Some)
+    }
+}
+
+fn attachment(name: &str) -> Result<Attachment> {
+    let (container, ifname) = name.split_once('/').ok_or_else(|| {
+        Error::config(format!("{name:?} is not a valid attachment: CONTAINERID/IFNAME is expected"))
+    })?;
+    Ok(Attachment { container: ContainerId::new(container)?, ifname: IfName::new(ifname)? })
+}
+
+/// An option, or else the variable.
+fn setting(option: Option<String>, variable: &str) -> Result<Option<String>> {
+    match (option, env::var(variable)) {
+        (Some(option), _) => Ok(Some(option)),
+        (None, Ok(value)) => Ok(Some(value)),
+        (None, Err(env::VarError::NotPresent)) => Ok(None),
+        (None, Err(error)) => Err(Error::config(format!("{variable}: {error}"))),
+    }
+}
+
+fn folder(option: Option<OsString>, variable: &str, default: &str) -> PathBuf {
+    let variable = || env::var_os(variable).filter(|value| !value.is_empty());
+    option.or_else(variable).unwrap_or_else(|| default.into()).into()
+}
+
+/// The folders of `--path` or `CNI_PATH`; without either, the usual one, and our own if plugins are in it.
+fn plugin_folders(option: Option<OsString>) -> Vec<PathBuf> {
+    let variable = || env::var_os("CNI_PATH").filter(|value| !value.is_empty());
+    if let Some(list) = option.or_else(variable) {
+        return env::split_paths(&list).filter(|folder| !folder.as_os_str().is_empty()).collect();
+    }
+    let mut folders = vec![PathBuf::from("/opt/cni/bin")];
+    let own = env::current_exe().ok().and_then(|file| file.parent().map(PathBuf::from));
+    let with_plugins =
+        |folder: &PathBuf| ["bridge", "loopback", "host-local"].iter().any(|name| folder.join(name).is_file());
+    folders.extend(own.filter(with_plugins).filter(|own| !folders.contains(own)));
+    folders
+}
+
+/// `K=V` pairs between semicolons, both sides there.
+fn cni_args(text: &str) -> Result<Vec<(String, String)>> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pair = |pair: &str| match pair.split_once('=') {
+        Some((key, value)) if !key.is_empty() && !value.is_empty() && !value.contains('=') => {
+            Ok((key.to_owned(), value.to_owned()))
+        }
+        _ => Err(Error::config(format!("invalid CNI_ARGS pair {pair:?}"))),
+    };
+    text.split(';').map(pair).collect()
+}
+
+fn capability_args(text: &str) -> Result<Map<String, Value>> {
+    if text.is_empty() {
+        return Ok(Map::new());
+    }
+    serde_json::from_str(text)
+        .map_err(|error| Error::config(format!("CAP_ARGS is not a JSON object: {error}")))
+}

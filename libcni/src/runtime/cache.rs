@@ -1,0 +1,250 @@
+//! The results of ADD, kept until DEL, in the files every runtime built on the reference library keeps
+//! (`/var/lib/cni/results`): either side reads what the other wrote.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::base64;
+use super::request::RuntimeConf;
+use crate::{Attachment, ContainerId, Context, Error, IfName, NetworkName, Result, code};
+
+/// What the files of this format say of themselves.
+const KIND: &str = "cniCacheV1";
+
+/// A folder of cached results.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    results: PathBuf,
+}
+
+/// A cached attachment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cached {
+    /// The network.
+    pub network: NetworkName,
+    /// The attachment and the arguments it was made with.
+    pub conf: RuntimeConf,
+    /// The network's configuration at that time, as text.
+    pub config: Vec<u8>,
+    /// What ADD answered, in the version the configuration had.
+    pub result: Option<Value>,
+}
+
+impl Default for Cache {
+    /// The cache below `/var/lib/cni`.
+    fn default() -> Cache {
+        Cache::new("/var/lib/cni")
+    }
+}
+
+impl Cache {
+    /// The cache below `dir`, in its folder `results`. It is made when the first result is kept.
+    pub fn new(dir: impl AsRef<Path>) -> Cache {
+        Cache { results: dir.as_ref().join("results") }
+    }
+
+    /// What is known of an attachment; none if there is no file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or understood, or is another attachment's: the reference's file names do not tell
+    /// network `a-b` with container `c` from network `a` with container `b-c`.
+    pub fn get(&self, network: &NetworkName, attachment: &Attachment) -> Result<Option<Cached>> {
+        let file = self.file(network, attachment);
+        let doing = || format!("read {}", file.display());
+        let text = match fs::read(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.context(doing)?,
+        };
+        match decode(&text).context(doing)? {
+            Content::Legacy(result) => Ok(Some(Cached {
+                network: network.clone(),
+                conf: RuntimeConf::new(attachment.container.clone(), attachment.ifname.clone(), ""),
+                config: Vec::new(),
+                result: Some(result),
+            })),
+            Content::Current(cached)
+                if cached.network == *network && cached.conf.attachment == *attachment =>
+            {
+                Ok(Some(*cached))
+            }
+            Content::Current(cached) => Err(foreign(&cached).context(doing())),
+        }
+    }
+
+    /// Keeps a result: the file is complete or not there, also after a crash of this process.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written, or the one there is another attachment's.
+    pub fn put(&self, cached: &Cached) -> Result<()> {
+        let file = self.file(&cached.network, &cached.conf.attachment);
+        let doing = || format!("write {}", file.display());
+        self.refuse_foreign(&file, &cached.network, &cached.conf.attachment).context(doing)?;
+        let text = serde_json::to_vec(&Record::from(cached))
+            .map_err(|error| Error::internal(format!("{}: {error}", doing())))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.results).context(doing)?;
+        // Temporary files have mode 0600, which is also that of the reference's.
+        let mut draft = tempfile::Builder::new()
+            .prefix(".draft-")
+            .tempfile_in(&self.results)
+            .context(doing)?;
+        draft.write_all(&text).context(doing)?;
+        draft.persist(&file).map_err(|error| error.error).context(doing)?;
+        Ok(())
+    }
+
+    /// Forgets an attachment. One that is not there is forgotten already; one of somebody else is left alone.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be removed.
+    pub fn remove(&self, network: &NetworkName, attachment: &Attachment) -> Result<()> {
+        let file = self.file(network, attachment);
+        if self.refuse_foreign(&file, network, attachment).is_err() {
+            return Ok(());
+        }
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done.context(|| format!("remove {}", file.display())),
+        }
+    }
+
+    /// Every attachment in the cache, or every one of a container, in the order of the files' names. Files that do not
+    /// say whose they are (foreign, damaged and very old ones) are skipped.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read.
+    pub fn attachments(&self, container: Option<&ContainerId>) -> Result<Vec<Cached>> {
+        let doing = || format!("read the folder {}", self.results.display());
+        let entries = match fs::read_dir(&self.results) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.context(doing)?,
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let entry = entry.context(doing)?;
+            if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+                files.push(entry.path());
+            }
+        }
+        files.sort();
+        let all = files.iter().filter_map(|file| match decode(&fs::read(file).ok()?) {
+            Ok(Content::Current(cached)) => Some(*cached),
+            Ok(Content::Legacy(_)) | Err(_) => None,
+        });
+        let wanted = |cached: &Cached| {
+            container.is_none_or(|container| cached.conf.attachment.container == *container)
+        };
+        Ok(all.filter(wanted).collect())
+    }
+
+    /// All three parts are checked names, without a slash.
+    fn file(&self, network: &NetworkName, attachment: &Attachment) -> PathBuf {
+        self.results.join(format!("{network}-{}-{}", attachment.container, attachment.ifname))
+    }
+
+    /// Fails if the file is there and says that it is another attachment's.
+    fn refuse_foreign(
+        &self,
+        file: &Path,
+        network: &NetworkName,
+        attachment: &Attachment,
+    ) -> Result<()> {
+        match fs::read(file).ok().map(|text| decode(&text)) {
+            Some(Ok(Content::Current(cached)))
+                if cached.network != *network || cached.conf.attachment != *attachment =>
+            {
+                Err(foreign(&cached))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn foreign(cached: &Cached) -> Error {
+    let attachment = &cached.conf.attachment;
+    Error::config(format!(
+        "it is the file of network {:?}, container {:?}, interface {:?}",
+        cached.network.as_str(),
+        attachment.container.as_str(),
+        attachment.ifname.as_str()
+    ))
+    .details("use names whose combination with `-` is different")
+}
+
+/// What a file in the cache can be.
+enum Content {
+    Current(Box<Cached>),
+    /// Before `cniCacheV1`, files held the bare result.
+    Legacy(Value),
+}
+
+fn decode(text: &[u8]) -> Result<Content> {
+    let bad = |why: String| Error::new(code::DECODE_FAILURE, why);
+    let value: Value = serde_json::from_slice(text).map_err(|error| bad(error.to_string()))?;
+    if !value.is_object() {
+        return Err(bad("it is not a cached result".to_owned()));
+    }
+    if value.get("kind").and_then(Value::as_str) != Some(KIND) {
+        return Ok(Content::Legacy(value));
+    }
+    let record: Record = crate::json::from_value(&value)?;
+    Ok(Content::Current(Box::new(record.into_cached()?)))
+}
+
+/// The file, its keys in the reference's order.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Record {
+    kind: String,
+    container_id: String,
+    /// The configuration's text in base64.
+    config: String,
+    if_name: String,
+    network_name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    netns: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cni_args: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    capability_args: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Value>,
+}
+
+impl From<&Cached> for Record {
+    fn from(cached: &Cached) -> Record {
+        let conf = &cached.conf;
+        Record {
+            kind: KIND.to_owned(),
+            container_id: conf.attachment.container.to_string(),
+            config: base64::encode(&cached.config),
+            if_name: conf.attachment.ifname.to_string(),
+            network_name: cached.network.to_string(),
+            netns: conf.netns.clone(),
+            cni_args: conf.args.clone(),
+            capability_args: conf.capability_args.clone(),
+            result: cached.result.clone(),
+        }
+    }
+}
+
+impl Record {
+    fn into_cached(self) -> Result<Cached> {
+        let config = base64::decode(&self.config)
+            .ok_or_else(|| Error::new(code::DECODE_FAILURE, "config is not base64"))?;
+        let container = ContainerId::new(self.container_id)?;
+        let mut conf = RuntimeConf::new(container, IfName::new(self.if_name)?, self.netns);
+        conf.args = self.cni_args;
+        conf.capability_args = self.capability_args;
+        let network = NetworkName::new(self.network_name)?;
+        Ok(Cached { network, conf, config, result: self.result })
+    }
+}

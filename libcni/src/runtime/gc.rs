@@ -1,0 +1,55 @@
+//! GC: removing what belongs to attachments that nobody wants any more.
+
+use std::collections::HashSet;
+
+use super::chain::{Runtime, join, request};
+use super::conf::NetworkList;
+use crate::{Attachment, Context, Result, Verb, Version};
+
+impl Runtime<'_> {
+    /// GC: runs DEL for every cached attachment of the network that is not in `valid`, with the namespace and the
+    /// arguments it was made with; then, from version 1.1.0 on, asks every plugin to remove what belongs to no valid
+    /// attachment. One that fails does not keep the others from being cleaned up.
+    ///
+    /// **An empty `valid` removes everything** of the network, live containers included.
+    ///
+    /// # Errors
+    ///
+    /// Everything that could not be removed, joined.
+    pub fn gc(&self, list: &NetworkList, valid: &[Attachment]) -> Result<()> {
+        if list.disable_gc {
+            return Ok(());
+        }
+        let operation = self.start();
+        let mut errors = Vec::new();
+        for conf in self.stale(list, valid)? {
+            let Attachment { container, ifname } = &conf.attachment;
+            let doing = || format!("failed to delete stale attachment {container} {ifname}");
+            errors.extend(self.del_within(&operation, list, &conf).context(doing).err());
+        }
+        let asked = if list.version < Version::new(1, 1, 0) { &[] } else { list.plugins.as_slice() };
+        for plugin in asked {
+            let mut request = request(Verb::Gc, list, plugin, None, None);
+            request.valid = Some(valid);
+            errors.extend(operation.run(&request, |exec| exec.run()).err());
+        }
+        join(errors)
+    }
+
+    /// The cached attachments of the network that are not in `valid`, those [`Runtime::gc`] runs DEL for.
+    ///
+    /// # Errors
+    ///
+    /// The cache cannot be read.
+    pub fn stale(
+        &self,
+        list: &NetworkList,
+        valid: &[Attachment],
+    ) -> Result<Vec<super::RuntimeConf>> {
+        let valid: HashSet<_> = valid.iter().collect();
+        let cached = self.cache.attachments(None)?.into_iter();
+        let stale = cached
+            .filter(|cached| cached.network == list.name && !valid.contains(&cached.conf.attachment));
+        Ok(stale.map(|cached| cached.conf).collect())
+    }
+}
