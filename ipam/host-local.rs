@@ -181,7 +181,7 @@ struct CniArgs {
 impl Verbs for HostLocal {
     const MANUAL: Manual = Manual::new(
         "host-local",
-        "Hands out addresses of ranges, and keeps track of them in files of this host",
+        "hands out addresses of ranges, and keeps track of them in files of this host",
         include_str!("host-local.schema.json"),
     );
 
