@@ -10,6 +10,7 @@ use crate::netns::{Lock, Namespace};
 use crate::object::{self, At, Mode, Object, Undo};
 use crate::owner::{Mac, Owner};
 use crate::plan::{Ownership, Place, Plan, Step};
+use crate::rules;
 use crate::side::{Side, Sides};
 
 /// What applying a plan found out that the plan could not say.
@@ -91,13 +92,31 @@ impl Plan {
             sides => sides?,
         };
         let mut errors = Vec::new();
-        for step in self.steps.iter().rev().filter(|step| step.ownership == Ownership::Owned) {
+        // The rules go first: the kernel waits for a grace period when the socket to nf_tables is closed after that, and
+        // again for every deleted link. Closed last, both wait for the same one.
+        errors.extend(self.silence(&mut sides).err());
+        errors.extend(rules::remove(self, &mut sides).err());
+        let is_rule =
+            |step: &&Step| matches!(step.object, Object::Masquerade(_) | Object::Guard(_));
+        let owned = self.steps.iter().filter(|step| step.ownership == Ownership::Owned);
+        for step in owned.rev().filter(|step| !is_rule(step)) {
             let mut nothing = Vec::new();
             let mut at = self.at(&mut sides, step, Mode::Repair, &mut nothing);
             errors.extend(step.object.remove(&mut at).err().filter(|error| !error.is_gone()));
         }
-        errors.extend(object::remove_rules(self, &mut sides).err());
         all_of(errors)
+    }
+
+    /// Takes guarded ports down: nothing passes any more, so nothing unguarded does.
+    fn silence(&self, sides: &mut Sides) -> Result<()> {
+        for step in &self.steps {
+            let Object::Guard(guard) = &step.object else { continue };
+            if let Some(link) = sides.host.link(&guard.port)? {
+                let message = link::with_index(link.index).down().build();
+                sides.host.now(link::set(format!("set {} down", guard.port), message))?;
+            }
+        }
+        Ok(())
     }
 
     fn make(&self, sides: &mut Sides, mode: Mode, undo: &mut Vec<Undo>) -> Result<()> {
@@ -204,7 +223,7 @@ pub fn collect(network: &str, valid: &[Owner]) -> Result<()> {
     };
     let mut sides = Sides::host_only()?;
     let mut errors = Vec::new();
-    errors.extend(object::collect_rules(&mut sides, network, &is_stale).err());
+    errors.extend(rules::collect(&mut sides, network, valid, &is_stale).err());
     for link in sides.host.links()? {
         // A link whose ADD was killed before it had an alias is known by its group.
         let is_nameless = link.alias.is_empty()

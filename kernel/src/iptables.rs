@@ -1,16 +1,263 @@
-//! stub
-use crate::error::Result;
-use crate::owner::Owner;
+//! Masquerade by the host's iptables: the reference suite's `ipMasqBackend: "iptables"`, chain for chain.
+//!
+//! ```text
+//! -A POSTROUTING -s 10.1.2.5/32 -m comment --comment "name: \"dbnet\" id: \"c1\"" -j CNI-0123456789abcdef01234567
+//! -A CNI-0123456789abcdef01234567 -d 10.1.2.0/24 -m comment --comment "…" -j ACCEPT
+//! -A CNI-0123456789abcdef01234567 ! -d 224.0.0.0/4 -m comment --comment "…" -j MASQUERADE
+//! ```
+//!
+//! The names, rules and comments are the reference's, so either suite cleans up after the other. A call runs at most
+//! two programs per address family: `iptables-save` to look, `iptables-restore --noflush` to write what is missing, all
+//! of it or nothing.
+
+mod rules;
+mod run;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use ipnetwork::IpNetwork;
-pub(crate) fn show_masquerade(_a: IpNetwork) -> String {
-    String::new()
+use sha2::{Digest, Sha512};
+
+use self::rules::{Change, Rule, Saved};
+use self::run::Family;
+use crate::owner::hex;
+use crate::{Error, Result};
+
+/// Masquerades what a container sends from `addresses` (each with its subnet's prefix) to anything outside the subnet,
+/// except multicast. True if something was missing.
+///
+/// `iptables -t nat -A POSTROUTING -s 10.1.2.5 -j CNI-…` and the rules of that chain
+///
+/// # Errors
+///
+/// No iptables is installed, it refuses, or a name cannot be part of a rule.
+pub fn masquerade(network: &str, container: &str, addresses: &[IpNetwork]) -> Result<bool> {
+    let chain = Chain::of(network, container)?;
+    let mut wrote = false;
+    for (family, addresses) in by_family(addresses) {
+        let change = chain.missing(&Saved::read(family)?, &addresses);
+        wrote |= !change.is_empty();
+        change.write(family)?;
+    }
+    Ok(wrote)
 }
-pub(crate) fn masquerade(_o: &Owner, _a: &[IpNetwork]) -> Result<()> {
-    Ok(())
+
+/// What [`masquerade`] would write: each missing chain or rule, as iptables writes it. Empty if nothing is missing.
+///
+/// # Errors
+///
+/// As of [`masquerade`].
+pub fn missing(network: &str, container: &str, addresses: &[IpNetwork]) -> Result<Vec<String>> {
+    let chain = Chain::of(network, container)?;
+    let mut missing = Vec::new();
+    for (family, addresses) in by_family(addresses) {
+        let change = chain.missing(&Saved::read(family)?, &addresses);
+        for line in change.lines() {
+            missing.push(format!("{}: {line} is missing", family.name()));
+        }
+    }
+    Ok(missing)
 }
-pub(crate) fn missing(_o: &Owner, _a: &[IpNetwork]) -> Result<Vec<String>> {
-    Ok(vec![])
+
+/// Ends the masquerade of a container's `addresses`, or of all it has on the network when they are not known (`None`).
+/// True if there was one.
+///
+/// The chain goes with the last rule that leads to it: a container's interfaces on one network share it.
+///
+/// # Errors
+///
+/// As of [`masquerade`]. A family whose iptables is not installed has nothing to remove.
+pub fn unmasquerade(
+    network: &str,
+    container: &str,
+    addresses: Option<&[IpNetwork]>,
+) -> Result<bool> {
+    let chain = Chain::of(network, container)?;
+    let mut removed = false;
+    for family in Family::BOTH {
+        let addresses: Option<Vec<IpNetwork>> =
+            addresses.map(|all| all.iter().copied().filter(|one| family.is_of(one.ip())).collect());
+        if addresses.as_ref().is_some_and(Vec::is_empty) {
+            continue;
+        }
+        let Some(saved) = Saved::read_if_installed(family)? else {
+            continue;
+        };
+        let change = saved.without(&chain.name, |rule| match &addresses {
+            None => true,
+            Some(addresses) => addresses.iter().any(|one| is_source(rule, *one)),
+        });
+        removed |= !change.is_empty();
+        change.write(family)?;
+    }
+    Ok(removed)
 }
-pub(crate) fn unmasquerade(_o: &Owner, _a: &[IpNetwork]) -> Result<()> {
-    Ok(())
+
+/// Ends the masquerade of every container of `network` whose ID is stale. Returns the IDs.
+///
+/// # Errors
+///
+/// As of [`unmasquerade`].
+pub fn collect(network: &str, is_stale: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+    let mut gone = BTreeSet::new();
+    for family in Family::BOTH {
+        let Some(saved) = Saved::read_if_installed(family)? else {
+            continue;
+        };
+        let mut change = Change::default();
+        let containers: BTreeSet<String> = saved
+            .rules
+            .iter()
+            .filter_map(|rule| container_of(rule, network))
+            .filter(|container| is_stale(container))
+            .collect();
+        for container in containers {
+            let name = chain_name(network, &container);
+            change.append(saved.without(&name, |_| true));
+            gone.insert(container);
+        }
+        change.write(family)?;
+    }
+    Ok(gone.into_iter().collect())
+}
+
+/// The chain of a container on a network: `CNI-` and 24 hex digits of a SHA-512 of both names.
+pub fn chain_name(network: &str, container: &str) -> String {
+    let mut name = format!("CNI-{}", hex(&Sha512::digest(format!("{network}{container}"))));
+    name.truncate(28);
+    name
+}
+
+/// A container's chain, and the comment on its rules.
+struct Chain {
+    name: String,
+    comment: String,
+}
+
+impl Chain {
+    fn of(network: &str, container: &str) -> Result<Chain> {
+        let bad = |name: &str| name.is_empty() || name.chars().any(|c| c.is_control() || c == '\'');
+        for name in [network, container] {
+            if bad(name) {
+                let action = format!("name {name:?} in an iptables rule");
+                return Err(Error::found(action, "it is empty or has characters that cannot be"));
+            }
+        }
+        let comment = comment(network, container);
+        Ok(Chain { name: chain_name(network, container), comment })
+    }
+
+    /// What `saved` lacks for `addresses`, which are of one family.
+    fn missing(&self, saved: &Saved, addresses: &[IpNetwork]) -> Change {
+        let mut change = Change::default();
+        if !saved.chains.contains(&self.name) {
+            change.new_chain(&self.name);
+        }
+        let Some(family) = addresses.first().map(|address| Family::of(address.ip())) else {
+            return change;
+        };
+        let beyond = self.rule(&self.name, &["!", "-d", family.multicast()], "MASQUERADE");
+        for address in addresses {
+            let inside = self.rule(&self.name, &["-d", &network(*address)], "ACCEPT");
+            match (saved.has(&inside), saved.has(&beyond)) {
+                (true, _) => {}
+                (false, false) => change.add(inside),
+                // A subnet that comes later: accepted before the masquerade that ends the chain.
+                (false, true) => change.insert(inside),
+            }
+        }
+        let jumps = addresses
+            .iter()
+            .map(|address| self.rule("POSTROUTING", &["-s", &host(address.ip())], &self.name));
+        for rule in [beyond].into_iter().chain(jumps).filter(|rule| !saved.has(rule)) {
+            change.add(rule);
+        }
+        change
+    }
+
+    fn rule(&self, chain: &str, matching: &[&str], target: &str) -> Rule {
+        let mut words = vec![chain];
+        words.extend(matching);
+        words.extend(["-m", "comment", "--comment", &self.comment, "-j", target]);
+        Rule::new(words)
+    }
+}
+
+/// `name: "dbnet" id: "c1"`
+fn comment(network: &str, container: &str) -> String {
+    let quoted = |name: &str| name.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("name: \"{}\" id: \"{}\"", quoted(network), quoted(container))
+}
+
+/// The container whose chain on `network` a rule is in, or leads to.
+fn container_of(rule: &Rule, network: &str) -> Option<String> {
+    let rest = rule.after("--comment")?.strip_prefix("name: \"")?;
+    let (of, container) = rest.strip_suffix('"')?.split_once("\" id: \"")?;
+    let container = container.replace("\\\"", "\"").replace("\\\\", "\\");
+    let name = chain_name(network, &container);
+    let is_ours = rule.chain() == name || rule.target() == Some(&name);
+    (of == network && is_ours).then_some(container)
+}
+
+/// Whether a rule is for packets from this address: alone, or as old versions wrote it, with all of its subnet.
+fn is_source(rule: &Rule, address: IpNetwork) -> bool {
+    rule.after("-s").is_some_and(|from| from == host(address.ip()) || from == network(address))
+}
+
+/// `10.1.2.5/32`
+fn host(address: IpAddr) -> String {
+    IpNetwork::from(address).to_string()
+}
+
+/// `10.1.2.0/24` of `10.1.2.5/24`
+fn network(address: IpNetwork) -> String {
+    format!("{}/{}", address.network(), address.prefix())
+}
+
+fn by_family(addresses: &[IpNetwork]) -> Vec<(Family, Vec<IpNetwork>)> {
+    let of = |family: Family| {
+        addresses.iter().copied().filter(|one| family.is_of(one.ip())).collect::<Vec<_>>()
+    };
+    let all = Family::BOTH.map(|family| (family, of(family)));
+    all.into_iter().filter(|(_, addresses)| !addresses.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_named_as_the_reference_names_it() {
+        assert_eq!(chain_name("test", "1234"), "CNI-2bbe0c48b91a7d1b8a6753a8");
+    }
+
+    #[test]
+    fn what_is_missing_is_written_and_only_that() {
+        let chain = Chain::of("dbnet", "c1").unwrap();
+        let addresses = ["10.1.2.5/24".parse().unwrap()];
+        let first =
+            chain.missing(&Saved::parse("*nat\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n"), &addresses);
+        insta::assert_snapshot!(first.text(), @r#""#);
+        assert!(chain.missing(&Saved::parse(&first.text()), &addresses).is_empty());
+    }
+
+    #[test]
+    fn a_second_subnet_is_accepted_before_the_masquerade() {
+        let chain = Chain::of("dbnet", "c1").unwrap();
+        let [one, two] = ["10.1.2.5/24", "10.1.3.5/24"].map(|text| text.parse().unwrap());
+        let saved = Saved::parse(&chain.missing(&Saved::parse(""), &[one]).text());
+        insta::assert_snapshot!(chain.missing(&saved, &[one, two]).text(), @r#""#);
+    }
+
+    #[test]
+    fn the_container_is_read_from_a_comment() {
+        let line = format!(
+            "-A POSTROUTING -m comment --comment \"name: \\\"dbnet\\\" id: \\\"c1\\\"\" -j {}",
+            chain_name("dbnet", "c1")
+        );
+        let saved = Saved::parse(&format!("*nat\n{line}\nCOMMIT\n"));
+        assert_eq!(container_of(&saved.rules[0], "dbnet").as_deref(), Some("c1"));
+        assert_eq!(container_of(&saved.rules[0], "db"), None);
+    }
 }

@@ -1,17 +1,34 @@
 //! Linux networking as plans: what should exist, applied, compared and removed by one executor.
+//!
+//! A [`Plan`] lists kernel objects; [`Plan::apply`], [`Plan::diff`], [`Plan::repair`] and [`Plan::remove`] do the rest.
+//! Nothing here knows of CNI: an [`Owner`] is three names, a pod is the path of a network namespace.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use kernel::{Bridge, Owner, Place, Plan, Up};
+//!
+//! let owner = Owner { network: "pods".into(), container: "c1".into(), ifname: "eth0".into() };
+//! let mut plan = Plan::new(owner, Some(Path::new("/run/netns/c1")));
+//! plan.share(Place::Host, Bridge { name: "cbr0".into(), mtu: 0, vlan_filtering: false, promiscuous: false });
+//! plan.share(Place::Host, Up::of("cbr0"));
+//! assert_eq!(plan.steps[1].shown, "ip link set cbr0 up");
+//! plan.apply()?;
+//! # Ok::<(), kernel::Error>(())
+//! ```
 #![warn(missing_docs)]
 
 mod error;
 mod executor;
-mod iptables;
+pub mod iptables;
 mod link;
 mod monitor;
 mod netns;
-mod nft;
+pub mod nft;
 mod object;
 mod owner;
 mod plan;
 mod rtnl;
+mod rules;
 mod side;
 
 pub use error::{Doing, Error, Result};

@@ -156,19 +156,3 @@ impl Object {
 
 pub(crate) use address::remove as remove_address;
 pub(crate) use loopback::addresses as loopback_addresses;
-
-/// Removes the rules of an attachment that its plan does not name, because the configuration has changed since ADD
-/// or the addresses are not known.
-pub(crate) fn remove_rules(plan: &crate::Plan, sides: &mut Sides) -> Result<()> {
-    let _ = (plan, sides);
-    Ok(())
-}
-
-pub(crate) fn collect_rules(
-    sides: &mut Sides,
-    network: &str,
-    is_stale: &dyn Fn(&str) -> bool,
-) -> Result<()> {
-    let _ = (sides, network, is_stale);
-    Ok(())
-}

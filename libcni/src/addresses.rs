@@ -41,7 +41,8 @@ impl Addresses {
     pub fn gateways(&self) -> Vec<IpNetwork> {
         let mut gateways: Vec<IpNetwork> = Vec::new();
         for ip in &self.0.ips {
-            let gateway = ip.gateway.and_then(|gateway| IpNetwork::new(gateway, ip.address.prefix()).ok());
+            let gateway =
+                ip.gateway.and_then(|gateway| IpNetwork::new(gateway, ip.address.prefix()).ok());
             gateways.extend(gateway.filter(|gateway| !gateways.contains(gateway)));
         }
         gateways.sort_by_key(IpNetwork::is_ipv6);
@@ -58,8 +59,11 @@ impl Addresses {
     /// Adds a default route through the gateway, for each family that has a gateway and no default route.
     pub fn default_routes(&mut self) {
         for (is_ipv4, everywhere) in [(true, "0.0.0.0/0"), (false, "::/0")] {
-            let is_default = |route: &Route| route.dst.prefix() == 0 && route.dst.is_ipv4() == is_ipv4;
-            let (Some(gateway), Ok(dst)) = (self.gateway(is_ipv4), everywhere.parse()) else { continue };
+            let is_default =
+                |route: &Route| route.dst.prefix() == 0 && route.dst.is_ipv4() == is_ipv4;
+            let (Some(gateway), Ok(dst)) = (self.gateway(is_ipv4), everywhere.parse()) else {
+                continue;
+            };
             if !self.0.routes.iter().any(is_default) {
                 self.0.routes.push(Route::new(dst, Some(gateway)));
             }
@@ -68,7 +72,12 @@ impl Addresses {
 
     /// The result of an attachment with these addresses on the interface of an index, and with the configuration's
     /// `dns` in place of the IPAM plugin's, if it has one.
-    pub fn into_result(self, call: &Call, interfaces: Vec<Interface>, interface: usize) -> AddResult {
+    pub fn into_result(
+        self,
+        call: &Call,
+        interfaces: Vec<Interface>,
+        interface: usize,
+    ) -> AddResult {
         let mut result = AddResult { interfaces, ..self.0 };
         for ip in &mut result.ips {
             ip.interface = Some(interface);
@@ -99,12 +108,19 @@ mod tests {
             interface: None,
         });
         let routes = routes.iter().map(|dst| Route::new(dst.parse().unwrap(), None));
-        Addresses(AddResult { ips: ips.collect(), routes: routes.collect(), ..AddResult::default() })
+        Addresses(AddResult {
+            ips: ips.collect(),
+            routes: routes.collect(),
+            ..AddResult::default()
+        })
     }
 
     #[test]
     fn the_default_gateway_is_the_first_address_of_the_subnet() {
-        let mut addresses = with(&[("10.1.2.5/24", None), ("fd00::5/64", None), ("10.9.0.7/16", Some("10.9.3.3"))], &[]);
+        let mut addresses = with(
+            &[("10.1.2.5/24", None), ("fd00::5/64", None), ("10.9.0.7/16", Some("10.9.3.3"))],
+            &[],
+        );
         addresses.default_gateways();
         let gateways: Vec<String> = addresses.gateways().iter().map(IpNetwork::to_string).collect();
         assert_eq!(gateways, ["10.1.2.1/24", "10.9.3.3/16", "fd00::1/64"]);
@@ -112,10 +128,17 @@ mod tests {
 
     #[test]
     fn a_default_route_is_added_only_where_there_is_none() {
-        let mut addresses = with(&[("10.1.2.5/24", Some("10.1.2.1")), ("fd00::5/64", Some("fd00::1"))], &["0.0.0.0/0"]);
+        let mut addresses = with(
+            &[("10.1.2.5/24", Some("10.1.2.1")), ("fd00::5/64", Some("fd00::1"))],
+            &["0.0.0.0/0"],
+        );
         addresses.default_routes();
         addresses.default_routes();
-        let routes: Vec<_> = addresses.routes().iter().map(|route| (route.dst.to_string(), route.gw)).collect();
-        assert_eq!(routes, [("0.0.0.0/0".into(), None), ("::/0".into(), Some("fd00::1".parse().unwrap()))]);
+        let routes: Vec<_> =
+            addresses.routes().iter().map(|route| (route.dst.to_string(), route.gw)).collect();
+        assert_eq!(
+            routes,
+            [("0.0.0.0/0".into(), None), ("::/0".into(), Some("fd00::1".parse().unwrap()))]
+        );
     }
 }

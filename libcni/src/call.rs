@@ -1,8 +1,12 @@
 //! One call of a plugin: what the runtime asked for, checked.
 
+use std::time::Instant;
+
 use serde_json::Value;
 
-use crate::{AddResult, ContainerId, IfName, NetworkName, Version};
+use crate::{
+    AddResult, ContainerId, Dns, Error, IfName, NetworkName, Result, Version, args, code, json,
+};
 
 /// What `CNI_COMMAND` can say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,46 @@ pub enum Verb {
     Plan,
     /// Ours: make the attachment again what ADD left, without taking it down.
     Repair,
+}
+
+impl Verb {
+    /// All of them, the specification's first.
+    pub const ALL: [Verb; 8] = [
+        Verb::Add,
+        Verb::Check,
+        Verb::Del,
+        Verb::Gc,
+        Verb::Status,
+        Verb::Version,
+        Verb::Plan,
+        Verb::Repair,
+    ];
+
+    /// The verb as `CNI_COMMAND` spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verb::Add => "ADD",
+            Verb::Check => "CHECK",
+            Verb::Del => "DEL",
+            Verb::Gc => "GC",
+            Verb::Status => "STATUS",
+            Verb::Version => "VERSION",
+            Verb::Plan => "PLAN",
+            Verb::Repair => "REPAIR",
+        }
+    }
+
+    /// Reads a verb; the case matters.
+    ///
+    /// # Errors
+    ///
+    /// [`code::INVALID_ENVIRONMENT`] if it is none.
+    pub fn parse(text: &str) -> Result<Verb> {
+        let found = Verb::ALL.into_iter().find(|verb| verb.as_str() == text);
+        found.ok_or_else(|| {
+            Error::new(code::INVALID_ENVIRONMENT, format!("unknown CNI_COMMAND: {text}"))
+        })
+    }
 }
 
 /// A container's interface on a network, as GC lists them.
@@ -50,7 +94,7 @@ pub struct Call {
     pub attachment: Option<Attachment>,
     /// `CNI_NETNS` as given; none if empty or not given. ADD and CHECK always have it.
     pub netns: Option<String>,
-    /// `CNI_ARGS`, `K=V` pairs in the order given.
+    /// `CNI_ARGS`, `K=V` pairs in the order given; what is not a pair has an empty key. See [`Call::known_args`].
     pub args: Vec<(String, String)>,
     /// The folders of `CNI_PATH`.
     pub path: Vec<std::path::PathBuf>,
@@ -60,4 +104,46 @@ pub struct Call {
     pub prev: Option<AddResult>,
     /// GC: the attachments that are still wanted (`cni.dev/valid-attachments` or `cni.dev/attachments`).
     pub valid: Vec<Attachment>,
+    /// When the call has to be done: the plugins it delegates to are killed then.
+    pub deadline: Instant,
+}
+
+impl Call {
+    /// The attachment the call is about.
+    ///
+    /// # Errors
+    ///
+    /// [`code::INTERNAL`] for GC and STATUS, which are about a whole network.
+    pub fn attachment(&self) -> Result<&Attachment> {
+        self.attachment.as_ref().ok_or_else(|| {
+            Error::internal(format!("{} is not about one attachment", self.verb.as_str()))
+        })
+    }
+
+    /// The value of a key of `CNI_ARGS`; the last one counts, and an empty one is none.
+    pub fn arg(&self, key: &str) -> Option<&str> {
+        let found = self.args.iter().rev().find(|(found, _)| found == key);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// Insists on `CNI_ARGS` being well-formed and having only these keys, or `IgnoreUnknown=1`. Plugins that look into
+    /// `CNI_ARGS` call this first.
+    ///
+    /// # Errors
+    ///
+    /// [`code::INVALID_ENVIRONMENT`] with the pairs that are wrong.
+    pub fn known_args(&self, known: &[&str]) -> Result<()> {
+        args::check(&self.args, known)
+    }
+
+    /// The configuration's `dns`, which replaces that of the IPAM plugin as a whole. None unless one of its lists is
+    /// there, even an empty one, or its domain is set.
+    pub fn dns(&self) -> Option<Dns> {
+        let given = json::get(&self.config, "dns")?;
+        let dns: Dns = json::from_value(given).ok()?;
+        let lists = ["nameservers", "search", "options"];
+        let said =
+            !dns.domain.is_empty() || lists.iter().any(|key| json::get(given, key).is_some());
+        said.then_some(dns)
+    }
 }

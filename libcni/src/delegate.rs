@@ -86,8 +86,9 @@ impl<'a> Ipam<'a> {
     pub(crate) fn preview(&self) -> Result<Addresses> {
         let answer = known(self.exec("PLAN").run())?.ok_or_else(|| {
             let msg = format!("the IPAM plugin {} cannot say its addresses beforehand", self.name);
-            Error::new(code::UNSUPPORTED_FIELD, msg)
-                .details("it does not know the command PLAN, and asking it to ADD would reserve one")
+            Error::new(code::UNSUPPORTED_FIELD, msg).details(
+                "it does not know the command PLAN, and asking it to ADD would reserve one",
+            )
         })?;
         let preview: Preview = json::from_value(&self.parse(&answer)?)?;
         self.checked(preview.result)
@@ -139,7 +140,10 @@ impl<'a> Ipam<'a> {
         }
         for route in &result.routes {
             if route.gw.is_some_and(|gw| gw.is_ipv4() != route.dst.is_ipv4()) {
-                return Err(lie(format!("a next hop of another family for the route {}", route.dst)));
+                return Err(lie(format!(
+                    "a next hop of another family for the route {}",
+                    route.dst
+                )));
             }
         }
         Ok(Addresses(result))

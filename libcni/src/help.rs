@@ -48,7 +48,8 @@ pub(crate) fn help(manual: &Manual) -> String {
 
 /// Writes the keys of a schema's object, and of the objects in it.
 fn describe(schema: &Value, root: &Value, depth: usize, text: &mut String) {
-    let Some(properties) = resolve(schema, root).get("properties").and_then(Value::as_object) else {
+    let Some(properties) = resolve(schema, root).get("properties").and_then(Value::as_object)
+    else {
         return;
     };
     let indent = 2 + depth * 2;
@@ -57,7 +58,9 @@ fn describe(schema: &Value, root: &Value, depth: usize, text: &mut String) {
         let description = property.get("description").or_else(|| target.get("description"));
         let description = description.and_then(Value::as_str).unwrap_or_default();
         *text += &format!("{:indent$}{key}  {}\n", "", kind(property, root));
-        *text += &wrap(&format!("{}\n", description.replace('\n', " ")), indent + 4);
+        if !description.is_empty() {
+            *text += &wrap(&format!("{}\n", description.replace('\n', " ")), indent + 4);
+        }
         if depth < 3 {
             describe(element(property, root), root, depth + 1, text);
         }
@@ -158,6 +161,8 @@ mod tests {
     #[test]
     fn lines_are_wrapped_at_spaces() {
         let long = "word ".repeat(60);
-        assert!(wrap(&long, 4).lines().all(|line| line.len() <= WIDTH && line.starts_with("    word")));
+        assert!(
+            wrap(&long, 4).lines().all(|line| line.len() <= WIDTH && line.starts_with("    word"))
+        );
     }
 }

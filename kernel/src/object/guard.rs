@@ -16,7 +16,7 @@ pub struct Guard {
 
 impl Kind for Guard {
     fn show(&self, _place: Place) -> String {
-        nft::show_guard(&self.port, self.mac)
+        nft::show_guard(&self.port, self.mac).join(" && ")
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
@@ -26,11 +26,12 @@ impl Kind for Guard {
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        at.sides.nft()?.guard_diff(&self.port, self.mac)
+        let tag = at.owner.tag();
+        at.sides.nft()?.guard_differences(&tag, &self.port, self.mac)
     }
 
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
         let tag = at.owner.tag();
-        at.sides.nft()?.unguard(&tag, &self.port)
+        at.sides.nft()?.unguard(&tag, &self.port).map(drop)
     }
 }

@@ -1,12 +1,9 @@
-use std::net::IpAddr;
-
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use super::{At, Kind, Place, Undo};
 use crate::error::Result;
-use crate::iptables;
-use crate::nft;
+use crate::{iptables, nft};
 
 /// Source address translation for a container's address, except to its own subnet and to multicast.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +28,11 @@ pub enum Backend {
 impl Kind for Masquerade {
     fn show(&self, _place: Place) -> String {
         match self.backend {
-            Backend::Nftables => nft::show_masquerade(self.address),
-            Backend::Iptables => iptables::show_masquerade(self.address),
+            Backend::Nftables => nft::show_masquerade(self.address.ip(), self.subnet()),
+            Backend::Iptables => {
+                let program = if self.address.is_ipv4() { "iptables" } else { "ip6tables" };
+                format!("{program} -t nat -A POSTROUTING -s {} -j CNI-...", self.address.ip())
+            }
         }
     }
 
@@ -41,19 +41,24 @@ impl Kind for Masquerade {
         match self.backend {
             Backend::Nftables => {
                 let tag = at.owner.tag();
-                at.sides.nft()?.masquerade(&tag, self.address).map(drop)
+                at.sides.nft()?.masquerade(&tag, self.address.ip(), self.subnet()).map(drop)
             }
-            Backend::Iptables => iptables::masquerade(at.owner, &[self.address]),
+            Backend::Iptables => {
+                let (network, container) = (&at.owner.network, &at.owner.container);
+                iptables::masquerade(network, container, &[self.address]).map(drop)
+            }
         }
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         match self.backend {
             Backend::Nftables => {
-                let tag = at.owner.tag();
-                at.sides.nft()?.masquerade_diff(&tag, self.address)
+                let (tag, nft) = (at.owner.tag(), at.sides.nft()?);
+                nft.masquerade_differences(&tag, self.address.ip(), self.subnet())
             }
-            Backend::Iptables => iptables::missing(at.owner, &[self.address]),
+            Backend::Iptables => {
+                iptables::missing(&at.owner.network, &at.owner.container, &[self.address])
+            }
         }
     }
 
@@ -61,10 +66,20 @@ impl Kind for Masquerade {
         match self.backend {
             Backend::Nftables => {
                 let tag = at.owner.tag();
-                let address: IpAddr = self.address.ip();
-                at.sides.nft()?.unmasquerade(&tag, Some(&[address]))
+                at.sides.nft()?.unmasquerade(&tag, Some(&[self.address.ip()])).map(drop)
             }
-            Backend::Iptables => iptables::unmasquerade(at.owner, &[self.address]),
+            Backend::Iptables => {
+                let (network, container) = (&at.owner.network, &at.owner.container);
+                iptables::unmasquerade(network, container, Some(&[self.address])).map(drop)
+            }
         }
+    }
+}
+
+impl Masquerade {
+    /// The address' subnet, without host bits.
+    fn subnet(&self) -> IpNetwork {
+        // The prefix length comes from a network that is one already.
+        IpNetwork::new(self.address.network(), self.address.prefix()).unwrap_or(self.address)
     }
 }

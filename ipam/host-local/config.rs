@@ -1,0 +1,166 @@
+//! From the keys of the configuration to range sets and wishes.
+
+use std::net::IpAddr;
+use std::path::{Component, Path, PathBuf};
+
+use ipnetwork::IpNetwork;
+use libcni::{Call, Context, Error, Result, Version, code};
+use serde::{Deserialize, Deserializer, de};
+
+use crate::range::{Range, RangeSet};
+use crate::{HostLocal, Ipam, RangeKeys};
+
+/// Where reservations are kept if `dataDir` does not say.
+const DATA_DIR: &str = "/var/lib/cni/networks";
+
+impl HostLocal {
+    /// The `ipam` key, without which there is nothing to do.
+    pub fn ipam(&self) -> Result<&Ipam> {
+        self.ipam.as_ref().ok_or_else(|| Error::config("IPAM config missing 'ipam' key"))
+    }
+
+    /// The folder that has a folder for each network.
+    pub fn data_dir(&self) -> Result<PathBuf> {
+        let dir = self.ipam()?.data_dir.as_deref().filter(|dir| !dir.is_empty());
+        let dir = Path::new(dir.unwrap_or(DATA_DIR));
+        let climbs = dir.components().any(|part| part == Component::ParentDir);
+        if !dir.is_absolute() || climbs {
+            return Err(Error::config("dataDir has to be an absolute path without ..")
+                .details(dir.display().to_string()));
+        }
+        Ok(dir.to_owned())
+    }
+
+    /// The range sets, checked, in the order they are served: those of the runtime, the one of `subnet`, those of `ranges`.
+    pub fn sets(&self, call: &Call) -> Result<Vec<RangeSet>> {
+        let ipam = self.ipam()?;
+        let simple = ipam.simple_range().map(|range| vec![range]);
+        let keys = self.runtime_config.ip_ranges.iter().chain(&simple).chain(&ipam.ranges);
+        let sets = keys.enumerate().map(|(index, keys)| set(index, keys));
+        let sets: Vec<RangeSet> = sets.collect::<Result<_>>()?;
+        if sets.is_empty() {
+            return Err(Error::config("no IP ranges specified"));
+        }
+        let of_v4 = sets.iter().filter(|set| set.is_ipv4()).count();
+        if call.version < Version::new(0, 3, 0) && (of_v4 > 1 || sets.len() - of_v4 > 1) {
+            let msg = "does not support more than 1 address per family";
+            return Err(Error::config(format!("CNI version {} {msg}", call.version)));
+        }
+        for (index, set) in sets.iter().enumerate() {
+            let mut later = sets.iter().enumerate().skip(index + 1);
+            if let Some((other, _)) = later.find(|(_, other)| set.overlaps(other)) {
+                return Err(Error::config(format!("range set {index} overlaps with {other}")));
+            }
+        }
+        Ok(sets)
+    }
+
+    /// Whether there are any range sets.
+    pub fn has_ranges(&self) -> Result<bool> {
+        let ipam = self.ipam()?;
+        let lists = [&self.runtime_config.ip_ranges, &ipam.ranges];
+        Ok(ipam.subnet.is_some() || lists.iter().any(|list| !list.is_empty()))
+    }
+
+    /// The addresses that are asked for, in the order they are given, each once.
+    pub fn requested(&self, call: &Call) -> Result<Vec<IpAddr>> {
+        let mut requested: Vec<IpAddr> = Vec::new();
+        let by_args = address_of_args(&call.args)?;
+        for ip in by_args.iter().chain(&self.args.cni.ips).chain(&self.runtime_config.ips) {
+            if !requested.contains(ip) {
+                requested.push(*ip);
+            }
+        }
+        Ok(requested)
+    }
+}
+
+impl Ipam {
+    /// The range that `subnet` and the keys beside it describe.
+    fn simple_range(&self) -> Option<RangeKeys> {
+        self.subnet.map(|subnet| RangeKeys {
+            subnet,
+            range_start: self.range_start,
+            range_end: self.range_end,
+            gateway: self.gateway,
+        })
+    }
+}
+
+fn set(index: usize, keys: &[RangeKeys]) -> Result<RangeSet> {
+    let ranges: Result<Vec<Range>> = keys.iter().map(Range::new).collect();
+    ranges.and_then(RangeSet::new).context(|| format!("invalid range set {index}"))
+}
+
+/// `IP` of `CNI_ARGS`.
+fn address_of_args(args: &[(String, String)]) -> Result<Option<IpAddr>> {
+    let ignore = args.iter().any(|(key, value)| {
+        key == "IgnoreUnknown" && (value == "1" || value.eq_ignore_ascii_case("true"))
+    });
+    let unknown: Vec<String> = args
+        .iter()
+        .filter(|(key, _)| key != "IP" && key != "IgnoreUnknown")
+        .map(|(key, value)| format!("{:?}", format!("{key}={value}")))
+        .collect();
+    let bad = |msg: String| Error::new(code::INVALID_ENVIRONMENT, msg);
+    if !(ignore || unknown.is_empty()) {
+        return Err(bad(format!("ARGS: unknown args [{}]", unknown.join(" "))));
+    }
+    let ip = args.iter().rev().find(|(key, _)| key == "IP");
+    let parse = |ip: &str| {
+        let told = |msg| bad(format!("ARGS: error parsing value of pair \"IP={ip}\": {msg}"));
+        parse_request(ip).map_err(told)
+    };
+    ip.map(|(_, ip)| parse(ip)).transpose()
+}
+
+/// An address as in 10.1.2.5; an empty text counts as left out.
+pub fn address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<IpAddr>, D::Error> {
+    let text = Option::<String>::deserialize(from)?.filter(|text| !text.is_empty());
+    text.map(|text| parse_address(&text).map_err(de::Error::custom)).transpose()
+}
+
+/// A network as in 10.1.2.0/24.
+pub fn cidr<'de, D: Deserializer<'de>>(from: D) -> Result<IpNetwork, D::Error> {
+    parse_cidr(&String::deserialize(from)?).map_err(de::Error::custom)
+}
+
+/// A network, or none.
+pub fn optional_cidr<'de, D: Deserializer<'de>>(from: D) -> Result<Option<IpNetwork>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    text.map(|text| parse_cidr(&text).map_err(de::Error::custom)).transpose()
+}
+
+/// Addresses that are asked for, with or without a prefix length, which says nothing here.
+pub fn requests<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpAddr>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    texts.iter().map(|text| parse_request(text).map_err(de::Error::custom)).collect()
+}
+
+fn parse_request(text: &str) -> Result<IpAddr, String> {
+    match text.contains('/') {
+        true => parse_cidr(text).map(|cidr| cidr.ip().to_canonical()),
+        false => parse_address(text),
+    }
+    .map_err(|_| format!("invalid IP address {text}"))
+}
+
+fn parse_address(text: &str) -> Result<IpAddr, String> {
+    let ip: Result<IpAddr, _> = text.parse();
+    ip.map(|ip| ip.to_canonical()).map_err(|_| format!("invalid IP address: {text}"))
+}
+
+/// Stricter than `IpNetwork`, which also takes an address alone and a netmask.
+fn parse_cidr(text: &str) -> Result<IpNetwork, String> {
+    let parse = || {
+        let (ip, prefix) = text.split_once('/')?;
+        let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
+        let prefix = prefix.parse().ok().filter(|_| digits)?;
+        IpNetwork::new(ip.parse().ok()?, prefix).ok()
+    };
+    parse().ok_or_else(|| format!("invalid CIDR address: {text}"))
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

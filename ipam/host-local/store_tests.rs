@@ -1,0 +1,175 @@
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::RangeKeys;
+use crate::range::Range;
+
+const NOW: Duration = Duration::ZERO;
+
+fn network() -> NetworkName {
+    NetworkName::new("pods").unwrap()
+}
+
+fn owner(container: &str, ifname: &str) -> Attachment {
+    Attachment {
+        container: ContainerId::new(container).unwrap(),
+        ifname: IfName::new(ifname).unwrap(),
+    }
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn open(dir: &TempDir) -> Reservations {
+    Reservations::open(dir.path(), &network(), NOW).unwrap()
+}
+
+/// The folder with these files in it.
+fn with(files: &[(&str, &str)]) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("pods");
+    fs::create_dir(&folder).unwrap();
+    for (name, content) in files {
+        fs::write(folder.join(name), content).unwrap();
+    }
+    (dir, folder)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|it| it.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_reservation_is_a_file_like_the_references() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut reservations = open(&dir);
+    assert!(reservations.reserve(ip("10.1.2.2"), &owner("c1", "eth0")).unwrap());
+    assert!(reservations.reserve(ip("2001:db8::2"), &owner("c1", "eth0")).unwrap());
+    assert!(!reservations.reserve(ip("10.1.2.2"), &owner("c2", "eth0")).unwrap());
+    reservations.set_last(0, ip("10.1.2.9")).unwrap();
+    reservations.set_last(0, ip("10.1.2.2")).unwrap();
+
+    let folder = dir.path().join("pods");
+    assert_eq!(names(&folder), ["10.1.2.2", "2001:db8::2", "last_reserved_ip.0", "lock"]);
+    assert_eq!(fs::read(folder.join("10.1.2.2")).unwrap(), b"c1\r\neth0");
+    assert_eq!(fs::read(folder.join("last_reserved_ip.0")).unwrap(), b"10.1.2.2");
+    let mode = |name| fs::metadata(folder.join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("10.1.2.2"), mode("last_reserved_ip.0")), (0o600, 0o600));
+
+    drop(reservations);
+    let again = open(&dir);
+    assert_eq!(again.of_owner(&owner("c1", "eth0")), [ip("10.1.2.2"), ip("2001:db8::2")]);
+    assert_eq!(again.last(0).unwrap(), Some(ip("10.1.2.2")));
+}
+
+#[test]
+fn owners_are_told_apart_and_old_files_go_by_container() {
+    let (dir, folder) = with(&[
+        ("10.1.2.2", "c1\r\neth0"),
+        ("10.1.2.3", "c1\r\neth1"),
+        ("10.1.2.4", " c2\n"),
+        ("10.1.2.5", "c1\neth0"),
+        ("10.1.2.6", " c3\r\neth0\n"),
+    ]);
+    let mut reservations = open(&dir);
+    let of = |container, ifname| reservations.of_owner(&owner(container, ifname));
+    assert_eq!(of("c1", "eth0"), [ip("10.1.2.2")]);
+    assert_eq!(of("c1", "eth1"), [ip("10.1.2.3")]);
+    assert!(of("c1", "eth2").is_empty());
+    assert_eq!(of("c2", "eth7"), [ip("10.1.2.4")]);
+    assert_eq!(of("c3", "eth0"), [ip("10.1.2.6")]);
+    reservations.release(ip("10.1.2.2")).unwrap();
+    reservations.release(ip("10.1.2.2")).unwrap();
+    assert!(reservations.of_owner(&owner("c1", "eth0")).is_empty());
+    assert!(!folder.join("10.1.2.2").exists() && folder.join("10.1.2.3").exists());
+}
+
+#[test]
+fn an_empty_file_is_nobodys_and_what_it_stands_for_is_free() {
+    let (dir, folder) = with(&[("10.1.2.2", ""), (".draft", "c9\r\neth0")]);
+    let mut reservations = open(&dir);
+    assert_eq!(names(&folder), ["10.1.2.2", "lock"]);
+    assert_eq!(reservations.holder(ip("10.1.2.2")), None);
+    assert_eq!(reservations.all().next(), Some((ip("10.1.2.2"), &Holder::Nobody)));
+    assert!(reservations.reserve(ip("10.1.2.2"), &owner("c1", "eth0")).unwrap());
+    assert_eq!(fs::read(folder.join("10.1.2.2")).unwrap(), b"c1\r\neth0");
+}
+
+#[test]
+fn what_others_put_there_is_taken_but_never_read_through_or_written_to() {
+    let (dir, folder) =
+        with(&[("notes", "c1\r\neth0"), ("2001:DB8::0", "c1"), ("10.1.2.9", "two words")]);
+    let elsewhere = dir.path().join("elsewhere");
+    fs::write(&elsewhere, "c1\r\neth0").unwrap();
+    symlink(&elsewhere, folder.join("10.1.2.3")).unwrap();
+    symlink(&elsewhere, folder.join("last_reserved_ip.0")).unwrap();
+    fs::create_dir(folder.join("10.1.2.4")).unwrap();
+
+    let mut reservations = open(&dir);
+    assert!(reservations.of_owner(&owner("c1", "eth0")).is_empty());
+    for taken in ["10.1.2.3", "10.1.2.4", "10.1.2.9"] {
+        assert_eq!(reservations.holder(ip(taken)), Some(&Holder::Other));
+        assert!(!reservations.reserve(ip(taken), &owner("c1", "eth0")).unwrap());
+    }
+    assert!(reservations.last(0).unwrap_err().msg.contains("last_reserved_ip.0: "));
+    reservations.set_last(0, ip("10.1.2.7")).unwrap();
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "c1\r\neth0");
+    assert_eq!(reservations.last(0).unwrap(), Some(ip("10.1.2.7")));
+}
+
+#[test]
+fn a_file_made_behind_our_back_is_not_overwritten() {
+    let (dir, folder) = with(&[]);
+    let mut reservations = open(&dir);
+    fs::write(folder.join("10.1.2.2"), "c2\r\neth0").unwrap();
+    assert!(!reservations.reserve(ip("10.1.2.2"), &owner("c1", "eth0")).unwrap());
+    assert_eq!(names(&folder), ["10.1.2.2", "lock"]);
+    assert_eq!(fs::read_to_string(folder.join("10.1.2.2")).unwrap(), "c2\r\neth0");
+}
+
+#[test]
+fn only_an_exact_address_counts_as_the_last_one() {
+    let (dir, _) =
+        with(&[("last_reserved_ip.0", "10.1.2.2\n"), ("last_reserved_ip.1", "10.1.2.2")]);
+    let view = View::peek(dir.path(), &network()).unwrap();
+    assert_eq!(view.last(0).unwrap(), None);
+    assert_eq!(view.last(1).unwrap(), Some(ip("10.1.2.2")));
+    assert_eq!(view.last(2).unwrap(), None);
+}
+
+#[test]
+fn looking_makes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(View::peek(dir.path(), &network()).unwrap().all().count(), 0);
+    assert!(Reservations::open_existing(dir.path(), &network(), NOW).unwrap().is_none());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_next_free_address_is_behind_the_last_one_wherever_that_is() {
+    let subnet = "10.1.2.0/29".parse().unwrap();
+    let keys = RangeKeys { subnet, range_start: None, range_end: None, gateway: None };
+    let set = RangeSet::new(vec![Range::new(&keys).unwrap()]).unwrap();
+    let (dir, _) = with(&[("10.1.2.3", "c1\r\neth0"), ("10.1.2.6", "c2\r\neth0")]);
+    let mut reservations = open(&dir);
+    let next = |reservations: &View, last: &str| {
+        reservations.next_free(&set, last.parse().ok()).map(|ip| ip.to_string()).unwrap_or_default()
+    };
+    assert_eq!(next(&reservations, ""), "10.1.2.2");
+    assert_eq!(next(&reservations, "10.1.2.2"), "10.1.2.4");
+    assert_eq!(next(&reservations, "10.1.2.5"), "10.1.2.2");
+    for taken in ["10.1.2.2", "10.1.2.4"] {
+        reservations.reserve(ip(taken), &owner("c3", "eth0")).unwrap();
+    }
+    assert_eq!(next(&reservations, "10.1.2.5"), "10.1.2.5");
+    reservations.reserve(ip("10.1.2.5"), &owner("c3", "eth0")).unwrap();
+    assert_eq!(next(&reservations, "10.1.2.5"), "");
+}

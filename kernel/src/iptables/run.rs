@@ -1,0 +1,101 @@
+//! Running the host's iptables: found by name in the usual folders, arguments fixed, rules on standard input, no shell.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use crate::{Doing, Error, Result};
+
+/// Where iptables is, whatever PATH the runtime has.
+const FOLDERS: &str = "/usr/sbin:/sbin:/usr/local/sbin";
+
+/// An address family, and its iptables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+impl Family {
+    pub(super) const BOTH: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+    pub(super) fn of(address: IpAddr) -> Family {
+        if address.is_ipv6() { Family::Ipv6 } else { Family::Ipv4 }
+    }
+
+    pub(super) fn is_of(self, address: IpAddr) -> bool {
+        self == Family::of(address)
+    }
+
+    /// What its programs' names start with.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Family::Ipv4 => "iptables",
+            Family::Ipv6 => "ip6tables",
+        }
+    }
+
+    pub(super) fn multicast(self) -> &'static str {
+        match self {
+            Family::Ipv4 => "224.0.0.0/4",
+            Family::Ipv6 => "ff00::/8",
+        }
+    }
+
+    pub(super) fn is_installed(self) -> bool {
+        find(&format!("{}-save", self.name())).is_some()
+    }
+}
+
+/// `iptables-save -t nat`
+pub(super) fn save(family: Family) -> Result<String> {
+    let output = run(&format!("{}-save", family.name()), &["-t", "nat"], "")?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// `iptables-restore --noflush --wait`
+pub(super) fn restore(family: Family, rules: &str) -> Result<()> {
+    run(&format!("{}-restore", family.name()), &["--noflush", "--wait"], rules).map(|_| ())
+}
+
+fn run(program: &str, arguments: &[&str], input: &str) -> Result<Output> {
+    let action = || format!("run {program} {}", arguments.join(" "));
+    let Some(path) = find(program) else {
+        return Err(Error::errno(action(), nix::libc::ENOENT)
+            .said(format!("{program} is in no folder of PATH, nor in {FOLDERS}"))
+            .hint(
+                "install iptables, or set \"ipMasqBackend\": \"nftables\", which needs no program",
+            ));
+    };
+    let mut child = Command::new(path)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .doing(action)?;
+    // The program reads as we write and says little meanwhile, so neither waits for the other. One that ends without
+    // reading is judged by its exit status.
+    let written = child.stdin.take().map_or(Ok(()), |mut pipe| pipe.write_all(input.as_bytes()));
+    let output = child.wait_with_output().doing(action)?;
+    if output.status.success() {
+        written.doing(action)?;
+        return Ok(output);
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+    Err(Error::found(action(), format!("{}: {said}", output.status)).hint(
+        "see whether `iptables -t nat -S` works on this host, or set \"ipMasqBackend\": \"nftables\"",
+    ))
+}
+
+/// The program in the folders of PATH and where iptables usually is.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let usual = OsString::from(FOLDERS);
+    let folders: Vec<PathBuf> = env::split_paths(&path).chain(env::split_paths(&usual)).collect();
+    let absolute = folders.into_iter().filter(|folder| folder.is_absolute());
+    absolute.map(|folder| folder.join(program)).find(|path| path.is_file())
+}

@@ -1,0 +1,294 @@
+//! Requests about nf_tables objects, each beside the `nft(8)` command it stands for, and batches of them.
+
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_netfilter::NetfilterProtoFamily;
+use netlink_packet_netfilter::nftables::{
+    ChainAttribute, ChainMessage, DataAttribute, GenMessage, Hook, InetHookNumber, ListAttribute,
+    NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetElementAttribute, SetElementList,
+    SetElementMessage, SetFlags, SetMessage, TableAttribute, TableMessage, Verdict,
+    VerdictAttribute,
+};
+use nix::libc;
+
+use super::expr::Expression;
+use super::reply::comment_userdata;
+use crate::Error;
+
+/// A request, and what to say if it is refused.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub(super) action: String,
+    pub(super) family: NetfilterProtoFamily,
+    pub(super) flags: u16,
+    pub(super) body: NfTablesMessage,
+}
+
+impl Request {
+    /// The error the kernel refused this request with.
+    pub(super) fn refused(&self, errno: i32, said: String) -> Error {
+        let error = Error::errno(&self.action, errno).said(said);
+        match errno {
+            libc::EPERM => error.hint("nf_tables needs CAP_NET_ADMIN in the host's user namespace"),
+            libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT => {
+                error.hint("the kernel lacks this part of nf_tables; load it, or build it in")
+            }
+            _ => error,
+        }
+    }
+}
+
+/// Requests that are carried out together or not at all: what `nft -f` sends.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) requests: Vec<Request>,
+    /// Carry it out only if nobody changed the ruleset since this [generation](super::Nft::generation).
+    pub(super) generation: Option<u32>,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// Whether the kernel would refuse `error`'s batch only because another process was faster: look again.
+    pub(super) fn lost_race(error: &Error) -> bool {
+        matches!(
+            error.errno,
+            libc::ENOENT | libc::EEXIST | libc::EBUSY | libc::EAGAIN | libc::EINTR | libc::ERESTART
+        )
+    }
+
+    pub(super) fn push(&mut self, request: Request) {
+        self.requests.push(request);
+    }
+}
+
+/// Asks for the number of the ruleset's present state.
+pub(super) fn get_generation() -> Request {
+    Request {
+        action: "look at the generation of nf_tables".to_owned(),
+        family: NetfilterProtoFamily::Unspec,
+        flags: 0,
+        body: NfTablesMessage::GetGen(GenMessage { attributes: Vec::new() }),
+    }
+}
+
+/// A table: `inet ferrocni`. All requests about what is in it start here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table {
+    pub(super) family: NetfilterProtoFamily,
+    pub(super) name: &'static str,
+}
+
+/// What a base chain hooks into.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Base {
+    /// `nat`, `filter`.
+    pub(super) kind: &'static str,
+    pub(super) hook: InetHookNumber,
+    pub(super) priority: i32,
+}
+
+/// A set or map, by nft's numbers for data types.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Set {
+    pub(super) name: &'static str,
+    /// nft's data type, for `nft list`; a concatenation holds six bits of each part.
+    pub(super) key_type: u32,
+    /// The key's length in bytes.
+    pub(super) key_len: u32,
+    /// Whether it maps to verdicts.
+    pub(super) verdicts: bool,
+}
+
+/// `NF_ACCEPT`, a base chain's policy.
+const ACCEPT: u32 = 1;
+/// `NFT_DATA_VERDICT`: the type of what a verdict map holds.
+const VERDICT: u32 = 0xffff_ff00;
+
+impl Table {
+    fn request(self, action: impl Into<String>, flags: u16, body: NfTablesMessage) -> Request {
+        Request { action: action.into(), family: self.family, flags, body }
+    }
+
+    /// How nft writes the table: `inet ferrocni`.
+    pub(super) fn nft(self) -> String {
+        let family = match self.family {
+            NetfilterProtoFamily::Inet => "inet",
+            NetfilterProtoFamily::IPv4 => "ip",
+            NetfilterProtoFamily::IPv6 => "ip6",
+            NetfilterProtoFamily::Bridge => "bridge",
+            _ => "netfilter",
+        };
+        format!("{family} {}", self.name)
+    }
+
+    /// `nft add table inet ferrocni`
+    pub(super) fn add(self) -> Request {
+        let attributes = vec![TableAttribute::Name(self.name.to_owned())];
+        let body = NfTablesMessage::NewTable(TableMessage { attributes });
+        self.request(format!("add nf_tables table {}", self.nft()), NLM_F_CREATE, body)
+    }
+
+    fn chain(self, name: &str) -> Vec<ChainAttribute> {
+        vec![ChainAttribute::Table(self.name.to_owned()), ChainAttribute::Name(name.to_owned())]
+    }
+
+    /// `nft add chain inet ferrocni NAME`, with `base` `{ type nat hook postrouting priority 100; }`
+    pub(super) fn add_chain(self, name: &str, base: Option<Base>) -> Request {
+        let mut attributes = self.chain(name);
+        if let Some(base) = base {
+            attributes.extend([
+                ChainAttribute::Hook(vec![
+                    Hook::Number(base.hook.into()),
+                    Hook::Priority(base.priority as u32),
+                ]),
+                ChainAttribute::Policy(ACCEPT),
+                ChainAttribute::Type(base.kind.to_owned()),
+            ]);
+        }
+        let body = NfTablesMessage::NewChain(ChainMessage { attributes });
+        self.request(format!("add nf_tables chain {} {name}", self.nft()), NLM_F_CREATE, body)
+    }
+
+    /// `nft list chain inet ferrocni NAME`, without its rules
+    pub(super) fn get_chain(self, name: &str) -> Request {
+        let body = NfTablesMessage::GetChain(ChainMessage { attributes: self.chain(name) });
+        self.request(format!("look for nf_tables chain {} {name}", self.nft()), 0, body)
+    }
+
+    /// `nft list chains inet`: those of every table of the family
+    pub(super) fn get_chains(self) -> Request {
+        let attributes = vec![ChainAttribute::Table(self.name.to_owned())];
+        let body = NfTablesMessage::GetChain(ChainMessage { attributes });
+        self.request(format!("list the nf_tables chains of {}", self.nft()), 0, body)
+    }
+
+    /// `nft delete chain inet ferrocni NAME`
+    pub(super) fn delete_chain(self, name: &str) -> Request {
+        let body = NfTablesMessage::DeleteChain(ChainMessage { attributes: self.chain(name) });
+        self.request(format!("delete nf_tables chain {} {name}", self.nft()), 0, body)
+    }
+
+    /// `nft flush chain inet ferrocni NAME`
+    pub(super) fn flush_chain(self, name: &str) -> Request {
+        let attributes = self.rule(name);
+        let body = NfTablesMessage::DeleteRule(RuleMessage { attributes });
+        self.request(format!("flush nf_tables chain {} {name}", self.nft()), 0, body)
+    }
+
+    fn rule(self, chain: &str) -> Vec<RuleAttribute> {
+        vec![RuleAttribute::Table(self.name.to_owned()), RuleAttribute::Chain(chain.to_owned())]
+    }
+
+    /// `nft add rule inet ferrocni CHAIN EXPRESSIONS`
+    pub(super) fn add_rule(self, chain: &str, expressions: Vec<Expression>) -> Request {
+        let mut attributes = self.rule(chain);
+        attributes.push(RuleAttribute::Expressions(expressions));
+        let body = NfTablesMessage::NewRule(RuleMessage { attributes });
+        let action = format!("add a rule to nf_tables chain {} {chain}", self.nft());
+        self.request(action, NLM_F_CREATE | NLM_F_APPEND, body)
+    }
+
+    /// `nft -a list table inet ferrocni`: the rules of all its chains, or of one
+    pub(super) fn get_rules(self, chain: Option<&str>) -> Request {
+        let mut attributes = vec![RuleAttribute::Table(self.name.to_owned())];
+        attributes.extend(chain.map(|chain| RuleAttribute::Chain(chain.to_owned())));
+        let body = NfTablesMessage::GetRule(RuleMessage { attributes });
+        self.request(format!("list the nf_tables rules of {}", self.nft()), 0, body)
+    }
+
+    /// `nft delete rule inet ferrocni CHAIN handle HANDLE`
+    pub(super) fn delete_rule(self, chain: &str, handle: u64) -> Request {
+        let mut attributes = self.rule(chain);
+        attributes.push(RuleAttribute::Handle(handle));
+        let body = NfTablesMessage::DeleteRule(RuleMessage { attributes });
+        let action = format!("delete rule {handle} of nf_tables chain {} {chain}", self.nft());
+        self.request(action, 0, body)
+    }
+
+    /// `nft add set bridge ferrocni NAME { type TYPE; }` or `nft add map … { type TYPE : verdict; }`
+    pub(super) fn add_set(self, set: Set, id: u32) -> Request {
+        let mut attributes = vec![
+            SetAttribute::Table(self.name.to_owned()),
+            SetAttribute::Name(set.name.to_owned()),
+            SetAttribute::Id(id),
+            SetAttribute::KeyType(set.key_type),
+            SetAttribute::KeyLen(set.key_len),
+            SetAttribute::Flags(if set.verdicts { SetFlags::Map } else { SetFlags::empty() }),
+        ];
+        if set.verdicts {
+            attributes.extend([SetAttribute::DataType(VERDICT), SetAttribute::DataLen(0)]);
+        }
+        let body = NfTablesMessage::NewSet(SetMessage { attributes });
+        self.request(format!("add nf_tables set {} {}", self.nft(), set.name), NLM_F_CREATE, body)
+    }
+
+    /// `nft list set bridge ferrocni NAME`, without its elements
+    pub(super) fn get_set(self, set: Set) -> Request {
+        let attributes = vec![
+            SetAttribute::Table(self.name.to_owned()),
+            SetAttribute::Name(set.name.to_owned()),
+        ];
+        let body = NfTablesMessage::GetSet(SetMessage { attributes });
+        self.request(format!("look for nf_tables set {} {}", self.nft(), set.name), 0, body)
+    }
+
+    fn elements(self, set: Set, element: Option<Vec<SetElementAttribute>>) -> SetElementMessage {
+        let mut attributes = vec![
+            SetElementList::Table(self.name.to_owned()),
+            SetElementList::Set(set.name.to_owned()),
+        ];
+        attributes.extend(
+            element.map(|element| SetElementList::Elements(vec![ListAttribute::Element(element)])),
+        );
+        SetElementMessage { attributes }
+    }
+
+    /// `nft add element inet ferrocni SET { KEY comment COMMENT : jump CHAIN }`
+    ///
+    /// Refused if the key is there: the kernel would keep the old comment and say nothing.
+    pub(super) fn add_element(
+        self,
+        set: Set,
+        key: Vec<u8>,
+        comment: &str,
+        jump: Option<&str>,
+    ) -> Request {
+        let mut element = vec![SetElementAttribute::Key(DataAttribute::Value(key))];
+        element.extend(jump.map(|chain| {
+            SetElementAttribute::Data(DataAttribute::Verdict(vec![
+                VerdictAttribute::Code(Verdict::Jump),
+                VerdictAttribute::Chain(chain.to_owned()),
+            ]))
+        }));
+        element.push(SetElementAttribute::UserData(comment_userdata(comment)));
+        let body = NfTablesMessage::NewSetElement(self.elements(set, Some(element)));
+        let action = format!("add {comment} to nf_tables set {} {}", self.nft(), set.name);
+        self.request(action, NLM_F_CREATE | NLM_F_EXCL, body)
+    }
+
+    /// `nft get element inet ferrocni SET { KEY }`
+    pub(super) fn get_element(self, set: Set, key: Vec<u8>) -> Request {
+        let key = vec![SetElementAttribute::Key(DataAttribute::Value(key))];
+        let body = NfTablesMessage::GetSetElement(self.elements(set, Some(key)));
+        self.request(format!("look into nf_tables set {} {}", self.nft(), set.name), 0, body)
+    }
+
+    /// `nft list set inet ferrocni SET`: its elements
+    pub(super) fn get_elements(self, set: Set) -> Request {
+        let body = NfTablesMessage::GetSetElement(self.elements(set, None));
+        self.request(format!("list nf_tables set {} {}", self.nft(), set.name), 0, body)
+    }
+
+    /// `nft delete element inet ferrocni SET { KEY }`
+    pub(super) fn delete_element(self, set: Set, key: Vec<u8>) -> Request {
+        let key = vec![SetElementAttribute::Key(DataAttribute::Value(key))];
+        let body = NfTablesMessage::DeleteSetElement(self.elements(set, Some(key)));
+        self.request(
+            format!("delete an element of nf_tables set {} {}", self.nft(), set.name),
+            0,
+            body,
+        )
+    }
+}

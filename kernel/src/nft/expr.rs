@@ -1,0 +1,159 @@
+//! The expressions rules are made of, each beside what `nft(8)` calls it.
+
+use netlink_packet_core::DefaultNla;
+use netlink_packet_netfilter::nftables::{
+    Bitwise, Cmp, DataAttribute, ExpressionAttribute, Expressions, Immediate, ListAttribute,
+    Lookup, Meta, MetaKey, Operator, Payload, Register, Verdict, VerdictAttribute,
+};
+
+use ipnetwork::IpNetwork;
+use std::net::IpAddr;
+
+/// One expression of a rule.
+pub(super) type Expression = ListAttribute<ExpressionAttribute>;
+
+/// `NFT_PAYLOAD_LL_HEADER` and `NFT_PAYLOAD_NETWORK_HEADER`.
+const LINK_HEADER: u32 = 0;
+const NETWORK_HEADER: u32 = 1;
+/// `NFPROTO_IPV4` and `NFPROTO_IPV6`.
+const IPV4: u8 = 2;
+const IPV6: u8 = 10;
+/// `NF_DROP` and `NF_ACCEPT`.
+const DROP: u32 = 0;
+const ACCEPT: u32 = 1;
+
+/// Where an address stands in the packet: `ip saddr`, `ip6 daddr`.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Side {
+    Source,
+    Destination,
+}
+
+/// `ip daddr 10.1.2.0/24`, `ip6 daddr fd00::/64`
+pub(super) fn destination_in(subnet: IpNetwork) -> Vec<Expression> {
+    let mut rule = load_address(Side::Destination, subnet.is_ipv6());
+    let mask = octets(subnet.mask());
+    if mask.iter().any(|byte| *byte != u8::MAX) {
+        rule.push(bitwise(mask));
+    }
+    rule.push(equals(octets(subnet.network())));
+    rule
+}
+
+/// `ip saddr vmap @NAME`, `ip6 saddr vmap @NAME`
+pub(super) fn source_vmap(name: &str, ipv6: bool) -> Vec<Expression> {
+    let mut rule = load_address(Side::Source, ipv6);
+    rule.push(lookup(name, Some(Register::Verdict)));
+    rule
+}
+
+/// `iifname @NAME`
+pub(super) fn iifname_in(name: &str) -> Vec<Expression> {
+    vec![meta(MetaKey::Iifname), lookup(name, None)]
+}
+
+/// `iifname . ether saddr @NAME`
+pub(super) fn iifname_and_source_mac_in(name: &str) -> Vec<Expression> {
+    // The name fills the first register of 16 bytes; source MAC: bytes 6 to 11 of the Ethernet header.
+    let mac = payload(LINK_HEADER, 6, 6, Register::Reg2);
+    vec![meta(MetaKey::Iifname), mac, lookup(name, None)]
+}
+
+/// `return`
+pub(super) fn and_return(mut rule: Vec<Expression>) -> Vec<Expression> {
+    rule.push(verdict(Verdict::Return));
+    rule
+}
+
+/// `accept`
+pub(super) fn and_accept(mut rule: Vec<Expression>) -> Vec<Expression> {
+    rule.push(verdict(Verdict::Other(ACCEPT)));
+    rule
+}
+
+/// `drop`
+pub(super) fn and_drop(mut rule: Vec<Expression>) -> Vec<Expression> {
+    rule.push(verdict(Verdict::Other(DROP)));
+    rule
+}
+
+/// `masquerade`
+pub(super) fn masquerade() -> Expression {
+    Expressions::Other { expression_type: "masq".to_owned(), attributes: Vec::<DefaultNla>::new() }
+        .into()
+}
+
+/// An address as the packet carries it.
+pub(super) fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// An address into register 1. The inet family sees both kinds of packet, so the kind is checked first.
+fn load_address(side: Side, ipv6: bool) -> Vec<Expression> {
+    let (protocol, offset, length) = match (side, ipv6) {
+        (Side::Source, false) => (IPV4, 12, 4),
+        (Side::Destination, false) => (IPV4, 16, 4),
+        (Side::Source, true) => (IPV6, 8, 16),
+        (Side::Destination, true) => (IPV6, 24, 16),
+    };
+    vec![
+        meta(MetaKey::Nfproto),
+        equals(vec![protocol]),
+        payload(NETWORK_HEADER, offset, length, Register::Reg1),
+    ]
+}
+
+fn meta(key: MetaKey) -> Expression {
+    Expressions::Meta(vec![Meta::Key(key), Meta::DestinationRegister(Register::Reg1)]).into()
+}
+
+fn payload(base: u32, offset: u32, length: u32, register: Register) -> Expression {
+    Expressions::Payload(vec![
+        Payload::DestinationRegister(register),
+        Payload::Base(base),
+        Payload::Offset(offset),
+        Payload::Len(length),
+    ])
+    .into()
+}
+
+/// Register 1 = register 1 & `mask`.
+fn bitwise(mask: Vec<u8>) -> Expression {
+    let zeros = vec![0; mask.len()];
+    Expressions::Bitwise(vec![
+        Bitwise::SourceRegister(Register::Reg1),
+        Bitwise::DestinationRegister(Register::Reg1),
+        Bitwise::Length(mask.len() as u32),
+        Bitwise::Mask(DataAttribute::Value(mask)),
+        Bitwise::Xor(DataAttribute::Value(zeros)),
+    ])
+    .into()
+}
+
+/// Register 1 is `value`.
+fn equals(value: Vec<u8>) -> Expression {
+    Expressions::Cmp(vec![
+        Cmp::SourceRegister(Register::Reg1),
+        Cmp::Op(Operator::Equal),
+        Cmp::Data(DataAttribute::Value(value)),
+    ])
+    .into()
+}
+
+/// Register 1 (and those after it) in the set, or through the map.
+fn lookup(set: &str, into: Option<Register>) -> Expression {
+    let mut attributes = vec![Lookup::Set(set.to_owned()), Lookup::SourceRegister(Register::Reg1)];
+    attributes.extend(into.map(Lookup::DestinationRegister));
+    Expressions::Lookup(attributes).into()
+}
+
+fn verdict(code: Verdict) -> Expression {
+    Expressions::Immediate(vec![
+        Immediate::DestinationRegister(Register::Verdict),
+        Immediate::Data(DataAttribute::Verdict(vec![VerdictAttribute::Code(code)])),
+    ])
+    .into()
+}

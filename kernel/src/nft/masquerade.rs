@@ -1,0 +1,381 @@
+//! Masquerade: what a container sends beyond its own subnet leaves with the host's address.
+//!
+//! ```text
+//! table inet ferrocni {
+//!     map masq4 { type ipv4_addr : verdict; elements = { 10.1.2.5 comment "OWNER" : jump masq_10.1.2.0/24 } }
+//!     map masq6 { type ipv6_addr : verdict; }
+//!     chain postrouting {
+//!         type nat hook postrouting priority srcnat; policy accept;
+//!         ip daddr 224.0.0.0/4 return
+//!         ip6 daddr ff00::/8 return
+//!         ip saddr vmap @masq4
+//!         ip6 saddr vmap @masq6
+//!     }
+//!     chain masq_10.1.2.0/24 { ip daddr 10.1.2.0/24 return; masquerade; }
+//! }
+//! ```
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use netlink_packet_netfilter::NetfilterProtoFamily;
+use netlink_packet_netfilter::nftables::InetHookNumber;
+use nix::libc;
+
+use super::batch::{Base, Batch, Set, Table};
+use super::expr::{self, and_return, octets};
+use super::reply::{Element, Reply, chain, rule};
+use super::{Doomed, Nft, Rule, check_tag, missing_rules, rewrite_chain};
+use crate::{Error, Result};
+
+const TABLE: Table = Table { family: NetfilterProtoFamily::Inet, name: "ferrocni" };
+const CHAIN: &str = "postrouting";
+const BASE: Base = Base { kind: "nat", hook: InetHookNumber::PostRouting, priority: 100 };
+/// nft's data types: 7 is `ipv4_addr`, 8 is `ipv6_addr`.
+const MASQ4: Set = Set { name: "masq4", key_type: 7, key_len: 4, verdicts: true };
+const MASQ6: Set = Set { name: "masq6", key_type: 8, key_len: 16, verdicts: true };
+/// What the name of a subnet's chain starts with.
+const SUBNET_CHAIN: &str = "masq_";
+
+/// The masquerade of an address in nft's notation, for plans.
+pub fn show_masquerade(address: IpAddr, subnet: IpNetwork) -> String {
+    let (table, map, chain) = (TABLE.nft(), map_of(address).name, subnet_chain(subnet));
+    format!("nft add element {table} {map} {{ {address} : jump {chain} }}")
+}
+
+impl Nft {
+    /// Masquerades what `address` sends to anything outside `subnet`, except multicast. True if something was missing.
+    ///
+    /// `nft add element inet ferrocni masq4 { 10.1.2.5 comment TAG : jump masq_10.1.2.0/24 }`
+    ///
+    /// An address that is marked as another owner's passes to this one: a container may reuse an address before the
+    /// former holder is deleted.
+    ///
+    /// # Errors
+    ///
+    /// `tag` cannot be a comment, `address` and `subnet` are of different families, or the kernel refuses.
+    pub fn masquerade(&mut self, tag: &str, address: IpAddr, subnet: IpNetwork) -> Result<bool> {
+        check(tag, address, subnet)?;
+        self.converge(|nft| {
+            let found = nft.look(address, subnet)?;
+            let mut batch = Batch::default();
+            found.declare_base(&mut batch);
+            found.declare_subnet(&mut batch, subnet);
+            let (map, chain) = (map_of(address), subnet_chain(subnet));
+            match &found.element {
+                Some(element) if element.jump == chain && element.comment == tag => {}
+                other => {
+                    if other.is_some() {
+                        batch.push(TABLE.delete_element(map, octets(address)));
+                    }
+                    batch.push(TABLE.add_element(map, octets(address), tag, Some(&chain)));
+                }
+            }
+            Ok(batch)
+        })
+    }
+
+    /// The subnet and the owner's tag that `address` is masqueraded with; `None` if it is not.
+    ///
+    /// `nft get element inet ferrocni masq4 { 10.1.2.5 }`
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses, or the element's chain is not one of ours.
+    pub fn masquerade_of(&mut self, address: IpAddr) -> Result<Option<(IpNetwork, String)>> {
+        let replies = self.get(&[TABLE.get_element(map_of(address), octets(address))])?;
+        let Some(element) = replies.into_iter().flatten().find_map(|reply| reply.element()) else {
+            return Ok(None);
+        };
+        match subnet_of(&element.jump) {
+            Some(subnet) => Ok(Some((subnet, element.comment))),
+            None => Err(Error::found(
+                format!("read the masquerade of {address}"),
+                format!("it jumps to {}, which is no subnet's chain", element.jump),
+            )),
+        }
+    }
+
+    /// How the masquerade of `address` differs from what [`masquerade`](Nft::masquerade) makes; empty if it does not.
+    ///
+    /// # Errors
+    ///
+    /// As of [`masquerade`](Nft::masquerade).
+    pub fn masquerade_differences(
+        &mut self,
+        tag: &str,
+        address: IpAddr,
+        subnet: IpNetwork,
+    ) -> Result<Vec<String>> {
+        check(tag, address, subnet)?;
+        let found = self.look(address, subnet)?;
+        let mut differences = found.base_differences();
+        differences.extend(found.subnet_differences(subnet));
+        let chain = subnet_chain(subnet);
+        match &found.element {
+            None => differences.push(format!("{address} is not masqueraded")),
+            Some(element) => {
+                if element.comment != tag {
+                    let other = &element.comment;
+                    differences
+                        .push(format!("{address} is masqueraded for {other:?}, not {tag:?}"));
+                }
+                if element.jump != chain {
+                    let other = &element.jump;
+                    differences.push(format!("{address} jumps to chain {other}, not {chain}"));
+                }
+            }
+        }
+        Ok(differences)
+    }
+
+    /// Ends the masquerade of what `tag` owns: of `addresses`, or of all it has. Returns how many there were.
+    ///
+    /// What belongs to others, and what is gone already, is left alone. The chains stay: they are shared.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn unmasquerade(&mut self, tag: &str, addresses: Option<&[IpAddr]>) -> Result<usize> {
+        let doomed = match addresses {
+            Some(addresses) => addresses
+                .iter()
+                .map(|address| Doomed {
+                    set: map_of(*address),
+                    key: octets(*address),
+                    comment: tag.to_owned(),
+                })
+                .collect(),
+            None => self.masqueraded(|comment| comment == tag)?,
+        };
+        self.remove(TABLE, &doomed)
+    }
+
+    /// Ends every masquerade whose owner's tag is stale, and removes the chains of subnets nobody is left in.
+    /// Returns how many masquerades there were.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn collect_masquerade(&mut self, is_stale: impl Fn(&str) -> bool) -> Result<usize> {
+        let doomed = self.masqueraded(is_stale)?;
+        let removed = self.remove(TABLE, &doomed)?;
+        self.collect_subnets()?;
+        Ok(removed)
+    }
+
+    fn masqueraded(&mut self, is_meant: impl Fn(&str) -> bool) -> Result<Vec<Doomed>> {
+        let mut found = Vec::new();
+        for set in [MASQ4, MASQ6] {
+            let elements = self.elements(TABLE, set)?.into_iter();
+            found.extend(
+                elements
+                    .filter(|element| is_meant(&element.comment))
+                    .map(|Element { key, comment, .. }| Doomed { set, key, comment }),
+            );
+        }
+        Ok(found)
+    }
+
+    /// Removes subnets' chains that no element refers to. One that comes into use meanwhile stays (EBUSY).
+    fn collect_subnets(&mut self) -> Result<()> {
+        let mut rules: HashMap<String, u32> = HashMap::new();
+        for reply in self.dump(&TABLE.get_rules(None))? {
+            *rules.entry(reply.text(rule::CHAIN)).or_default() += 1;
+        }
+        for reply in self.dump(&TABLE.get_chains())? {
+            let name = reply.text(chain::NAME);
+            // The kernel counts rules and referring elements alike.
+            let used = reply.number(chain::USE).unwrap_or(u32::MAX);
+            let is_ours = reply.text(chain::TABLE) == TABLE.name && name.starts_with(SUBNET_CHAIN);
+            if !is_ours || used > rules.get(&name).copied().unwrap_or_default() {
+                continue;
+            }
+            let mut batch = Batch::default();
+            batch.push(TABLE.flush_chain(&name));
+            batch.push(TABLE.delete_chain(&name));
+            match self.commit(&batch) {
+                Err(error) if error.errno != libc::EBUSY && !error.is_gone() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at all that a masquerade needs: one datagram for the objects, one for the rules.
+    fn look(&mut self, address: IpAddr, subnet: IpNetwork) -> Result<Found> {
+        let replies = self.get(&[
+            TABLE.get_chain(CHAIN),
+            TABLE.get_set(MASQ4),
+            TABLE.get_set(MASQ6),
+            TABLE.get_chain(&subnet_chain(subnet)),
+            TABLE.get_element(map_of(address), octets(address)),
+        ])?;
+        let mut replies = replies.into_iter();
+        let mut next = || replies.next().flatten();
+        let base = next().is_some_and(|reply| reply.get(chain::HOOK).is_some());
+        let maps = [next().is_some(), next().is_some()];
+        let subnet_chain = next().is_some();
+        let element = next().and_then(|reply| reply.element());
+        let rules = if base { self.dump(&TABLE.get_rules(None))? } else { Vec::new() };
+        Ok(Found { base, maps, subnet_chain, element, rules })
+    }
+}
+
+/// What there is of a masquerade.
+struct Found {
+    base: bool,
+    maps: [bool; 2],
+    subnet_chain: bool,
+    element: Option<Element>,
+    rules: Vec<Reply>,
+}
+
+impl Found {
+    /// Declares what is missing of the shared skeleton, and nothing that exists: a base chain declared again costs 16
+    /// ms. Two processes that both find nothing write the same, the second after a flush.
+    fn declare_base(&self, batch: &mut Batch) {
+        if !self.base {
+            batch.push(TABLE.add());
+        }
+        for ((set, there), id) in [MASQ4, MASQ6].into_iter().zip(self.maps).zip(1..) {
+            if !there {
+                batch.push(TABLE.add_set(set, id));
+            }
+        }
+        if !self.base {
+            batch.push(TABLE.add_chain(CHAIN, Some(BASE)));
+        }
+        if !missing_rules(&self.rules, CHAIN, &base_rules()).is_empty() {
+            rewrite_chain(batch, TABLE, CHAIN, base_rules());
+        }
+    }
+
+    fn declare_subnet(&self, batch: &mut Batch, subnet: IpNetwork) {
+        let (name, rules) = (subnet_chain(subnet), subnet_rules(subnet));
+        if !self.subnet_chain {
+            batch.push(TABLE.add_chain(&name, None));
+        }
+        if !missing_rules(&self.rules, &name, &rules).is_empty() {
+            rewrite_chain(batch, TABLE, &name, rules);
+        }
+    }
+
+    fn base_differences(&self) -> Vec<String> {
+        let table = TABLE.nft();
+        if !self.base {
+            return vec![format!("nf_tables chain {table} {CHAIN} is missing")];
+        }
+        let maps = [MASQ4, MASQ6].into_iter().zip(self.maps).filter(|(_, there)| !there);
+        maps.map(|(set, _)| format!("nf_tables map {table} {} is missing", set.name))
+            .chain(self.rule_differences(CHAIN, &base_rules()))
+            .collect()
+    }
+
+    fn subnet_differences(&self, subnet: IpNetwork) -> Vec<String> {
+        let name = subnet_chain(subnet);
+        match self.subnet_chain {
+            true => self.rule_differences(&name, &subnet_rules(subnet)),
+            false => vec![format!("nf_tables chain {} {name} is missing", TABLE.nft())],
+        }
+    }
+
+    fn rule_differences(&self, chain: &str, rules: &[Rule]) -> Vec<String> {
+        let missing = missing_rules(&self.rules, chain, rules).into_iter();
+        let table = TABLE.nft();
+        missing
+            .map(|rule| format!("nf_tables chain {table} {chain} lacks the rule: {}", rule.nft))
+            .collect()
+    }
+}
+
+fn base_rules() -> Vec<Rule> {
+    let multicast = [
+        IpNetwork::new(IpAddr::from([224, 0, 0, 0]), 4),
+        IpNetwork::new(IpAddr::from([0xff00, 0, 0, 0, 0, 0, 0, 0]), 8),
+    ]
+    .into_iter()
+    .flatten();
+    let maps = [(MASQ4, false), (MASQ6, true)].into_iter().map(|(set, ipv6)| Rule {
+        nft: format!("{} saddr vmap @{}", protocol(ipv6), set.name),
+        expressions: expr::source_vmap(set.name, ipv6),
+    });
+    multicast.map(return_inside).chain(maps).collect()
+}
+
+fn subnet_rules(subnet: IpNetwork) -> Vec<Rule> {
+    let masquerade = Rule { nft: "masquerade".to_owned(), expressions: vec![expr::masquerade()] };
+    vec![return_inside(network(subnet)), masquerade]
+}
+
+/// `ip daddr SUBNET return`
+fn return_inside(subnet: IpNetwork) -> Rule {
+    Rule {
+        nft: format!("{} daddr {subnet} return", protocol(subnet.is_ipv6())),
+        expressions: and_return(expr::destination_in(subnet)),
+    }
+}
+
+fn protocol(ipv6: bool) -> &'static str {
+    if ipv6 { "ip6" } else { "ip" }
+}
+
+fn map_of(address: IpAddr) -> Set {
+    if address.is_ipv6() { MASQ6 } else { MASQ4 }
+}
+
+/// The subnet without the host's part: `10.1.2.0/24` of `10.1.2.5/24`.
+fn network(subnet: IpNetwork) -> IpNetwork {
+    IpNetwork::new(subnet.network(), subnet.prefix()).unwrap_or(subnet)
+}
+
+/// The chain of a subnet: `masq_10.1.2.0/24`, `masq_fd00__/64` (nft allows no colon in a name).
+fn subnet_chain(subnet: IpNetwork) -> String {
+    format!("{SUBNET_CHAIN}{}", network(subnet)).replace(':', "_")
+}
+
+/// The subnet of a chain.
+fn subnet_of(chain: &str) -> Option<IpNetwork> {
+    chain.strip_prefix(SUBNET_CHAIN)?.replace('_', ":").parse().ok()
+}
+
+fn check(tag: &str, address: IpAddr, subnet: IpNetwork) -> Result<()> {
+    check_tag(tag)?;
+    if address.is_ipv6() == subnet.is_ipv6() {
+        return Ok(());
+    }
+    Err(Error::found(
+        format!("masquerade {address}"),
+        format!("its subnet {subnet} is of the other address family"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_names_its_subnet() {
+        for (subnet, chain) in [
+            ("10.1.2.5/24", "masq_10.1.2.0/24"),
+            ("fd00::5/64", "masq_fd00__/64"),
+            ("::ffff:10.0.0.1/120", "masq___ffff_10.0.0.0/120"),
+            ("::/0", "masq___/0"),
+        ] {
+            let subnet: IpNetwork = subnet.parse().unwrap();
+            assert_eq!(subnet_chain(subnet), chain);
+            assert_eq!(subnet_of(chain), Some(network(subnet)));
+        }
+        assert_eq!(subnet_of("postrouting"), None);
+    }
+
+    #[test]
+    fn a_masquerade_is_shown_as_nft_would() {
+        let line = show_masquerade([10, 1, 2, 5].into(), "10.1.2.0/24".parse().unwrap());
+        assert_eq!(
+            line,
+            "nft add element inet ferrocni masq4 { 10.1.2.5 : jump masq_10.1.2.0/24 }"
+        );
+    }
+}

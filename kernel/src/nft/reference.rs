@@ -1,0 +1,159 @@
+//! What the reference plugins leave in nf_tables: removed by us too, so that either suite cleans up after the other.
+//!
+//! - masquerade: rules in chain `masq_checks` of table `inet cni_plugins_masquerade`, whose comment starts with
+//!   digests of the network and of the attachment;
+//! - spoof check: rules in chain `PREROUTING` of table `bridge nat` with the comment `macspoofchk-CONTAINER-IFNAME`,
+//!   and the two chains they lead to;
+//! - iptables' chains, which iptables-nft keeps in the tables `ip nat` and `ip6 nat`.
+
+use std::fs;
+use std::io::ErrorKind;
+
+use netlink_packet_netfilter::NetfilterProtoFamily;
+use sha2::{Digest, Sha512};
+
+use super::Nft;
+use super::batch::{Batch, Request, Table};
+use crate::owner::hex;
+use crate::{Doing, Owner, Result};
+
+const MASQUERADE: Table =
+    Table { family: NetfilterProtoFamily::Inet, name: "cni_plugins_masquerade" };
+const MASQUERADE_CHAIN: &str = "masq_checks";
+const BRIDGE: Table = Table { family: NetfilterProtoFamily::Bridge, name: "nat" };
+const BRIDGE_CHAIN: &str = "PREROUTING";
+/// The longest name nf_tables knows (`NFT_NAME_MAXLEN`, with its end).
+const NAME_MAX: usize = 255;
+
+/// Which of the two iptables is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IptablesFamily {
+    /// `iptables`
+    Ipv4,
+    /// `ip6tables`
+    Ipv6,
+}
+
+impl Nft {
+    /// Removes what the reference suite's nftables backends made for an attachment: its masquerade rules and its spoof
+    /// check. Returns how many rules and chains there were; two cheap questions if there are none.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses.
+    pub fn remove_reference_leftovers(&mut self, owner: &Owner) -> Result<usize> {
+        let masquerade = self.remove_reference_masquerade(owner)?;
+        Ok(masquerade + self.remove_reference_guard(owner)?)
+    }
+
+    /// Whether `chain` may exist in iptables' table `nat`: whether running iptables to remove it is needed at all.
+    ///
+    /// `nft list chain ip nat CHAIN`. The legacy iptables of older hosts cannot be asked like this; when its table is
+    /// in use (`/proc/net/ip_tables_names`), the answer is yes.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses, or the list of legacy tables cannot be read.
+    pub fn iptables_chain_exists(&mut self, family: IptablesFamily, chain: &str) -> Result<bool> {
+        let (of, legacy) = match family {
+            IptablesFamily::Ipv4 => (NetfilterProtoFamily::IPv4, "ip_tables_names"),
+            IptablesFamily::Ipv6 => (NetfilterProtoFamily::IPv6, "ip6_tables_names"),
+        };
+        let table = Table { family: of, name: "nat" };
+        if self.get(&[table.get_chain(chain)])?.iter().any(Option::is_some) {
+            return Ok(true);
+        }
+        // Of the calling thread: it may have entered another namespace than the process.
+        let names = format!("/proc/thread-self/net/{legacy}");
+        match fs::read_to_string(&names) {
+            Ok(tables) => Ok(tables.lines().any(|table| table == "nat")),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error).doing(|| format!("read {names}")),
+        }
+    }
+
+    fn remove_reference_masquerade(&mut self, owner: &Owner) -> Result<usize> {
+        let mine = masquerade_comment(owner);
+        self.remove_requests(|nft| {
+            nft.delete_rules(MASQUERADE, MASQUERADE_CHAIN, |comment| comment.starts_with(&mine))
+        })
+    }
+
+    fn remove_reference_guard(&mut self, owner: &Owner) -> Result<usize> {
+        let id = format!("{}-{}", owner.container, owner.ifname);
+        let comment = format!("macspoofchk-{id}");
+        let chains = [format!("cni-br-iface-{id}"), format!("cni-br-iface-{id}-mac")];
+        if chains.iter().any(|chain| chain.len() > NAME_MAX) {
+            return Ok(0); // the kernel cannot have chains of such names
+        }
+        let look = [
+            BRIDGE.get_chain(BRIDGE_CHAIN),
+            BRIDGE.get_chain(&chains[0]),
+            BRIDGE.get_chain(&chains[1]),
+        ];
+        self.remove_requests(|nft| {
+            let there: Vec<bool> = nft.get(&look)?.iter().map(Option::is_some).collect();
+            if !there.contains(&true) {
+                return Ok(Vec::new());
+            }
+            let mut requests = nft.delete_rules(BRIDGE, BRIDGE_CHAIN, |found| found == comment)?;
+            let present = || chains.iter().zip(there.iter().skip(1)).filter(|(_, there)| **there);
+            // The first leads to the second: both are emptied before either goes.
+            requests.extend(present().map(|(chain, _)| BRIDGE.flush_chain(chain)));
+            requests.extend(present().map(|(chain, _)| BRIDGE.delete_chain(chain)));
+            Ok(requests)
+        })
+    }
+
+    /// The requests that delete the rules of `chain` whose comment is meant.
+    fn delete_rules(
+        &mut self,
+        table: Table,
+        chain: &str,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Request>> {
+        let rules = self.dump(&table.get_rules(Some(chain)))?;
+        let meant = rules.iter().filter(|rule| is_meant(&rule.rule_comment()));
+        let handles = meant.filter_map(|rule| rule.handle());
+        Ok(handles.map(|handle| table.delete_rule(chain, handle)).collect())
+    }
+
+    /// Carries out what `find` asks for, and looks again where another process was faster.
+    fn remove_requests(
+        &mut self,
+        find: impl Fn(&mut Nft) -> Result<Vec<Request>>,
+    ) -> Result<usize> {
+        let removed = std::cell::Cell::new(0);
+        self.converge(|nft| {
+            let requests = find(nft)?;
+            removed.set(requests.len().max(removed.get()));
+            Ok(Batch { requests, generation: None })
+        })?;
+        Ok(removed.get())
+    }
+}
+
+/// What the comments of an attachment's masquerade rules start with.
+fn masquerade_comment(owner: &Owner) -> String {
+    let attachment = format!("{}:{}", owner.ifname, owner.container);
+    format!("{}-{}", digest(&owner.network), digest(&attachment))
+}
+
+/// The first 16 hex digits of a SHA-512.
+fn digest(text: &str) -> String {
+    let mut digest = hex(&Sha512::digest(text));
+    digest.truncate(16);
+    digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_comment_is_the_reference_suites() {
+        let owner =
+            Owner { network: "unit-test".into(), container: "one".into(), ifname: "eth0".into() };
+        assert_eq!(masquerade_comment(&owner), "6fd94d501e58f0aa-287fc69eff0574a2");
+    }
+}

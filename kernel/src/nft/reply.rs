@@ -1,0 +1,204 @@
+//! What the kernel answers: attributes inside attributes, read where they are needed.
+
+use netlink_packet_core::{Emitable, Nla, NlaBuffer, NlasIterator};
+
+/// An object as the kernel described it: its attributes, by the numbers of linux/netfilter/nf_tables.h.
+#[derive(Debug, Clone)]
+pub(super) struct Reply {
+    pub(super) attributes: Vec<u8>,
+}
+
+/// `NFTA_LIST_ELEM`.
+const LIST_ITEM: u16 = 1;
+/// `NFTNL_UDATA_RULE_COMMENT` and `NFTNL_UDATA_SET_ELEM_COMMENT` (libnftnl/udata.h).
+const COMMENT: u8 = 0;
+
+/// `NFTA_CHAIN_*`.
+pub(super) mod chain {
+    pub(crate) const TABLE: u16 = 1;
+    pub(crate) const NAME: u16 = 3;
+    pub(crate) const HOOK: u16 = 4;
+    pub(crate) const USE: u16 = 6;
+}
+
+/// `NFTA_GEN_ID`.
+pub(super) const GENERATION: u16 = 1;
+
+/// `NFTA_RULE_*`.
+pub(super) mod rule {
+    pub(crate) const CHAIN: u16 = 2;
+    pub(crate) const HANDLE: u16 = 3;
+    pub(crate) const EXPRESSIONS: u16 = 4;
+    pub(crate) const USERDATA: u16 = 7;
+}
+
+/// `NFTA_SET_ELEM_*`, and the list of elements in a message.
+pub(super) mod element {
+    pub(crate) const LIST: u16 = 3;
+    pub(crate) const KEY: u16 = 1;
+    pub(crate) const DATA: u16 = 2;
+    pub(crate) const USERDATA: u16 = 6;
+}
+
+/// `NFTA_DATA_VALUE`, `NFTA_DATA_VERDICT`, `NFTA_VERDICT_CHAIN`.
+const DATA_VALUE: u16 = 1;
+const DATA_VERDICT: u16 = 2;
+const VERDICT_CHAIN: u16 = 2;
+
+impl Reply {
+    /// The value of attribute `kind`.
+    pub(super) fn get(&self, kind: u16) -> Option<&[u8]> {
+        attribute(attributes(&self.attributes), kind)
+    }
+
+    /// Attribute `kind` as text; empty if it is not there.
+    pub(super) fn text(&self, kind: u16) -> String {
+        self.get(kind).map(text).unwrap_or_default()
+    }
+
+    /// Attribute `kind` as a number of four bytes.
+    pub(super) fn number(&self, kind: u16) -> Option<u32> {
+        Some(u32::from_be_bytes(self.get(kind)?.try_into().ok()?))
+    }
+
+    /// A rule's handle.
+    pub(super) fn handle(&self) -> Option<u64> {
+        Some(u64::from_be_bytes(self.get(rule::HANDLE)?.try_into().ok()?))
+    }
+
+    /// A rule's comment; empty if it has none.
+    pub(super) fn rule_comment(&self) -> String {
+        self.get(rule::USERDATA).map(comment).unwrap_or_default()
+    }
+
+    /// The element of a set or map that was asked for.
+    pub(super) fn element(&self) -> Option<Element> {
+        self.elements().into_iter().next()
+    }
+
+    /// The elements of a set or map.
+    pub(super) fn elements(&self) -> Vec<Element> {
+        let list = self.get(element::LIST).unwrap_or_default();
+        attributes(list).filter(|(kind, _)| *kind == LIST_ITEM).filter_map(read_element).collect()
+    }
+}
+
+/// An element of a set or map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Element {
+    /// The key's bytes.
+    pub(super) key: Vec<u8>,
+    /// The chain a verdict jumps to; empty if there is none.
+    pub(super) jump: String,
+    /// The comment: the owner's tag.
+    pub(super) comment: String,
+}
+
+fn read_element((_, bytes): (u16, &[u8])) -> Option<Element> {
+    let part = |kind| attribute(attributes(bytes), kind);
+    let key = attribute(attributes(part(element::KEY)?), DATA_VALUE)?;
+    let jump = part(element::DATA)
+        .and_then(|data| attribute(attributes(data), DATA_VERDICT))
+        .and_then(|verdict| attribute(attributes(verdict), VERDICT_CHAIN));
+    Some(Element {
+        key: key.to_vec(),
+        jump: jump.map(text).unwrap_or_default(),
+        comment: part(element::USERDATA).map(comment).unwrap_or_default(),
+    })
+}
+
+/// The attributes in `bytes`, up to the first malformed one.
+pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    NlasIterator::new(bytes).map_while(|nla| {
+        let nla: NlaBuffer<&[u8]> = nla.ok()?;
+        let (kind, length) = (nla.kind(), usize::from(nla.length()));
+        Some((kind, nla.into_inner().get(4..length)?))
+    })
+}
+
+/// The first attribute `kind` among `all`.
+pub(super) fn attribute<'a>(
+    mut all: impl Iterator<Item = (u16, &'a [u8])>,
+    kind: u16,
+) -> Option<&'a [u8]> {
+    all.find(|(of, _)| *of == kind).map(|(_, value)| value)
+}
+
+/// A string attribute without its end.
+pub(super) fn text(value: &[u8]) -> String {
+    let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
+    String::from_utf8_lossy(value.get(..end).unwrap_or_default()).into_owned()
+}
+
+/// The comment in user data: type, length, text with its end, as `nft` writes it.
+fn comment(mut userdata: &[u8]) -> String {
+    while let [kind, length, rest @ ..] = userdata {
+        let Some((value, after)) = rest.split_at_checked(usize::from(*length)) else {
+            break;
+        };
+        if *kind == COMMENT {
+            return text(value);
+        }
+        userdata = after;
+    }
+    String::new()
+}
+
+/// User data that holds `text` as the comment `nft` shows.
+pub(super) fn comment_userdata(text: &str) -> Vec<u8> {
+    let length = text.len().min(usize::from(u8::MAX) - 1);
+    let mut userdata = vec![COMMENT, length as u8 + 1];
+    userdata.extend(text.bytes().take(length));
+    userdata.push(0);
+    userdata
+}
+
+/// Whether the rule `reply` does what `expressions` say.
+pub(super) fn is_rule<T: Nla>(reply: &Reply, expressions: &[T]) -> bool {
+    let mut wanted = vec![0; expressions.buffer_len()];
+    expressions.emit(&mut wanted);
+    covers(reply.get(rule::EXPRESSIONS).unwrap_or_default(), &wanted)
+}
+
+/// Whether `found` says all that `wanted` says. The kernel adds attributes of its own and orders them as it likes; but
+/// a list must have as many items, in the same order.
+fn covers(found: &[u8], wanted: &[u8]) -> bool {
+    let count = |bytes, kind| attributes(bytes).filter(|(of, _)| *of == kind).count();
+    let mut seen: Vec<u16> = Vec::new();
+    NlasIterator::new(wanted).map_while(Result::ok).all(|nla| {
+        let (kind, nested) = (nla.kind(), nla.nested_flag());
+        let length = usize::from(nla.length());
+        let value = nla.into_inner().get(4..length).unwrap_or_default();
+        let nth = seen.iter().filter(|of| **of == kind).count();
+        seen.push(kind);
+        let same = attributes(found).filter(|(of, _)| *of == kind).nth(nth);
+        count(found, kind) == count(wanted, kind)
+            && same.is_some_and(|(_, other)| match nested {
+                true => covers(other, value),
+                false => other == value,
+            })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_is_found_behind_other_user_data() {
+        assert_eq!(comment(b"\x01\x02ab\x00\x04own\x00"), "own");
+        assert_eq!(comment(&comment_userdata("ferrocni:a/b/c")), "ferrocni:a/b/c");
+        assert_eq!(comment(b"\x00\x09cut"), "");
+    }
+
+    #[test]
+    fn a_rule_with_more_or_fewer_items_is_another() {
+        let item = |n: u8| vec![5, 0, 1, 0, n, 0, 0, 0];
+        let list = |items: &[u8]| items.iter().flat_map(|n| item(*n)).collect::<Vec<u8>>();
+        assert!(covers(&list(&[1, 2]), &list(&[1, 2])));
+        assert!(!covers(&list(&[2, 1]), &list(&[1, 2])));
+        assert!(!covers(&list(&[1, 2, 3]), &list(&[1, 2])));
+        assert!(!covers(&list(&[1]), &list(&[1, 2])));
+        assert!(!covers(&[], &list(&[1])));
+    }
+}

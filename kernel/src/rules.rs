@@ -1,0 +1,72 @@
+//! Firewall rules by their owner: what DEL and GC remove without a plan that names them.
+
+use std::net::IpAddr;
+
+use crate::error::Result;
+use crate::iptables;
+use crate::nft::IptablesFamily;
+use crate::object::Object;
+use crate::owner::Owner;
+use crate::plan::{Place, Plan};
+use crate::side::Sides;
+
+/// Removes every rule of the plan's owner: also those that the plan does not name, because the configuration has changed
+/// since ADD, because the addresses are not known, or because the reference suite made the attachment.
+pub(crate) fn remove(plan: &Plan, sides: &mut Sides) -> Result<()> {
+    let tag = plan.owner.tag();
+    let addresses = pod_addresses(plan);
+    let nft = sides.nft()?;
+    nft.unmasquerade(&tag, if addresses.is_empty() { None } else { Some(&addresses) })?;
+    for step in &plan.steps {
+        if let Object::Veth(veth) = &step.object {
+            nft.unguard(&tag, &veth.name)?;
+        }
+    }
+    nft.remove_reference_leftovers(&plan.owner)?;
+    // Programs are run only where there is something for them to do.
+    let chain = iptables::chain_name(&plan.owner.network, &plan.owner.container);
+    for family in [IptablesFamily::Ipv4, IptablesFamily::Ipv6] {
+        if nft.iptables_chain_exists(family, &chain)? {
+            return remove_iptables(plan);
+        }
+    }
+    Ok(())
+}
+
+/// The container's chain is shared by its interfaces on one network: with addresses, only theirs are removed.
+fn remove_iptables(plan: &Plan) -> Result<()> {
+    let addresses = plan.steps.iter().filter_map(|step| match &step.object {
+        Object::Address(address) if step.place == Place::Pod => Some(address.address),
+        _ => None,
+    });
+    let addresses: Vec<_> = addresses.collect();
+    let addresses = if addresses.is_empty() { None } else { Some(addresses.as_slice()) };
+    iptables::unmasquerade(&plan.owner.network, &plan.owner.container, addresses).map(drop)
+}
+
+fn pod_addresses(plan: &Plan) -> Vec<IpAddr> {
+    let addresses = plan.steps.iter().filter_map(|step| match &step.object {
+        Object::Address(address) if step.place == Place::Pod => Some(address.address.ip()),
+        _ => None,
+    });
+    addresses.collect()
+}
+
+/// GC: removes the rules of the network's attachments that `is_stale` names by their tag.
+pub(crate) fn collect(
+    sides: &mut Sides,
+    network: &str,
+    valid: &[Owner],
+    is_stale: &dyn Fn(&str) -> bool,
+) -> Result<()> {
+    let nft = sides.nft()?;
+    nft.collect_masquerade(is_stale)?;
+    nft.collect_guards(is_stale)?;
+    for family in [IptablesFamily::Ipv4, IptablesFamily::Ipv6] {
+        if nft.iptables_chain_exists(family, "POSTROUTING")? {
+            let is_gone = |container: &str| !valid.iter().any(|owner| owner.container == container);
+            return iptables::collect(network, is_gone).map(drop);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,355 @@
+//! What root runs on hostile input: for each, the specification's error code, one clear message, exit status 1, and the
+//! machine exactly as before.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use testbed::{Cni, Node, Pod, assert_same};
+
+const ENVIRONMENT: u64 = 4;
+const DECODE: u64 = 6;
+const CONFIG: u64 = 7;
+const NETNS: u64 = 8;
+const AGAIN: u64 = 11;
+const INTERNAL: u64 = 999;
+
+fn config(keys: Value) -> Value {
+    let mut config = json!({
+        "cniVersion": "1.1.0",
+        "name": "pods",
+        "type": "bridge",
+        "bridge": "cbr0",
+        "isGateway": true,
+        "ipMasq": true,
+        "ipam": { "type": "host-local", "subnet": "10.1.2.0/24" }
+    });
+    let (Value::Object(all), Value::Object(keys)) = (&mut config, keys) else { unreachable!() };
+    all.extend(keys);
+    config
+}
+
+fn call(node: &Node, pod: &Pod) -> Cni {
+    node.plugin("bridge").conf(config(json!({}))).container("c1").netns(pod)
+}
+
+/// Calls `verb` and expects an error with this code and text, and a machine that has not changed.
+#[track_caller]
+fn refused(node: &Node, call: &Cni, verb: &str, code: u64, text: &str) {
+    let before = node.state();
+    let outcome = call.raw(verb);
+    let (seen, msg, details) = outcome.err();
+    let all = format!("{msg}\n{details}");
+    assert!(seen == code && all.contains(text), "expected {code} with {text:?}\n{outcome}");
+    assert!(!msg.contains('\n') && msg.len() < 1000, "one clear message\n{outcome}");
+    assert_same!(before, node.state(), "after {outcome}");
+}
+
+#[test]
+fn environment_variables() {
+    let node = Node::new();
+    let pod = node.pod("a");
+    let call = call(&node, &pod);
+    for (verb, missing) in [
+        ("ADD", "CNI_CONTAINERID"),
+        ("ADD", "CNI_NETNS"),
+        ("ADD", "CNI_IFNAME"),
+        ("ADD", "CNI_PATH"),
+        ("CHECK", "CNI_NETNS"),
+        ("DEL", "CNI_CONTAINERID"),
+        ("DEL", "CNI_IFNAME"),
+        ("GC", "CNI_PATH"),
+        ("STATUS", "CNI_PATH"),
+    ] {
+        let text = format!("required env variables [{missing}] missing");
+        refused(&node, &call.clone().unset(missing), verb, ENVIRONMENT, &text);
+        refused(&node, &call.clone().env(missing, ""), verb, ENVIRONMENT, &text);
+    }
+    refused(&node, &call, "SHRUG", ENVIRONMENT, "unknown CNI_COMMAND: SHRUG");
+    refused(&node, &call, "add", ENVIRONMENT, "unknown CNI_COMMAND: add");
+    for id in ["../c1", "c1/..", "-c1", ".c1", "c 1", "c1\n", "c;1", "ü"] {
+        for verb in ["ADD", "DEL", "CHECK"] {
+            refused(&node, &call.clone().container(id), verb, ENVIRONMENT, "invalid characters in containerID");
+        }
+    }
+    for (ifname, text) in [
+        ("../eth0", "interface name contains / or : or whitespace"),
+        ("eth:0", "interface name contains / or : or whitespace"),
+        ("eth 0", "interface name contains / or : or whitespace"),
+        (".", "interface name is . or .."),
+        ("..", "interface name is . or .."),
+        ("a-name-too-long0", "interface name is too long"),
+    ] {
+        for verb in ["ADD", "DEL", "CHECK"] {
+            refused(&node, &call.clone().ifname(ifname), verb, ENVIRONMENT, text);
+        }
+    }
+    for args in ["MAC", "MAC=1=2", "MAC=02:00:00:00:00:01;", "FOO=bar", "IgnoreUnknown=perhaps;FOO=bar"] {
+        refused(&node, &call.clone().args(args), "ADD", ENVIRONMENT, "ARGS");
+    }
+    refused(&node, &call.clone().args("MAC=zz"), "ADD", CONFIG, "invalid MAC address: zz");
+    refused(&node, &call.clone().env("CNI_PATH", "/nowhere"), "ADD", INTERNAL, "failed to find plugin \"host-local\"");
+}
+
+#[test]
+fn bytes_on_stdin() {
+    let node = Node::new();
+    let pod = node.pod("a");
+    let good = config(json!({})).to_string();
+    let nested = format!("{{\"name\": \"pods\", \"x\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let huge = format!("{{\"cniVersion\": \"1.1.0\", \"name\": \"pods\", \"pad\": \"{}\"}}", "x".repeat(10 << 20));
+    let inputs: Vec<(&str, Vec<u8>)> = vec![
+        ("empty", b"".to_vec()),
+        ("blank", b"  \n".to_vec()),
+        ("null", b"null".to_vec()),
+        ("a list", b"[]".to_vec()),
+        ("a string", b"\"pods\"".to_vec()),
+        ("truncated", good.as_bytes()[..good.len() / 2].to_vec()),
+        ("two documents", [good.as_bytes(), good.as_bytes()].concat()),
+        ("not UTF-8", [b"{\"name\": \"", &[0xff, 0xfe][..], b"\"}"].concat()),
+        ("deeply nested", nested.into_bytes()),
+        ("10 MB", huge.into_bytes()),
+    ];
+    for (what, bytes) in inputs {
+        for verb in ["ADD", "DEL", "CHECK", "GC", "STATUS"] {
+            let before = node.state();
+            let outcome = call(&node, &pod).stdin(bytes.clone()).raw(verb);
+            let (code, msg, _) = outcome.err();
+            assert!(code == DECODE && msg.len() < 1000, "{what}: {code} {msg}");
+            assert_same!(before, node.state(), "{what}, {verb}");
+        }
+    }
+}
+
+#[test]
+fn keys_of_the_configuration() {
+    let node = Node::new();
+    let pod = node.pod("a");
+    for (keys, code, text) in [
+        (json!({ "mtu": "1500" }), DECODE, "mtu"),
+        (json!({ "mtu": -1 }), DECODE, "mtu"),
+        (json!({ "mtu": 1.5 }), DECODE, "mtu"),
+        (json!({ "isGateway": "yes" }), DECODE, "isGateway"),
+        (json!({ "bridge": 7 }), DECODE, "bridge"),
+        (json!({ "bridge": "../cbr0" }), DECODE, "bridge"),
+        (json!({ "bridge": "a-name-too-long0" }), DECODE, "bridge"),
+        (json!({ "vlanTrunk": { "id": 3 } }), DECODE, "vlanTrunk"),
+        (json!({ "ipam": "host-local" }), DECODE, "ipam"),
+        (json!({ "ipam": { "type": 3 } }), DECODE, "ipam.type"),
+        (json!({ "cniVersion": 1 }), DECODE, "cniVersion"),
+        (json!({ "name": 7 }), DECODE, "name"),
+        (json!({ "name": "" }), CONFIG, "missing network name"),
+        (json!({ "name": "../pods" }), CONFIG, "invalid characters found in network name"),
+        (json!({ "name": "a/b" }), CONFIG, "invalid characters found in network name"),
+        (json!({ "cniVersion": "9.9.9" }), 1, "incompatible CNI versions"),
+        (json!({ "vlan": 4095 }), CONFIG, "invalid VLAN ID 4095 (must be between 0 and 4094)"),
+        (json!({ "vlan": -1 }), CONFIG, "invalid VLAN ID -1"),
+        (json!({ "vlanTrunk": [{ "id": 0 }] }), CONFIG, "incorrect trunk id parameter"),
+        (json!({ "vlanTrunk": [{ "minID": 5 }] }), CONFIG, "maxID is missing"),
+        (json!({ "vlanTrunk": [{ "maxID": 5 }] }), CONFIG, "minID is missing"),
+        (json!({ "vlanTrunk": [{ "minID": 9, "maxID": 5 }] }), CONFIG, "minID is greater than maxID"),
+        (json!({ "vlanTrunk": [{ "minID": 9, "maxID": 5000 }] }), CONFIG, "incorrect trunk maxID parameter"),
+        (json!({ "hairpinMode": true, "promiscMode": true }), CONFIG, "hairpin mode and promiscuous mode"),
+        (json!({ "ipMasqBackend": "pf" }), CONFIG, "unknown ipmasq backend \"pf\""),
+        (json!({ "runtimeConfig": { "mac": "zz" } }), CONFIG, "invalid MAC address: zz"),
+        (json!({ "ipam": { "type": "../host-local" } }), CONFIG, "invalid plugin name: ../host-local"),
+        (json!({ "ipam": { "type": "/bin/sh" } }), CONFIG, "invalid plugin name: /bin/sh"),
+        (json!({ "ipam": { "type": ".." } }), CONFIG, "invalid plugin name"),
+        (json!({ "ipam": { "type": "no-such-plugin" } }), INTERNAL, "failed to find plugin \"no-such-plugin\""),
+        (json!({ "ipam": { "type": "host-local" } }), CONFIG, "no IP ranges specified"),
+        (json!({ "ipam": { "type": "host-local", "subnet": "10.1.2.0/33" } }), DECODE, "subnet"),
+        (
+            json!({ "ipam": { "type": "host-local", "subnet": "10.1.2.0/24", "dataDir": "/var/lib/cni/../../../etc" } }),
+            CONFIG,
+            "dataDir",
+        ),
+    ] {
+        let call = call(&node, &pod).conf(config(keys));
+        refused(&node, &call, "ADD", code, text);
+    }
+}
+
+#[test]
+fn the_last_of_duplicate_keys_counts() {
+    let node = Node::new();
+    let pod = node.pod("a");
+    let text = config(json!({})).to_string().replacen('{', "{\"mtu\": \"wrong\", \"mtu\": 1400, ", 1);
+    call(&node, &pod).stdin(text).add().ok();
+    assert!(pod.sh("ip link show eth0").contains("mtu 1400"));
+}
+
+#[test]
+fn namespaces() {
+    let node = Node::new();
+    let pod = node.pod("a");
+    fs::write("/run/file", "").unwrap();
+    let call = call(&node, &pod);
+    let fifo = "/run/fifo";
+    node.sh(&format!("mkfifo {fifo}"));
+    for (path, text) in [
+        ("/run/netns/gone", "No such file"),
+        ("/run/file", "no namespace"),
+        ("/run", "no namespace"),
+        (fifo, "no namespace"),
+        ("/proc/self/status", "Invalid argument"),
+        ("/proc/self/ns/mnt", "Invalid argument"),
+        ("relative", "No such file"),
+        ("/proc/self/ns/net", "should not be the same"),
+    ] {
+        refused(&node, &call.clone().env("CNI_NETNS", path), "ADD", NETNS, text);
+    }
+    refused(&node, &call.clone().env("CNI_NETNS", "/proc/self/ns/net"), "DEL", NETNS, "should not be the same");
+    // A DEL must not be held up by a namespace that is no more.
+    for path in ["/run/netns/gone", "/run/file"] {
+        let before = node.state();
+        call.clone().env("CNI_NETNS", path).del().ok();
+        assert_same!(without_folders(&before), without_folders(&node.state()));
+    }
+}
+
+/// host-local makes its folder and its lock on DEL too, as the reference suite does.
+fn without_folders(state: &str) -> String {
+    state.lines().filter(|line| !line.contains("/var/lib/cni/networks")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn things_that_are_there_already() {
+    let node = Node::new();
+    let pod = node.pod("a");
+    pod.sh("ip link add eth0 type veth peer name eth9");
+    refused(&node, &call(&node, &pod), "ADD", INTERNAL, "\"eth0\" already exists");
+    pod.sh("ip link del eth0");
+
+    node.sh("ip link add cbr0 type veth peer name other");
+    refused_with_files(&node, &call(&node, &pod), INTERNAL, "\"cbr0\" already exists but is not a bridge");
+    node.sh("ip link del cbr0; ip link add cbr0 type bridge; ip addr add 10.9.9.1/24 dev cbr0");
+    refused_with_files(&node, &call(&node, &pod), INTERNAL, "\"cbr0\" already has an IP address different from 10.1.2.1/24");
+    node.sh("ip link del cbr0");
+
+    let tiny = config(json!({ "ipam": { "type": "host-local", "subnet": "10.1.2.0/30" } }));
+    call(&node, &pod).conf(&tiny).add().ok();
+    let second = node.pod("b");
+    let full = call(&node, &second).conf(&tiny).container("c2");
+    refused(&node, &full, "ADD", AGAIN, "no IP addresses available in range set: 10.1.2.1-10.1.2.2");
+}
+
+/// As [`refused`], where host-local has handed out an address and taken it back: its folder stays.
+#[track_caller]
+fn refused_with_files(node: &Node, call: &Cni, code: u64, text: &str) {
+    let before = without_folders(&node.state());
+    let (seen, msg, details) = call.add().err();
+    assert!(seen == code && msg.contains(text), "expected {code} with {text:?}: {seen} {msg} {details}");
+    assert_same!(before, without_folders(&node.state()));
+    let left = fs::read_dir("/var/lib/cni/networks/pods").unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(!left.iter().any(|name| name.starts_with("10.")), "{left:?}");
+}
+
+#[test]
+fn previous_results() {
+    let node = Node::new();
+    let pod = node.pod("a");
+    let result = call(&node, &pod).add().ok();
+    let with = |prev: &Value| call(&node, &pod).prev(prev);
+    let changed = |key: &str, value: Value| {
+        let mut prev = result.clone();
+        prev[key] = value;
+        prev
+    };
+    refused(&node, &call(&node, &pod), "CHECK", CONFIG, "Required prevResult missing");
+    for (prev, code, text) in [
+        (json!("nonsense"), DECODE, "prevResult"),
+        (json!([]), DECODE, "prevResult"),
+        (changed("cniVersion", json!("0.2.0")), DECODE, "prevResult"),
+        (changed("cniVersion", json!("7.0.0")), DECODE, "prevResult"),
+        (changed("ips", json!([{ "address": "10.1.2.300/24" }])), DECODE, "ips[0].address"),
+        (changed("ips", json!([{ "address": "10.1.2.2/24", "interface": -1 }])), DECODE, "ips[0].interface"),
+        (changed("interfaces", json!({})), DECODE, "interfaces"),
+        (changed("routes", json!([{ "gw": "10.1.2.1" }])), DECODE, "dst"),
+    ] {
+        refused(&node, &with(&prev), "CHECK", code, text);
+    }
+    let mut elsewhere = result.clone();
+    elsewhere["interfaces"][2]["sandbox"] = json!("/run/netns/other");
+    refused(&node, &with(&elsewhere), "CHECK", CONFIG, "doesn't match configured netns");
+    with(&result).check().ok();
+}
+
+#[test]
+fn versions_that_lack_a_verb() {
+    let node = Node::new();
+    let pod = node.pod("a");
+    for (version, verb, code, text) in [
+        ("0.3.1", "CHECK", 1, "config version does not allow CHECK"),
+        ("1.0.0", "GC", 1, "config version does not allow GC"),
+        ("1.0.0", "STATUS", 1, "config version does not allow STATUS"),
+        ("1.0.x", "CHECK", DECODE, "version"),
+        ("1.1.0.0", "GC", DECODE, "version"),
+    ] {
+        let call = call(&node, &pod).conf(config(json!({ "cniVersion": version })));
+        refused(&node, &call, verb, code, text);
+    }
+    let layer2 = json!({ "cniVersion": "0.2.0", "name": "wire", "type": "bridge", "bridge": "cbr0" });
+    let call = call(&node, &pod).conf(layer2);
+    refused(&node, &call, "ADD", INTERNAL, "cannot convert: no valid IP addresses");
+}
+
+/// Puts a program called `lying` into a folder of its own, to be used as IPAM plugin.
+fn ipam(script: &str) -> Value {
+    let folder = Path::new("/run/plugins");
+    fs::create_dir_all(folder).unwrap();
+    let program = folder.join("lying");
+    fs::write(&program, format!("#!/bin/sh\ncat >/dev/null\necho $CNI_COMMAND >>/run/plugins.log\n{script}\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    config(json!({ "ipam": { "type": "lying" } }))
+}
+
+#[test]
+fn ipam_plugins_that_fail_hang_or_lie() {
+    let node = Node::new();
+    let pod = node.pod("a");
+    let answer = |json: &str| format!("[ $CNI_COMMAND = ADD ] && echo '{json}'; exit 0");
+    let on_add = |script: &str| format!("[ $CNI_COMMAND = ADD ] || exit 0; {script}");
+    for (script, code, text) in [
+        (on_add("echo '{\"code\": 123, \"msg\": \"no way\"}'; exit 1"), 123, "no way"),
+        (on_add("exit 3"), INTERNAL, "exit status 3"),
+        (on_add("echo oops >&2; exit 3"), INTERNAL, "oops"),
+        (on_add("echo garbage; exit 1"), INTERNAL, "garbage"),
+        (on_add("kill -SEGV $$"), INTERNAL, "SIGSEGV"),
+        (on_add("sleep 1000"), AGAIN, "in time"),
+        (answer(""), DECODE, "printed nothing"),
+        (answer("garbage"), DECODE, "JSON"),
+        (answer("{}"), INTERNAL, "IPAM plugin returned missing IP config"),
+        (answer("null"), INTERNAL, "IPAM plugin returned missing IP config"),
+        (answer("{\"ips\": [{\"address\": \"0.0.0.0/0\"}]}"), INTERNAL, "no address for a container"),
+        (answer("{\"ips\": [{\"address\": \"224.0.0.5/24\"}]}"), INTERNAL, "no address for a container"),
+        (answer("{\"ips\": [{\"address\": \"10.1.2.256/24\"}]}"), DECODE, "ips[0].address"),
+        (answer("{\"ips\": [{\"address\": \"10.1.2.3/24\", \"gateway\": \"fd00::1\"}]}"), INTERNAL, "another family"),
+        (
+            answer("{\"ips\": [{\"address\": \"10.1.2.3/24\"}, {\"address\": \"10.1.2.3/24\"}]}"),
+            INTERNAL,
+            "twice",
+        ),
+        (answer("{\"cniVersion\": \"0.2.0\", \"ip4\": {\"ip\": \"10.1.2.3/24\"}}"), DECODE, "0.2.0"),
+        (
+            answer("{\"ips\": [{\"address\": \"10.1.2.3/24\"}], \"routes\": [{\"dst\": \"10.7.0.0/16\", \"gw\": \"10.99.0.1\"}]}"),
+            INTERNAL,
+            "add the route 10.7.0.0/16 via 10.99.0.1 dev eth0",
+        ),
+    ] {
+        let config = ipam(&script);
+        fs::write("/run/plugins.log", "").unwrap();
+        let before = node.state();
+        let path = format!("/run/plugins:{}", testbed::bin().display());
+        let outcome = call(&node, &pod).conf(&config).env("CNI_PATH", path).env("FERROCNI_TIMEOUT", "0.5").add();
+        let (seen, msg, details) = outcome.err();
+        assert!(seen == code && format!("{msg} {details}").contains(text), "{script}: expected {code} {text}\n{outcome}");
+        let asked = fs::read_to_string("/run/plugins.log").unwrap();
+        // What it may have reserved is released, unless it said no itself.
+        let expected = if code == 123 { "ADD\n" } else { "ADD\nDEL\n" };
+        assert_eq!(asked, expected, "{script}\n{outcome}");
+        fs::write("/run/plugins.log", "").unwrap();
+        assert_same!(before, node.state(), "{script}");
+    }
+}

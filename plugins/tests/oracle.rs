@@ -1,0 +1,142 @@
+//! The reference suite as the oracle: the same configuration and the same calls, ours and theirs, each on a node of its
+//! own. Results must be equal, and the kernel's state too, but for names and MAC addresses and for what
+//! `docs/differences.md` lists.
+
+use serde_json::{Value, json};
+use testbed::{Node, normalise};
+
+/// What is different on purpose; each has its line in `docs/differences.md`.
+fn is_intended(line: &str) -> bool {
+    [
+        " alias ",                 // links say whose they are
+        "arp_notify", "ndisc_notify", "accept_dad", // more is announced, and on IPv4-only containers too
+        "neigh ",                  // the host's neighbour entries are made, not awaited
+    ]
+    .iter()
+    .any(|part| line.contains(part))
+}
+
+/// Both suites' results and states after ADD, and after DEL.
+struct Seen {
+    result: String,
+    added: String,
+    deleted: String,
+}
+
+fn run(reference: bool, plugin: &'static str, config: Value, args: &'static str) -> Seen {
+    std::thread::spawn(move || {
+        let node = Node::new();
+        let (a, b) = (node.pod("a"), node.pod("b"));
+        let call = |pod| {
+            let call = node.plugin(plugin).conf(&config).args(args).netns(pod);
+            if reference { call.suite(testbed::reference()) } else { call }
+        };
+        let (first, second) = (call(&a).container("c1"), call(&b).container("c2"));
+        let results = [first.add(), second.add()];
+        let shown = |outcome: &testbed::Outcome| match outcome.status.success() {
+            true => serde_json::to_string_pretty(&outcome.json()).unwrap(),
+            false => "an error".to_owned(),
+        };
+        let result = normalise(&results.iter().map(shown).collect::<Vec<_>>().join("\n"));
+        let added = state(&node);
+        for (call, outcome) in [(first, &results[0]), (second, &results[1])] {
+            if outcome.status.success() {
+                call.prev(&outcome.json()).del().ok();
+            }
+        }
+        Seen { result, added, deleted: state(&node) }
+    })
+    .join()
+    .unwrap()
+}
+
+/// The state without the firewall's rules: those are compared by packets, in `bridge.rs`.
+fn state(node: &Node) -> String {
+    let text = normalise(&node.state());
+    let rules = |line: &&str| !line.starts_with("nft ") && !line.starts_with("iptables ") && !line.starts_with("ip6tables ");
+    text.lines().filter(rules).collect::<Vec<_>>().join("\n")
+}
+
+#[track_caller]
+fn assert_same_as_reference(plugin: &'static str, config: Value, args: &'static str) {
+    let theirs = run(true, plugin, config.clone(), args);
+    let ours = run(false, plugin, config.clone(), args);
+    let about = format!("{plugin} with {config}");
+    let result = testbed::diff(&theirs.result, &ours.result);
+    assert!(result.is_empty(), "{about}: the result\n{result}");
+    for (when, theirs, ours) in
+        [("ADD", &theirs.added, &ours.added), ("DEL", &theirs.deleted, &ours.deleted)]
+    {
+        let differences = testbed::diff(theirs, ours);
+        let unexplained: Vec<_> = differences
+            .lines()
+            .filter(|line| (line.starts_with('-') || line.starts_with('+')) && !is_intended(line))
+            .collect();
+        assert!(unexplained.is_empty(), "{about}: the state after {when}\n{differences}");
+    }
+}
+
+fn bridge(keys: Value) -> Value {
+    let mut config = json!({ "cniVersion": "1.0.0", "name": "pods", "type": "bridge", "bridge": "cbr0" });
+    let (Value::Object(all), Value::Object(keys)) = (&mut config, keys) else { unreachable!() };
+    all.extend(keys);
+    config
+}
+
+fn v4() -> Value {
+    json!({ "type": "host-local", "subnet": "10.1.2.0/24" })
+}
+
+fn dual() -> Value {
+    json!({
+        "type": "host-local",
+        "ranges": [[{ "subnet": "10.1.2.0/24" }], [{ "subnet": "fd00:1:2::/64" }]],
+        "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }, { "dst": "10.7.0.0/16", "gw": "10.1.2.9" }]
+    })
+}
+
+#[test]
+fn bridge_layer_2() {
+    assert_same_as_reference("bridge", bridge(json!({})), "");
+    assert_same_as_reference("bridge", bridge(json!({ "mtu": 1400, "promiscMode": true })), "");
+    assert_same_as_reference("bridge", bridge(json!({ "hairpinMode": true })), "MAC=02:00:5e:10:00:01");
+    assert_same_as_reference("bridge", bridge(json!({ "disableContainerInterface": true })), "");
+    assert_same_as_reference("bridge", bridge(json!({ "bridge": "a-name-too-long-for-linux" })), "");
+}
+
+#[test]
+fn bridge_with_addresses() {
+    assert_same_as_reference("bridge", bridge(json!({ "ipam": v4() })), "");
+    assert_same_as_reference("bridge", bridge(json!({ "ipam": dual() })), "");
+    assert_same_as_reference("bridge", bridge(json!({ "isGateway": true, "ipam": v4() })), "IgnoreUnknown=1;A=b");
+    assert_same_as_reference("bridge", bridge(json!({ "isGateway": true, "ipam": dual() })), "");
+    assert_same_as_reference("bridge", bridge(json!({ "isDefaultGateway": true, "ipam": v4() })), "");
+}
+
+#[test]
+fn bridge_masquerade() {
+    let iptables = json!({ "isGateway": true, "ipMasq": true, "ipam": dual() });
+    assert_same_as_reference("bridge", bridge(iptables), "");
+}
+
+#[test]
+fn bridge_dns_and_versions() {
+    let dns = json!({ "nameservers": ["10.1.2.53"], "domain": "pods.test", "search": ["a.test"], "options": ["ndots:2"] });
+    assert_same_as_reference("bridge", bridge(json!({ "ipam": v4(), "dns": dns })), "");
+    for version in ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0"] {
+        let keys = json!({ "cniVersion": version, "isGateway": true, "ipam": dual() });
+        assert_same_as_reference("bridge", bridge(keys), "");
+    }
+}
+
+#[test]
+fn bridge_odd_spellings() {
+    let keys = json!({ "ISGATEWAY": true, "Mtu": 1300, "Ipam": { "Type": "host-local", "SubNet": "10.1.2.0/24" } });
+    assert_same_as_reference("bridge", bridge(keys), "");
+}
+
+#[test]
+fn loopback() {
+    let config = json!({ "cniVersion": "1.0.0", "name": "lo", "type": "loopback" });
+    assert_same_as_reference("loopback", config, "");
+}

@@ -1,0 +1,134 @@
+//! Which binaries the tests drive: the built release ones, and never stale ones.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+/// Where the packages of the workspace whose code ends up in the binaries live.
+const SOURCES: [&str; 5] = ["libcni", "kernel", "plugins", "ipam", "cnitool"];
+/// Where Debian's `containernetworking-plugins` puts the reference suite.
+const REFERENCE: &str = "/usr/lib/cni";
+
+/// The folder with the built binaries: `FERROCNI_BIN`, else `bin` of the workspace.
+///
+/// # Panics
+///
+/// If it is not there, or a binary in it is older than the sources: run `scripts/build`.
+pub fn bin() -> PathBuf {
+    static BIN: OnceLock<PathBuf> = OnceLock::new();
+    let found = BIN.get_or_init(|| {
+        let folder =
+            std::env::var_os("FERROCNI_BIN").map_or_else(|| root().join("bin"), Into::into);
+        // Absolute, because it goes into CNI_PATH and plugins may run elsewhere.
+        let folder = fs::canonicalize(&folder).unwrap_or(folder);
+        assert_fresh(&folder, &root());
+        folder
+    });
+    found.clone()
+}
+
+/// The built binary called `name`.
+///
+/// # Panics
+///
+/// As [`bin`], and if there is none of that name.
+pub fn binary(name: &str) -> PathBuf {
+    in_folder(&bin(), name)
+}
+
+/// The folder with the reference suite.
+///
+/// # Panics
+///
+/// If it is not installed.
+pub fn reference() -> PathBuf {
+    let folder = PathBuf::from(REFERENCE);
+    assert!(
+        folder.join("bridge").is_file(),
+        "no reference plugins in {REFERENCE}: apt-get install containernetworking-plugins"
+    );
+    folder
+}
+
+/// The binary `name` of `folder`, which must be there.
+pub(crate) fn in_folder(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    assert!(path.is_file(), "{}: no such binary: run scripts/build", path.display());
+    path
+}
+
+/// Checks that each file of `folder` is at least as new as the sources under `workspace`.
+///
+/// Only what is compiled in counts: the tests and examples of a package may be newer.
+///
+/// # Panics
+///
+/// If one is older, or there is none: run `scripts/build`.
+pub fn assert_fresh(folder: &Path, workspace: &Path) {
+    let (oldest, built) = files(folder)
+        .into_iter()
+        .min_by_key(|(_, time)| *time)
+        .unwrap_or_else(|| panic!("no binaries in {}: run scripts/build", folder.display()));
+    let (newest, changed) = sources(workspace)
+        .into_iter()
+        .max_by_key(|(_, time)| *time)
+        .unwrap_or_else(|| panic!("no sources in {}", workspace.display()));
+    assert!(
+        built >= changed,
+        "{} is older than {}: run scripts/build",
+        oldest.display(),
+        newest.display()
+    );
+}
+
+/// The workspace this crate was built in.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate inside a workspace").to_owned()
+}
+
+type Stamped = (PathBuf, SystemTime);
+
+/// The regular files directly in `folder`, not the hidden ones.
+fn files(folder: &Path) -> Vec<Stamped> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file() && !name(path).starts_with('.'))
+        .map(stamp)
+        .collect()
+}
+
+/// What the binaries are made from.
+fn sources(workspace: &Path) -> Vec<Stamped> {
+    let mut found: Vec<Stamped> = ["Cargo.toml", "Cargo.lock"]
+        .map(|file| workspace.join(file))
+        .into_iter()
+        .filter(|path| path.is_file())
+        .map(stamp)
+        .collect();
+    SOURCES.iter().for_each(|package| collect(&workspace.join(package), &mut found));
+    found
+}
+
+fn collect(folder: &Path, found: &mut Vec<Stamped>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        let name = name(&path);
+        if path.is_dir() && !matches!(name.as_str(), "tests" | "examples" | "benches" | "target") {
+            collect(&path, found);
+        } else if name == "Cargo.toml" || path.extension().is_some_and(|end| end == "rs") {
+            found.push(stamp(path));
+        }
+    }
+}
+
+fn stamp(path: PathBuf) -> Stamped {
+    let time = fs::metadata(&path).and_then(|meta| meta.modified());
+    let time = time.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    (path, time)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

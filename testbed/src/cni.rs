@@ -1,0 +1,272 @@
+//! Calling a plugin as a runtime does.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{ErrorKind, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::{Pod, bin};
+
+/// A plugin that has not ended by then hangs.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A call of a plugin, being put together. It can be made several times, and from other threads that the node's thread
+/// starts.
+///
+/// The plugin sees only the environment given here, and `PATH`.
+#[derive(Debug, Clone)]
+pub struct Cni {
+    plugin: String,
+    folder: Option<PathBuf>,
+    env: BTreeMap<OsString, OsString>,
+    unset: Vec<OsString>,
+    stdin: Vec<u8>,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What was called: `bridge ADD`.
+    pub call: String,
+    /// How the plugin ended.
+    pub status: ExitStatus,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+impl Cni {
+    /// A call of the built plugin `plugin`: container `c1`, interface `eth0`, no namespace, `CNI_PATH` its folder.
+    pub fn new(plugin: &str) -> Cni {
+        let cni = Cni {
+            plugin: plugin.to_owned(),
+            folder: None,
+            env: BTreeMap::new(),
+            unset: Vec::new(),
+            stdin: Vec::new(),
+        };
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        cni.env("PATH", path).container("c1").ifname("eth0")
+    }
+
+    /// Takes the plugin, and those it calls, from `folder` instead: [`reference()`](crate::reference).
+    #[must_use]
+    pub fn suite(mut self, folder: impl Into<PathBuf>) -> Cni {
+        self.folder = Some(folder.into());
+        self
+    }
+
+    /// The configuration: JSON text or a [`Value`].
+    #[must_use]
+    pub fn conf(self, conf: impl ToString) -> Cni {
+        self.stdin(conf.to_string())
+    }
+
+    /// What the plugin reads, byte by byte.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Cni {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Puts `prevResult` into the configuration.
+    #[must_use]
+    pub fn prev(self, result: &Value) -> Cni {
+        self.key("prevResult", result.clone())
+    }
+
+    /// Puts a key into the configuration, which must be a JSON object.
+    #[must_use]
+    pub fn key(mut self, key: &str, value: impl Into<Value>) -> Cni {
+        let mut conf: Value = serde_json::from_slice(&self.stdin).expect("a configuration of JSON");
+        conf[key] = value.into();
+        self.stdin = conf.to_string().into_bytes();
+        self
+    }
+
+    /// `CNI_CONTAINERID`.
+    #[must_use]
+    pub fn container(self, id: &str) -> Cni {
+        self.env("CNI_CONTAINERID", id)
+    }
+
+    /// `CNI_NETNS`: the pod's.
+    #[must_use]
+    pub fn netns(self, pod: &Pod) -> Cni {
+        self.env("CNI_NETNS", pod.path())
+    }
+
+    /// `CNI_IFNAME`.
+    #[must_use]
+    pub fn ifname(self, name: &str) -> Cni {
+        self.env("CNI_IFNAME", name)
+    }
+
+    /// `CNI_ARGS`.
+    #[must_use]
+    pub fn args(self, args: &str) -> Cni {
+        self.env("CNI_ARGS", args)
+    }
+
+    /// Any variable, also `CNI_PATH` and `CNI_COMMAND`.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Cni {
+        self.unset.retain(|other| other != name.as_ref());
+        self.env.insert(name.as_ref().to_owned(), value.as_ref().to_owned());
+        self
+    }
+
+    /// Takes a variable away, also `CNI_COMMAND`, which the verb sets otherwise.
+    #[must_use]
+    pub fn unset(mut self, name: &str) -> Cni {
+        self.env.remove(OsStr::new(name));
+        self.unset.push(name.into());
+        self
+    }
+
+    /// ADD.
+    pub fn add(&self) -> Outcome {
+        self.raw("ADD")
+    }
+
+    /// CHECK. The result of ADD goes in with [`prev`](Cni::prev).
+    pub fn check(&self) -> Outcome {
+        self.raw("CHECK")
+    }
+
+    /// DEL.
+    pub fn del(&self) -> Outcome {
+        self.raw("DEL")
+    }
+
+    /// GC.
+    pub fn gc(&self) -> Outcome {
+        self.raw("GC")
+    }
+
+    /// STATUS.
+    pub fn status(&self) -> Outcome {
+        self.raw("STATUS")
+    }
+
+    /// VERSION.
+    pub fn version(&self) -> Outcome {
+        self.raw("VERSION")
+    }
+
+    /// Any verb, spelled as given.
+    pub fn raw(&self, verb: &str) -> Outcome {
+        let folder = self.folder.clone().unwrap_or_else(bin::bin);
+        let call = format!("{} {verb}", self.plugin);
+        let mut command = self.command(&folder, verb);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{call}: {error}"));
+        let mut stdin = child.stdin.take().expect("a pipe to the plugin");
+        thread::scope(|scope| {
+            scope.spawn(move || match stdin.write_all(&self.stdin) {
+                // A plugin may answer without reading everything.
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => panic!("stdin: {error}"),
+                _ => drop(stdin),
+            });
+            outcome(call, child)
+        })
+    }
+
+    fn command(&self, folder: &Path, verb: &str) -> Command {
+        let mut command = Command::new(bin::in_folder(folder, &self.plugin));
+        command.env_clear().env("CNI_PATH", folder).env("CNI_COMMAND", verb).envs(&self.env);
+        self.unset.iter().for_each(|name| {
+            command.env_remove(name);
+        });
+        // A group of its own, so that a plugin that hangs can be ended with those it called.
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        command
+    }
+}
+
+/// Waits for a plugin; ends one that hangs.
+fn outcome(call: String, child: Child) -> Outcome {
+    let group = Pid::from_raw(child.id().cast_signed());
+    let (done, waiting) = mpsc::channel::<()>();
+    let (output, hung) = thread::scope(|scope| {
+        let watch = scope.spawn(move || {
+            let hangs = waiting.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout);
+            hangs && killpg(group, Signal::SIGKILL).is_ok()
+        });
+        let output = child.wait_with_output();
+        drop(done);
+        (output.unwrap_or_else(|error| panic!("{call}: {error}")), watch.join().unwrap())
+    });
+    let outcome = Outcome {
+        call,
+        status: output.status,
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    };
+    assert!(!hung, "{} hung and was ended after {DEADLINE:?}:\n{outcome}", outcome.call);
+    outcome
+}
+
+impl Outcome {
+    /// What a call that must succeed printed, as JSON; [`Value::Null`] if it printed nothing.
+    ///
+    /// # Panics
+    ///
+    /// With everything seen, if it failed or printed something else than JSON.
+    #[track_caller]
+    pub fn ok(&self) -> Value {
+        assert!(self.status.success(), "expected success\n{self}");
+        self.json()
+    }
+
+    /// The `code`, `msg` and `details` of a call that must fail as the specification says: exit status 1, and the
+    /// error as the only JSON on stdout.
+    ///
+    /// # Panics
+    ///
+    /// With everything seen, if it did not.
+    #[track_caller]
+    pub fn err(&self) -> (u64, String, String) {
+        assert_eq!(self.status.code(), Some(1), "expected exit status 1\n{self}");
+        let error = self.json();
+        let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+        let code =
+            error["code"].as_u64().unwrap_or_else(|| panic!("expected an error code\n{self}"));
+        assert!(!text("msg").is_empty(), "expected a message\n{self}");
+        (code, text("msg"), text("details"))
+    }
+
+    /// What the plugin printed, as JSON; [`Value::Null`] if it printed nothing.
+    ///
+    /// # Panics
+    ///
+    /// If it printed something else.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        if self.stdout.trim().is_empty() {
+            return Value::Null;
+        }
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("expected JSON: {error}\n{self}"))
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Outcome { call, status, stdout, stderr } = self;
+        write!(f, "{call}: {status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+    }
+}

@@ -1,0 +1,95 @@
+//! The firewall's state as text: nf_tables, and what iptables keeps elsewhere.
+
+use std::path::Path;
+
+use crate::Pod;
+use crate::state::sorted;
+
+/// What `nft` and the two kinds of iptables list.
+pub(crate) fn rulesets(pod: &Pod) -> Vec<String> {
+    let mut lines = ruleset(&pod.run(&["nft", "-s", "list", "ruleset"]));
+    for tool in
+        ["iptables-legacy-save", "ip6tables-legacy-save", "iptables-nft-save", "ip6tables-nft-save"]
+    {
+        if !Path::new("/usr/sbin").join(tool).exists() {
+            continue; // Without the tool no plugin can have used it.
+        }
+        let saved = pod.run(&[tool]);
+        let rules = saved.lines().filter(|line| !line.starts_with('#'));
+        let rules: Vec<String> = rules.map(without_counters).collect();
+        if !rules.is_empty() {
+            lines.push(format!("{tool}:"));
+            lines.extend(rules);
+        }
+    }
+    lines
+}
+
+/// `:POSTROUTING ACCEPT [3:180]` without the numbers.
+fn without_counters(line: &str) -> String {
+    match (line.starts_with(':'), line.rsplit_once(" [")) {
+        (true, Some((chain, _))) => chain.to_owned(),
+        _ => line.to_owned(),
+    }
+}
+
+/// A ruleset with one line for each element of a set, sorted: the kernel lists them in any order.
+fn ruleset(listed: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut rest = listed;
+    while let Some(start) = rest.find("elements = {") {
+        let (before, from) = rest.split_at(start);
+        let end = from.find('}').unwrap_or(from.len());
+        let (elements, after) = from.split_at(end);
+        let elements = elements.trim_start_matches("elements = {");
+        lines.extend(before.lines().map(str::to_owned));
+        lines.extend(sorted(split_outside_quotes(elements).map(|e| format!("\t\telement {e}"))));
+        rest = after.trim_start_matches('}');
+    }
+    lines.extend(rest.lines().map(str::to_owned));
+    lines.retain(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    lines.iter_mut().for_each(|line| *line = line.trim_end().to_owned());
+    lines
+}
+
+/// The parts between commas, but not those in quotes.
+fn split_outside_quotes(text: &str) -> impl Iterator<Item = String> {
+    let mut quoted = false;
+    let parts: Vec<String> = text
+        .split(|c| {
+            quoted ^= c == '"';
+            c == ',' && !quoted
+        })
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ruleset, without_counters};
+
+    #[test]
+    fn elements_of_a_set_are_sorted() {
+        let listed = "table inet t {\n\tset s {\n\t\ttype ipv4_addr\n\t\telements = { 10.0.0.9 comment \"b, c\",\n\t\t\t     10.0.0.1 }\n\t}\n\n}\n";
+        assert_eq!(
+            ruleset(listed),
+            [
+                "table inet t {",
+                "\tset s {",
+                "\t\ttype ipv4_addr",
+                "\t\telement 10.0.0.1",
+                "\t\telement 10.0.0.9 comment \"b, c\"",
+                "\t}",
+                "}",
+            ]
+        );
+    }
+
+    #[test]
+    fn counters_are_left_out() {
+        assert_eq!(without_counters(":INPUT ACCEPT [12:345]"), ":INPUT ACCEPT");
+        assert_eq!(without_counters("-A INPUT -j ACCEPT"), "-A INPUT -j ACCEPT");
+    }
+}

@@ -1,0 +1,179 @@
+//! A node of one test's own: private network and mount namespaces on the test's thread.
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::pod::{self, Pod};
+use crate::{Cni, View};
+
+thread_local! {
+    /// Whether this thread is a node already.
+    static TAKEN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A node of the test's own, with nothing in it but `lo`.
+///
+/// It lives on the thread that made it: commands, plugins and threads started from there are in it. `/run`,
+/// `/var/lib/cni` and `/etc/cni` are empty folders of its own; the rest of the file system is the machine's, `/sys`
+/// included. As a [`Pod`] it is the node's own network namespace: `node.sh("ip addr")`, `node.ping(..)`.
+#[derive(Debug)]
+pub struct Node {
+    host: Pod,
+    pods: RefCell<Vec<Pod>>,
+    /// Namespaces belong to a thread, so the node must stay on it.
+    not_send: PhantomData<*const ()>,
+}
+
+/// A machine beyond the node: joined to it by a wire, with no route back to the pods. So it answers only what the node
+/// masquerades.
+#[derive(Debug)]
+pub struct Outside {
+    namespace: Pod,
+    /// Its IPv4 address.
+    pub v4: &'static str,
+    /// Its IPv6 address.
+    pub v6: &'static str,
+}
+
+impl Node {
+    /// Turns the calling thread into a node.
+    ///
+    /// # Panics
+    ///
+    /// Without the rights to do so (run `scripts/test`), and if the thread is a node already.
+    #[allow(clippy::new_without_default, reason = "it changes the calling thread: not a default")]
+    pub fn new() -> Node {
+        assert!(!TAKEN.replace(true), "this thread is a node already: one node in a test");
+        let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
+        match unshare(flags) {
+            Ok(()) => {}
+            Err(Errno::EPERM) => {
+                panic!("namespaces need root: run scripts/test, also without root")
+            }
+            Err(error) => panic!("cannot make a private node: unshare: {error}"),
+        }
+        own_folders();
+        let host = Pod::of_this_thread("node", "/run/testbed/node");
+        host.run(&["ip", "link", "set", "lo", "up"]);
+        Node { host, pods: RefCell::default(), not_send: PhantomData }
+    }
+
+    /// A new network namespace at `/run/netns/NAME`, with a `lo` that is down.
+    pub fn pod(&self, name: &str) -> Pod {
+        let pod = Pod::create(name, &format!("/run/netns/{name}"));
+        self.pods.borrow_mut().push(pod.clone());
+        pod
+    }
+
+    /// Deletes a pod's namespace, with the links in it, and its file.
+    pub fn delete(&self, pod: &Pod) {
+        self.pods.borrow_mut().retain(|other| other.path() != pod.path());
+        pod.unlink();
+    }
+
+    /// A machine beyond the node, reached over a wire called `uplink`.
+    pub fn outside(&self) -> Outside {
+        let outside = self.pod("outside");
+        self.sh("ip link add uplink type veth peer name eth0 netns /run/netns/outside
+            ip addr add 192.0.2.1/24 dev uplink
+            ip addr add 2001:db8:ffff::1/64 dev uplink nodad
+            ip link set uplink up");
+        outside.sh("ip addr add 192.0.2.2/24 dev eth0
+            ip addr add 2001:db8:ffff::2/64 dev eth0 nodad
+            ip link set eth0 up; ip link set lo up");
+        Outside { namespace: outside, v4: "192.0.2.2", v6: "2001:db8:ffff::2" }
+    }
+
+    /// A call of the built plugin called `name`.
+    pub fn plugin(&self, name: &str) -> Cni {
+        Cni::new(name)
+    }
+
+    /// The whole state of the node and its pods, as sorted text that compares with [`diff`](crate::diff). See [`View`]
+    /// for what it leaves out.
+    pub fn state(&self) -> String {
+        self.state_as(View::default())
+    }
+
+    /// As [`state`](Node::state), with other things in it.
+    pub fn state_as(&self, view: View) -> String {
+        let mut text = view.of(&self.host);
+        let mut pods = self.pods.borrow().clone();
+        pods.sort_by(|a, b| a.name().cmp(b.name()));
+        pods.iter().for_each(|pod| text.push_str(&view.of(pod)));
+        text.push_str(&view.files());
+        text
+    }
+}
+
+impl Deref for Node {
+    type Target = Pod;
+    fn deref(&self) -> &Pod {
+        &self.host
+    }
+}
+
+impl Deref for Outside {
+    type Target = Pod;
+    fn deref(&self) -> &Pod {
+        &self.namespace
+    }
+}
+
+impl Drop for Node {
+    /// The namespaces end with the thread; the pods' files go with the mount namespace.
+    fn drop(&mut self) {
+        TAKEN.set(false);
+    }
+}
+
+/// Gives this thread's mount namespace its own `/run`, `/var/lib/cni` and `/etc/cni`.
+fn own_folders() {
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .unwrap_or_else(|error| panic!("make the mounts private: {error}"));
+    tmpfs("/run");
+    for folder in ["/run/netns", "/run/testbed"] {
+        fs::create_dir(folder).unwrap();
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for folder in ["/var/lib/cni", "/etc/cni"] {
+        if !Path::new(folder).is_dir() {
+            overlay(Path::new(folder).parent().unwrap());
+            fs::create_dir(folder).unwrap();
+        }
+        tmpfs(folder);
+    }
+}
+
+fn tmpfs(folder: &str) {
+    mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
+        .unwrap_or_else(|error| panic!("mount a tmpfs over {folder}: {error}"));
+}
+
+/// Lets folders be made in `folder` without the machine seeing them.
+fn overlay(folder: &Path) {
+    let changes = format!("/run/testbed/{}", pod::file_name(folder));
+    let (upper, work) = (format!("{changes}/upper"), format!("{changes}/work"));
+    for path in [&changes, &upper, &work] {
+        fs::create_dir(path).unwrap();
+    }
+    fs::set_permissions(&upper, fs::metadata(folder).unwrap().permissions()).unwrap();
+    let options = format!("lowerdir={},upperdir={upper},workdir={work}", folder.display());
+    let options = Some(options.as_str());
+    let made = mount(Some("overlay"), folder, Some("overlay"), MsFlags::empty(), options);
+    made.unwrap_or_else(|error| {
+        panic!(
+            "mount an overlay on {}: {error}; as root, make the folders /var/lib/cni and /etc/cni",
+            folder.display()
+        )
+    });
+}
