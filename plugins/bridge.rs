@@ -22,9 +22,14 @@
 
 use std::collections::BTreeSet;
 
-use ferrocni::{Ends, Linux, forwarding, no_router_advertisements, plan_interface, plan_masquerade, plan_of};
+use ferrocni::{
+    Ends, Linux, forwarding, no_router_advertisements, plan_interface, plan_masquerade, plan_of,
+};
 use kernel::Place::{Host, Pod};
-use kernel::{Address, Announce, Conflict, Guard, Mac, Neighbours, Owner, Peer, Plan, Port, Up, Veth, Vlans, Wait};
+use kernel::{
+    Address, Announce, Conflict, Guard, Mac, Neighbours, Owner, Peer, Plan, Port, Up, Veth, Vlans,
+    Wait,
+};
 use libcni::{AddResult, Addresses, Call, Error, IfName, Interface, Manual, Result};
 use serde::Deserialize;
 
@@ -115,7 +120,6 @@ struct RuntimeConfig {
     mac: Option<String>,
 }
 
-
 impl libcni::Plugin for Bridge {
     const MANUAL: Manual = Manual::new(
         "bridge",
@@ -126,7 +130,7 @@ impl libcni::Plugin for Bridge {
 
     fn plan(&self, call: &Call, addresses: &Addresses) -> Result<(Plan, AddResult)> {
         let addresses = self.complete(addresses);
-        let vlans = self.check(&addresses)?;
+        let vlans = self.check(call)?;
         let bridge = self.bridge();
         let gateway_link = self.gateway_link()?;
         let mut plan = plan_of(call)?;
@@ -135,7 +139,9 @@ impl libcni::Plugin for Bridge {
 
         plan.share(Host, self.bridge_link()); //                ip link add cbr0 type bridge
         plan.share(Host, no_router_advertisements(bridge)); //  sysctl -w net/ipv6/conf/cbr0/accept_ra=0
-        plan.because("a container must not reroute the host by router advertisements (CVE-2020-10749)");
+        plan.because(
+            "a container must not reroute the host by router advertisements (CVE-2020-10749)",
+        );
         plan.share(Host, Up::of(bridge)); //                    ip link set cbr0 up
 
         plan.own(Host, ends.veth(self.mtu, Some(bridge))); //   ip link add veth1a2b master cbr0 type veth peer name eth0 netns POD
@@ -195,10 +201,12 @@ impl Bridge {
 
     /// The MAC that somebody wants the container to have; the runtime's own word counts first.
     fn mac(&self, call: &Call) -> Result<Option<Mac>> {
-        let wanted = self.runtime_config.mac.as_deref().or(self.args.cni.mac.as_deref()).or(call.arg("MAC"));
+        let wanted =
+            self.runtime_config.mac.as_deref().or(self.args.cni.mac.as_deref()).or(call.arg("MAC"));
         let Some(text) = wanted.filter(|text| !text.is_empty()) else { return Ok(None) };
         Mac::parse(text).map(Some).ok_or_else(|| {
-            Error::config(format!("invalid MAC address: {text}")).details("write it as 02:00:5e:10:00:01")
+            Error::config(format!("invalid MAC address: {text}"))
+                .details("write it as 02:00:5e:10:00:01")
         })
     }
 
@@ -215,12 +223,16 @@ impl Bridge {
     }
 
     /// Checks what the types do not, and gives the VLANs of the port: untagged and tagged.
-    fn check(&self, addresses: &Addresses) -> Result<Option<(Option<u16>, Vec<u16>)>> {
+    fn check(&self, call: &Call) -> Result<Option<(Option<u16>, Vec<u16>)>> {
         if self.hairpin_mode && self.promisc_mode {
-            return Err(Error::config("cannot set hairpin mode and promiscuous mode at the same time"));
+            return Err(Error::config(
+                "cannot set hairpin mode and promiscuous mode at the same time",
+            ));
         }
-        if self.disable_container_interface && !addresses.is_empty() {
-            return Err(Error::config("cannot use IPAM when DisableContainerInterface flag is set"));
+        if self.disable_container_interface && call.ipam_type().is_some() {
+            return Err(Error::config(
+                "cannot use IPAM when DisableContainerInterface flag is set",
+            ));
         }
         let vlan = u16::try_from(self.vlan).ok().filter(|vlan| *vlan <= 4094).ok_or_else(|| {
             Error::config(format!("invalid VLAN ID {} (must be between 0 and 4094)", self.vlan))
@@ -269,7 +281,11 @@ impl Bridge {
     /// A veth pair with both ends on the host: one is a port of the bridge in the VLAN, the other has the addresses.
     fn plan_vlan_gateway(&self, plan: &mut Plan, link: &str) {
         // It belongs to the bridge and the VLAN, so that is what its names derive from.
-        let of = Owner { network: String::new(), container: self.bridge().to_owned(), ifname: link.to_owned() };
+        let of = Owner {
+            network: String::new(),
+            container: self.bridge().to_owned(),
+            ifname: link.to_owned(),
+        };
         let port = of.host_ifname();
         plan.share(
             Host,
@@ -282,13 +298,26 @@ impl Bridge {
             },
         );
         let untagged = u16::try_from(self.vlan).ok();
-        plan.share(Host, Vlans { link: port.clone(), keep_default: false, untagged, tagged: Vec::new() });
+        plan.share(
+            Host,
+            Vlans { link: port.clone(), keep_default: false, untagged, tagged: Vec::new() },
+        );
         plan.share(Host, Up::of(&port));
         plan.share(Host, Up::of(link));
     }
 
-    fn result(&self, call: &Call, ends: &Ends, gateway_link: &str, addresses: Addresses) -> AddResult {
-        let host = |name: &str, mac: &str| Interface { name: name.to_owned(), mac: mac.to_owned(), ..Interface::default() };
+    fn result(
+        &self,
+        call: &Call,
+        ends: &Ends,
+        gateway_link: &str,
+        addresses: Addresses,
+    ) -> AddResult {
+        let host = |name: &str, mac: &str| Interface {
+            name: name.to_owned(),
+            mac: mac.to_owned(),
+            ..Interface::default()
+        };
         let mut interfaces = vec![
             host(self.bridge(), ""), // the bridge's MAC is known once it exists
             host(&ends.host, &ends.host_mac.to_string()),
@@ -305,13 +334,15 @@ impl Trunk {
     /// The VLANs of the entry.
     fn vlans(&self) -> Result<Vec<u16>> {
         let valid = |what: &str, id: i64| {
-            u16::try_from(id)
-                .ok()
-                .filter(|id| (1..=4094).contains(id))
-                .ok_or_else(|| Error::config(format!("incorrect trunk {what} parameter")).details(format!("{id} is not between 1 and 4094")))
+            u16::try_from(id).ok().filter(|id| (1..=4094).contains(id)).ok_or_else(|| {
+                Error::config(format!("incorrect trunk {what} parameter"))
+                    .details(format!("{id} is not between 1 and 4094"))
+            })
         };
         let one_missing = |which: &str| {
-            Error::config(format!("minID and maxID should be configured simultaneously, {which} is missing"))
+            Error::config(format!(
+                "minID and maxID should be configured simultaneously, {which} is missing"
+            ))
         };
         let mut vlans = match (self.min_id, self.max_id) {
             (None, None) => Vec::new(),

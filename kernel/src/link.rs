@@ -1,7 +1,6 @@
 //! Links as they are read from the kernel, and the requests about links as such.
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, LinkAttribute, LinkExtentMask,
     LinkFlags, LinkInfo, LinkMessage, State,
@@ -9,7 +8,7 @@ use netlink_packet_route::link::{
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use crate::owner::Mac;
-use crate::rtnl::Request;
+use crate::rtnl::{Message, Request};
 
 /// What the kernel says of a link.
 #[derive(Debug, Clone, Default)]
@@ -89,30 +88,30 @@ fn kind_name(kind: &InfoKind) -> String {
 pub(crate) fn by_name(name: &str) -> Request {
     let mut message = LinkUnspec::new_with_name(name).build();
     message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-    Request::new(format!("look at the interface {name}"), 0, RouteNetlinkMessage::GetLink(message))
+    Request::new(format!("look at the interface {name}"), 0, Message::GetLink(message))
 }
 
 /// `ip link show`
-pub(crate) fn all() -> RouteNetlinkMessage {
+pub(crate) fn all() -> Message {
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-    RouteNetlinkMessage::GetLink(message)
+    Message::GetLink(message)
 }
 
 /// `ip link add ...`, which must not exist.
 pub(crate) fn create(action: impl Into<String>, message: LinkMessage) -> Request {
-    Request::new(action, NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewLink(message))
+    Request::new(action, NLM_F_CREATE | NLM_F_EXCL, Message::NewLink(message))
 }
 
 /// `ip link set ...`
 pub(crate) fn set(action: impl Into<String>, message: LinkMessage) -> Request {
-    Request::new(action, 0, RouteNetlinkMessage::NewLink(message))
+    Request::new(action, 0, Message::NewLink(message))
 }
 
 /// `ip link del NAME`
 pub(crate) fn delete(name: &str, index: u32) -> Request {
     let message = with_index(index).build();
-    Request::new(format!("delete the interface {name}"), 0, RouteNetlinkMessage::DelLink(message))
+    Request::new(format!("delete the interface {name}"), 0, Message::DelLink(message))
         .tolerate(&[nix::libc::ENODEV])
 }
 

@@ -2,13 +2,16 @@
 //!
 //! The messages are those of `netlink-packet-route`, mostly made by the builders of `rtnetlink`. The exchange itself
 //! is here because no library offers what a short-lived process needs: many requests in one round trip, the kernel's
-//! own words for a refusal (extended ack), and dumps that are repeated when they were interrupted.
+//! own words for a refusal (extended ack), and dumps that are repeated when they were interrupted. [`Message`] stands
+//! for the library's own enum of all messages, whose parsers for what we never ask would be a third of each plugin.
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    DecodeError, Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, Parseable,
 };
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::neighbour::NeighbourMessage;
+use netlink_packet_route::route::RouteMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use crate::error::{Doing, Error, Result};
@@ -23,7 +26,7 @@ const BATCH: usize = 64;
 /// One request, with what it does in words for the error message.
 #[derive(Debug)]
 pub(crate) struct Request {
-    pub(crate) message: RouteNetlinkMessage,
+    pub(crate) message: Message,
     /// `NLM_F_CREATE` and the like; the ones every request needs are added.
     pub(crate) flags: u16,
     /// What it does, for the error: `add address 10.1.2.5/24 to eth0`.
@@ -33,11 +36,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(
-        action: impl Into<String>,
-        flags: u16,
-        message: RouteNetlinkMessage,
-    ) -> Request {
+    pub(crate) fn new(action: impl Into<String>, flags: u16, message: Message) -> Request {
         Request { message, flags, action: action.into(), tolerated: &[] }
     }
 
@@ -96,7 +95,7 @@ impl Rtnl {
         for request in requests {
             self.sequence = self.sequence.wrapping_add(1);
             let flags = NLM_F_REQUEST | NLM_F_ACK | request.flags;
-            append(&mut datagram, request.message, flags, self.sequence);
+            append(&mut datagram, &request.message, flags, self.sequence);
             waiting.push(Some((request.action, request.tolerated)));
         }
         self.socket.send(&datagram, 0).doing(|| "send to the kernel")?;
@@ -121,11 +120,11 @@ impl Rtnl {
     }
 
     /// Asks for one object; none if there is no such object.
-    pub(crate) fn get(&mut self, request: Request) -> Result<Option<RouteNetlinkMessage>> {
+    pub(crate) fn get(&mut self, request: Request) -> Result<Option<Message>> {
         self.sequence = self.sequence.wrapping_add(1);
         let asked = self.sequence;
         let mut datagram = Vec::new();
-        append(&mut datagram, request.message, NLM_F_REQUEST | request.flags, asked);
+        append(&mut datagram, &request.message, NLM_F_REQUEST | request.flags, asked);
         self.socket.send(&datagram, 0).doing(|| "send to the kernel")?;
         loop {
             for answer in self.receive()? {
@@ -144,11 +143,7 @@ impl Rtnl {
     }
 
     /// Asks for all objects of a kind. A dump that the kernel says was interrupted by a change is asked for again.
-    pub(crate) fn dump(
-        &mut self,
-        action: &str,
-        message: RouteNetlinkMessage,
-    ) -> Result<Vec<RouteNetlinkMessage>> {
+    pub(crate) fn dump(&mut self, action: &str, message: Message) -> Result<Vec<Message>> {
         for _ in 0..DUMP_TRIES {
             if let Some(objects) = self.try_dump(action, message.clone())? {
                 return Ok(objects);
@@ -161,15 +156,11 @@ impl Rtnl {
     }
 
     /// One dump; none if it was interrupted.
-    fn try_dump(
-        &mut self,
-        action: &str,
-        message: RouteNetlinkMessage,
-    ) -> Result<Option<Vec<RouteNetlinkMessage>>> {
+    fn try_dump(&mut self, action: &str, message: Message) -> Result<Option<Vec<Message>>> {
         self.sequence = self.sequence.wrapping_add(1);
         let asked = self.sequence;
         let mut datagram = Vec::new();
-        append(&mut datagram, message, NLM_F_REQUEST | NLM_F_DUMP, asked);
+        append(&mut datagram, &message, NLM_F_REQUEST | NLM_F_DUMP, asked);
         self.socket.send(&datagram, 0).doing(|| "send to the kernel")?;
         let mut objects = Vec::new();
         let mut whole = true;
@@ -214,29 +205,46 @@ impl Rtnl {
 
 /// One message from the kernel.
 enum Answer {
-    Object { sequence: u32, flags: u16, message: Box<RouteNetlinkMessage> },
+    Object { sequence: u32, flags: u16, message: Box<Message> },
     Ack { sequence: u32, errno: i32, said: String },
     Done { sequence: u32, flags: u16 },
     Other,
 }
 
+/// The header of a netlink message (`netlink(7)`): its length in bytes, type, flags, sequence number and port.
+const HEADER: usize = 16;
+/// `NLMSG_ERROR`, also an acknowledgement.
+const ERROR: u16 = 2;
+/// `NLMSG_DONE`, the end of a dump.
+const DONE: u16 = 3;
+
 impl Answer {
     fn parse(bytes: &[u8]) -> Result<Answer> {
-        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes)
-            .map_err(|error| Error::found("read the kernel's answer", error.to_string()))?;
-        let NetlinkHeader { sequence_number: sequence, flags, .. } = message.header;
-        Ok(match message.payload {
-            NetlinkPayload::InnerMessage(message) => {
-                Answer::Object { sequence, flags, message: Box::new(message) }
+        let (kind, flags, sequence) = (half(bytes, 4), half(bytes, 6), word(bytes, 8));
+        let payload = bytes.get(HEADER..).unwrap_or_default();
+        Ok(match kind {
+            ERROR => {
+                // The code is a negative errno, or 0 for success.
+                let errno = word(payload, 0).cast_signed().saturating_abs();
+                let said = extended_ack(payload.get(4..).unwrap_or_default());
+                Answer::Ack { sequence, errno, said }
             }
-            NetlinkPayload::Error(error) => {
-                let errno = error.code.map_or(0, |code| code.get().abs());
-                Answer::Ack { sequence, errno, said: extended_ack(&error.header) }
-            }
-            NetlinkPayload::Done(_) => Answer::Done { sequence, flags },
-            _ => Answer::Other,
+            DONE => Answer::Done { sequence, flags },
+            kind => match Message::parse(kind, payload) {
+                Ok(Some(message)) => Answer::Object { sequence, flags, message: Box::new(message) },
+                Ok(None) => Answer::Other,
+                Err(error) => {
+                    return Err(Error::found("read the kernel's answer", error.to_string()));
+                }
+            },
         })
     }
+}
+
+/// The 16 bits at an offset, in the machine's order; 0 beyond the end.
+fn half(bytes: &[u8], at: usize) -> u16 {
+    let bytes = bytes.get(at..).and_then(|bytes| bytes.first_chunk());
+    bytes.map_or(0, |bytes| u16::from_ne_bytes(*bytes))
 }
 
 /// The first message of a datagram, and what follows it.
@@ -272,18 +280,65 @@ fn aligned(length: usize) -> usize {
     length.next_multiple_of(4)
 }
 
-fn append<M>(datagram: &mut Vec<u8>, message: M, flags: u16, sequence: u32)
-where
-    M: NetlinkSerializable + NetlinkDeserializable,
-{
-    let mut header = NetlinkHeader::default();
-    header.flags = flags;
-    header.sequence_number = sequence;
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
-    message.finalize();
-    let start = datagram.len();
-    datagram.resize(start + aligned(message.buffer_len()), 0);
-    if let Some(room) = datagram.get_mut(start..) {
-        message.serialize(room);
+/// The 32 bits at an offset, in the machine's order; 0 beyond the end.
+fn word(bytes: &[u8], at: usize) -> u32 {
+    let bytes = bytes.get(at..).and_then(|bytes| bytes.first_chunk());
+    bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+}
+
+fn append(datagram: &mut Vec<u8>, message: &Message, flags: u16, sequence: u32) {
+    let (kind, body) = message.parts();
+    let (start, length) = (datagram.len(), HEADER + body.buffer_len());
+    // A request of ours has a few hundred bytes.
+    datagram.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
+    datagram.extend([kind.to_ne_bytes(), flags.to_ne_bytes()].concat());
+    datagram.extend(sequence.to_ne_bytes());
+    datagram.extend(0_u32.to_ne_bytes());
+    datagram.resize(start + aligned(length), 0);
+    if let Some(room) = datagram.get_mut(start + HEADER..) {
+        body.emit(room);
     }
+}
+
+/// Declares the messages that are ever sent or read, with their types (`rtnetlink(7)`).
+macro_rules! messages {
+    ($($name:ident($body:ident) = $kind:literal,)*) => {
+        /// A message of rtnetlink.
+        #[derive(Debug, Clone)]
+        pub(crate) enum Message {
+            $($name($body),)*
+        }
+
+        impl Message {
+            /// Its type and its body.
+            fn parts(&self) -> (u16, &dyn Emitable) {
+                match self {
+                    $(Message::$name(body) => ($kind, body),)*
+                }
+            }
+
+            /// None for types that nobody here asks for.
+            fn parse(kind: u16, payload: &[u8]) -> Result<Option<Message>, DecodeError> {
+                Ok(match kind {
+                    $($kind => Some(Message::$name($body::parse(payload)?)),)*
+                    _ => None,
+                })
+            }
+        }
+    };
+}
+
+messages! {
+    NewLink(LinkMessage) = 16,
+    DelLink(LinkMessage) = 17,
+    GetLink(LinkMessage) = 18,
+    SetLink(LinkMessage) = 19,
+    NewAddress(AddressMessage) = 20,
+    DelAddress(AddressMessage) = 21,
+    GetAddress(AddressMessage) = 22,
+    NewRoute(RouteMessage) = 24,
+    GetRoute(RouteMessage) = 26,
+    NewNeighbour(NeighbourMessage) = 28,
+    DelNeighbour(NeighbourMessage) = 29,
+    GetNeighbour(NeighbourMessage) = 30,
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 
 use crate::error::{Error, Result};
@@ -12,7 +11,7 @@ use crate::link::{self, Link};
 use crate::netns::Namespace;
 use crate::nft::Nft;
 use crate::plan::{Place, Plan};
-use crate::rtnl::{Request, Rtnl};
+use crate::rtnl::{Message, Request, Rtnl};
 
 /// Both namespaces of an attachment.
 #[derive(Debug)]
@@ -134,7 +133,7 @@ impl Side {
     pub(crate) fn link(&mut self, name: &str) -> Result<Option<Link>> {
         self.flush()?;
         let link = match self.rtnl.get(link::by_name(name))? {
-            Some(RouteNetlinkMessage::NewLink(message)) => Some(Link::read(&message)),
+            Some(Message::NewLink(message)) => Some(Link::read(&message)),
             _ => None,
         };
         match &link {
@@ -172,7 +171,7 @@ impl Side {
         Ok(messages
             .iter()
             .filter_map(|message| match message {
-                RouteNetlinkMessage::NewLink(message) => Some(Link::read(message)),
+                Message::NewLink(message) => Some(Link::read(message)),
                 _ => None,
             })
             .collect())
@@ -182,7 +181,7 @@ impl Side {
     pub(crate) fn addresses(&mut self, index: u32) -> Result<Vec<HeldAddress>> {
         self.flush()?;
         if self.addresses.is_none() {
-            let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+            let message = Message::GetAddress(AddressMessage::default());
             let messages = self.rtnl.dump("list the addresses", message)?;
             self.addresses = Some(messages.into_iter().filter_map(as_address).collect());
         }
@@ -205,13 +204,12 @@ impl Side {
         self.flush()?;
         if self.routes.is_none() {
             let message = netlink_packet_route::route::RouteMessage::default();
-            let messages =
-                self.rtnl.dump("list the routes", RouteNetlinkMessage::GetRoute(message))?;
+            let messages = self.rtnl.dump("list the routes", Message::GetRoute(message))?;
             self.routes = Some(
                 messages
                     .into_iter()
                     .filter_map(|message| match message {
-                        RouteNetlinkMessage::NewRoute(route) => Some(route),
+                        Message::NewRoute(route) => Some(route),
                         _ => None,
                     })
                     .collect(),
@@ -221,19 +219,15 @@ impl Side {
     }
 
     /// Any other list.
-    pub(crate) fn dump(
-        &mut self,
-        action: &str,
-        message: RouteNetlinkMessage,
-    ) -> Result<Vec<RouteNetlinkMessage>> {
+    pub(crate) fn dump(&mut self, action: &str, message: Message) -> Result<Vec<Message>> {
         self.flush()?;
         self.rtnl.dump(action, message)
     }
 }
 
-fn as_address(message: RouteNetlinkMessage) -> Option<AddressMessage> {
+fn as_address(message: Message) -> Option<AddressMessage> {
     match message {
-        RouteNetlinkMessage::NewAddress(address) => Some(address),
+        Message::NewAddress(address) => Some(address),
         _ => None,
     }
 }

@@ -109,6 +109,12 @@ pub struct Call {
 }
 
 impl Call {
+    /// The IPAM plugin that the configuration names in `ipam.type`, unchecked; none if there is none.
+    pub fn ipam_type(&self) -> Option<&str> {
+        let name = json::get(json::get(&self.config, "ipam")?, "type")?;
+        name.as_str().filter(|name| !name.is_empty())
+    }
+
     /// The attachment the call is about.
     ///
     /// # Errors

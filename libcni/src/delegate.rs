@@ -22,19 +22,10 @@ pub(crate) struct Ipam<'a> {
 impl<'a> Ipam<'a> {
     /// Finds the plugin that `ipam.type` names; none if the caller wants none or may do without.
     pub(crate) fn of(call: &'a Call, addressing: Addressing) -> Result<Option<Ipam<'a>>> {
-        let name = json::get(&call.config, "ipam").and_then(|ipam| json::get(ipam, "type"));
-        let name = match name {
-            None | Some(Value::Null) => "",
-            Some(Value::String(name)) => name,
-            Some(_) => {
-                return Err(Error::new(code::DECODE_FAILURE, "ipam.type: it is not a string"));
-            }
+        let name = match (addressing, call.ipam_type()) {
+            (Addressing::None, _) | (Addressing::Optional, None) => return Ok(None),
+            (Addressing::Optional | Addressing::Required, name) => name.unwrap_or_default(),
         };
-        match addressing {
-            Addressing::None => return Ok(None),
-            Addressing::Optional if name.is_empty() => return Ok(None),
-            Addressing::Optional | Addressing::Required => {}
-        }
         let name = PluginType::new(name).context(|| "ipam.type")?;
         let program = exec::find(&name, &call.path)?;
         Ok(Some(Ipam { name, program, stdin: call.config.to_string().into_bytes(), call }))

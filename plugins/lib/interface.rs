@@ -4,6 +4,9 @@ use kernel::Place::{Host, Pod};
 use kernel::{Address, Backend, Conflict, Masquerade, Plan, Route, Sysctl, Up, Wait};
 use libcni::{Addresses, Error, Result};
 
+/// The scope of destinations on the link itself (`ip-route(8)`); larger ones are narrower still.
+const SCOPE_LINK: u8 = 253;
+
 /// The container's interface `link`, which exists already: its addresses, up, its routes.
 ///
 /// With `dad`, the kernel first looks for duplicates of IPv6 addresses, and the plan waits until it has.
@@ -34,7 +37,10 @@ pub fn plan_interface(plan: &mut Plan, link: &str, addresses: &Addresses, dad: b
         plan.own(Pod, Wait::Addresses { link: link.to_owned() });
     }
     for route in addresses.routes() {
-        let via = route.gw.or_else(|| addresses.gateway(route.dst.is_ipv4()));
+        // What is on the link has no next hop.
+        let is_local = route.scope.is_some_and(|scope| scope >= SCOPE_LINK);
+        let gateway = addresses.gateway(route.dst.is_ipv4()).filter(|_| !is_local);
+        let via = route.gw.or(gateway);
         plan.own(Pod, pod_route(link, route, via)); // ip -n POD route add default via 10.1.2.1 dev eth0
     }
 }

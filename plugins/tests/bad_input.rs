@@ -70,7 +70,13 @@ fn environment_variables() {
     refused(&node, &call, "add", ENVIRONMENT, "unknown CNI_COMMAND: add");
     for id in ["../c1", "c1/..", "-c1", ".c1", "c 1", "c1\n", "c;1", "ü"] {
         for verb in ["ADD", "DEL", "CHECK"] {
-            refused(&node, &call.clone().container(id), verb, ENVIRONMENT, "invalid characters in containerID");
+            refused(
+                &node,
+                &call.clone().container(id),
+                verb,
+                ENVIRONMENT,
+                "invalid characters in containerID",
+            );
         }
     }
     for (ifname, text) in [
@@ -85,11 +91,19 @@ fn environment_variables() {
             refused(&node, &call.clone().ifname(ifname), verb, ENVIRONMENT, text);
         }
     }
-    for args in ["MAC", "MAC=1=2", "MAC=02:00:00:00:00:01;", "FOO=bar", "IgnoreUnknown=perhaps;FOO=bar"] {
+    for args in
+        ["MAC", "MAC=1=2", "MAC=02:00:00:00:00:01;", "FOO=bar", "IgnoreUnknown=perhaps;FOO=bar"]
+    {
         refused(&node, &call.clone().args(args), "ADD", ENVIRONMENT, "ARGS");
     }
     refused(&node, &call.clone().args("MAC=zz"), "ADD", CONFIG, "invalid MAC address: zz");
-    refused(&node, &call.clone().env("CNI_PATH", "/nowhere"), "ADD", INTERNAL, "failed to find plugin \"host-local\"");
+    refused(
+        &node,
+        &call.clone().env("CNI_PATH", "/nowhere"),
+        "ADD",
+        INTERNAL,
+        "failed to find plugin \"host-local\"",
+    );
 }
 
 #[test]
@@ -97,8 +111,12 @@ fn bytes_on_stdin() {
     let node = Node::new();
     let pod = node.pod("a");
     let good = config(json!({})).to_string();
-    let nested = format!("{{\"name\": \"pods\", \"x\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
-    let huge = format!("{{\"cniVersion\": \"1.1.0\", \"name\": \"pods\", \"pad\": \"{}\"}}", "x".repeat(10 << 20));
+    let nested =
+        format!("{{\"name\": \"pods\", \"x\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let huge = format!(
+        "{{\"cniVersion\": \"1.1.0\", \"name\": \"pods\", \"pad\": \"{}\"}}",
+        "x".repeat(10 << 20)
+    );
     let inputs: Vec<(&str, Vec<u8>)> = vec![
         ("empty", b"".to_vec()),
         ("blank", b"  \n".to_vec()),
@@ -148,15 +166,35 @@ fn keys_of_the_configuration() {
         (json!({ "vlanTrunk": [{ "id": 0 }] }), CONFIG, "incorrect trunk id parameter"),
         (json!({ "vlanTrunk": [{ "minID": 5 }] }), CONFIG, "maxID is missing"),
         (json!({ "vlanTrunk": [{ "maxID": 5 }] }), CONFIG, "minID is missing"),
-        (json!({ "vlanTrunk": [{ "minID": 9, "maxID": 5 }] }), CONFIG, "minID is greater than maxID"),
-        (json!({ "vlanTrunk": [{ "minID": 9, "maxID": 5000 }] }), CONFIG, "incorrect trunk maxID parameter"),
-        (json!({ "hairpinMode": true, "promiscMode": true }), CONFIG, "hairpin mode and promiscuous mode"),
+        (
+            json!({ "vlanTrunk": [{ "minID": 9, "maxID": 5 }] }),
+            CONFIG,
+            "minID is greater than maxID",
+        ),
+        (
+            json!({ "vlanTrunk": [{ "minID": 9, "maxID": 5000 }] }),
+            CONFIG,
+            "incorrect trunk maxID parameter",
+        ),
+        (
+            json!({ "hairpinMode": true, "promiscMode": true }),
+            CONFIG,
+            "hairpin mode and promiscuous mode",
+        ),
         (json!({ "ipMasqBackend": "pf" }), CONFIG, "unknown ipmasq backend \"pf\""),
         (json!({ "runtimeConfig": { "mac": "zz" } }), CONFIG, "invalid MAC address: zz"),
-        (json!({ "ipam": { "type": "../host-local" } }), CONFIG, "invalid plugin name: ../host-local"),
+        (
+            json!({ "ipam": { "type": "../host-local" } }),
+            CONFIG,
+            "invalid plugin name: ../host-local",
+        ),
         (json!({ "ipam": { "type": "/bin/sh" } }), CONFIG, "invalid plugin name: /bin/sh"),
         (json!({ "ipam": { "type": ".." } }), CONFIG, "invalid plugin name"),
-        (json!({ "ipam": { "type": "no-such-plugin" } }), INTERNAL, "failed to find plugin \"no-such-plugin\""),
+        (
+            json!({ "ipam": { "type": "no-such-plugin" } }),
+            INTERNAL,
+            "failed to find plugin \"no-such-plugin\"",
+        ),
         (json!({ "ipam": { "type": "host-local" } }), CONFIG, "no IP ranges specified"),
         (json!({ "ipam": { "type": "host-local", "subnet": "10.1.2.0/33" } }), DECODE, "subnet"),
         (
@@ -174,7 +212,8 @@ fn keys_of_the_configuration() {
 fn the_last_of_duplicate_keys_counts() {
     let node = Node::new();
     let pod = node.pod("a");
-    let text = config(json!({})).to_string().replacen('{', "{\"mtu\": \"wrong\", \"mtu\": 1400, ", 1);
+    let text =
+        config(json!({})).to_string().replacen('{', "{\"mtu\": \"wrong\", \"mtu\": 1400, ", 1);
     call(&node, &pod).stdin(text).add().ok();
     assert!(pod.sh("ip link show eth0").contains("mtu 1400"));
 }
@@ -199,7 +238,13 @@ fn namespaces() {
     ] {
         refused(&node, &call.clone().env("CNI_NETNS", path), "ADD", NETNS, text);
     }
-    refused(&node, &call.clone().env("CNI_NETNS", "/proc/self/ns/net"), "DEL", NETNS, "should not be the same");
+    refused(
+        &node,
+        &call.clone().env("CNI_NETNS", "/proc/self/ns/net"),
+        "DEL",
+        NETNS,
+        "should not be the same",
+    );
     // A DEL must not be held up by a namespace that is no more.
     for path in ["/run/netns/gone", "/run/file"] {
         let before = node.state();
@@ -210,7 +255,11 @@ fn namespaces() {
 
 /// host-local makes its folder and its lock on DEL too, as the reference suite does.
 fn without_folders(state: &str) -> String {
-    state.lines().filter(|line| !line.contains("/var/lib/cni/networks")).collect::<Vec<_>>().join("\n")
+    state
+        .lines()
+        .filter(|line| !line.contains("/var/lib/cni/networks"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -222,16 +271,32 @@ fn things_that_are_there_already() {
     pod.sh("ip link del eth0");
 
     node.sh("ip link add cbr0 type veth peer name other");
-    refused_with_files(&node, &call(&node, &pod), INTERNAL, "\"cbr0\" already exists but is not a bridge");
+    refused_with_files(
+        &node,
+        &call(&node, &pod),
+        INTERNAL,
+        "\"cbr0\" already exists but is not a bridge",
+    );
     node.sh("ip link del cbr0; ip link add cbr0 type bridge; ip addr add 10.9.9.1/24 dev cbr0");
-    refused_with_files(&node, &call(&node, &pod), INTERNAL, "\"cbr0\" already has an IP address different from 10.1.2.1/24");
+    refused_with_files(
+        &node,
+        &call(&node, &pod),
+        INTERNAL,
+        "\"cbr0\" already has an IP address different from 10.1.2.1/24",
+    );
     node.sh("ip link del cbr0");
 
     let tiny = config(json!({ "ipam": { "type": "host-local", "subnet": "10.1.2.0/30" } }));
     call(&node, &pod).conf(&tiny).add().ok();
     let second = node.pod("b");
     let full = call(&node, &second).conf(&tiny).container("c2");
-    refused(&node, &full, "ADD", AGAIN, "no IP addresses available in range set: 10.1.2.1-10.1.2.2");
+    refused(
+        &node,
+        &full,
+        "ADD",
+        AGAIN,
+        "no IP addresses available in range set: 10.1.2.1-10.1.2.2",
+    );
 }
 
 /// As [`refused`], where host-local has handed out an address and taken it back: its folder stays.
@@ -239,10 +304,14 @@ fn things_that_are_there_already() {
 fn refused_with_files(node: &Node, call: &Cni, code: u64, text: &str) {
     let before = without_folders(&node.state());
     let (seen, msg, details) = call.add().err();
-    assert!(seen == code && msg.contains(text), "expected {code} with {text:?}: {seen} {msg} {details}");
+    assert!(
+        seen == code && msg.contains(text),
+        "expected {code} with {text:?}: {seen} {msg} {details}"
+    );
     assert_same!(before, without_folders(&node.state()));
     let left = fs::read_dir("/var/lib/cni/networks/pods").unwrap();
-    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let left: Vec<_> =
+        left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(!left.iter().any(|name| name.starts_with("10.")), "{left:?}");
 }
 
@@ -264,7 +333,11 @@ fn previous_results() {
         (changed("cniVersion", json!("0.2.0")), DECODE, "prevResult"),
         (changed("cniVersion", json!("7.0.0")), DECODE, "prevResult"),
         (changed("ips", json!([{ "address": "10.1.2.300/24" }])), DECODE, "ips[0].address"),
-        (changed("ips", json!([{ "address": "10.1.2.2/24", "interface": -1 }])), DECODE, "ips[0].interface"),
+        (
+            changed("ips", json!([{ "address": "10.1.2.2/24", "interface": -1 }])),
+            DECODE,
+            "ips[0].interface",
+        ),
         (changed("interfaces", json!({})), DECODE, "interfaces"),
         (changed("routes", json!([{ "gw": "10.1.2.1" }])), DECODE, "dst"),
     ] {
@@ -290,7 +363,8 @@ fn versions_that_lack_a_verb() {
         let call = call(&node, &pod).conf(config(json!({ "cniVersion": version })));
         refused(&node, &call, verb, code, text);
     }
-    let layer2 = json!({ "cniVersion": "0.2.0", "name": "wire", "type": "bridge", "bridge": "cbr0" });
+    let layer2 =
+        json!({ "cniVersion": "0.2.0", "name": "wire", "type": "bridge", "bridge": "cbr0" });
     let call = call(&node, &pod).conf(layer2);
     refused(&node, &call, "ADD", INTERNAL, "cannot convert: no valid IP addresses");
 }
@@ -300,7 +374,11 @@ fn ipam(script: &str) -> Value {
     let folder = Path::new("/run/plugins");
     fs::create_dir_all(folder).unwrap();
     let program = folder.join("lying");
-    fs::write(&program, format!("#!/bin/sh\ncat >/dev/null\necho $CNI_COMMAND >>/run/plugins.log\n{script}\n")).unwrap();
+    fs::write(
+        &program,
+        format!("#!/bin/sh\ncat >/dev/null\necho $CNI_COMMAND >>/run/plugins.log\n{script}\n"),
+    )
+    .unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     config(json!({ "ipam": { "type": "lying" } }))
 }
@@ -322,18 +400,36 @@ fn ipam_plugins_that_fail_hang_or_lie() {
         (answer("garbage"), DECODE, "JSON"),
         (answer("{}"), INTERNAL, "IPAM plugin returned missing IP config"),
         (answer("null"), INTERNAL, "IPAM plugin returned missing IP config"),
-        (answer("{\"ips\": [{\"address\": \"0.0.0.0/0\"}]}"), INTERNAL, "no address for a container"),
-        (answer("{\"ips\": [{\"address\": \"224.0.0.5/24\"}]}"), INTERNAL, "no address for a container"),
+        (
+            answer("{\"ips\": [{\"address\": \"0.0.0.0/0\"}]}"),
+            INTERNAL,
+            "no address for a container",
+        ),
+        (
+            answer("{\"ips\": [{\"address\": \"224.0.0.5/24\"}]}"),
+            INTERNAL,
+            "no address for a container",
+        ),
         (answer("{\"ips\": [{\"address\": \"10.1.2.256/24\"}]}"), DECODE, "ips[0].address"),
-        (answer("{\"ips\": [{\"address\": \"10.1.2.3/24\", \"gateway\": \"fd00::1\"}]}"), INTERNAL, "another family"),
+        (
+            answer("{\"ips\": [{\"address\": \"10.1.2.3/24\", \"gateway\": \"fd00::1\"}]}"),
+            INTERNAL,
+            "another family",
+        ),
         (
             answer("{\"ips\": [{\"address\": \"10.1.2.3/24\"}, {\"address\": \"10.1.2.3/24\"}]}"),
             INTERNAL,
             "twice",
         ),
-        (answer("{\"cniVersion\": \"0.2.0\", \"ip4\": {\"ip\": \"10.1.2.3/24\"}}"), DECODE, "0.2.0"),
         (
-            answer("{\"ips\": [{\"address\": \"10.1.2.3/24\"}], \"routes\": [{\"dst\": \"10.7.0.0/16\", \"gw\": \"10.99.0.1\"}]}"),
+            answer("{\"cniVersion\": \"0.2.0\", \"ip4\": {\"ip\": \"10.1.2.3/24\"}}"),
+            DECODE,
+            "0.2.0",
+        ),
+        (
+            answer(
+                "{\"ips\": [{\"address\": \"10.1.2.3/24\"}], \"routes\": [{\"dst\": \"10.7.0.0/16\", \"gw\": \"10.99.0.1\"}]}",
+            ),
             INTERNAL,
             "add the route 10.7.0.0/16 via 10.99.0.1 dev eth0",
         ),
@@ -342,9 +438,16 @@ fn ipam_plugins_that_fail_hang_or_lie() {
         fs::write("/run/plugins.log", "").unwrap();
         let before = node.state();
         let path = format!("/run/plugins:{}", testbed::bin().display());
-        let outcome = call(&node, &pod).conf(&config).env("CNI_PATH", path).env("FERROCNI_TIMEOUT", "0.5").add();
+        let outcome = call(&node, &pod)
+            .conf(&config)
+            .env("CNI_PATH", path)
+            .env("FERROCNI_TIMEOUT", "0.5")
+            .add();
         let (seen, msg, details) = outcome.err();
-        assert!(seen == code && format!("{msg} {details}").contains(text), "{script}: expected {code} {text}\n{outcome}");
+        assert!(
+            seen == code && format!("{msg} {details}").contains(text),
+            "{script}: expected {code} {text}\n{outcome}"
+        );
         let asked = fs::read_to_string("/run/plugins.log").unwrap();
         // What it may have reserved is released, unless it said no itself.
         let expected = if code == 123 { "ADD\n" } else { "ADD\nDEL\n" };

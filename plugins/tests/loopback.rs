@@ -27,7 +27,10 @@ fn the_loopback_interface_is_brought_up_and_down() {
     pod.sh("ip link set lo down");
     let (_, _, details) = call.clone().prev(&result).check().err();
     assert_eq!(details, "loopback interface is down");
-    assert_eq!(call.clone().prev(&result).raw("REPAIR").ok(), json!(["loopback interface is down"]));
+    assert_eq!(
+        call.clone().prev(&result).raw("REPAIR").ok(),
+        json!(["loopback interface is down"])
+    );
     for _ in 0..2 {
         call.del().ok();
         assert_same!(before, node.state());
@@ -57,7 +60,10 @@ fn a_previous_result_passes_through() {
 fn every_version_gets_its_own_shape() {
     let node = Node::new();
     for (version, shape) in [
-        ("0.2.0", json!({ "cniVersion": "0.2.0", "ip4": { "ip": "127.0.0.1/8" }, "ip6": { "ip": "::1/128" }, "dns": {} })),
+        (
+            "0.2.0",
+            json!({ "cniVersion": "0.2.0", "ip4": { "ip": "127.0.0.1/8" }, "ip6": { "ip": "::1/128" }, "dns": {} }),
+        ),
         (
             "0.3.1",
             json!({
@@ -84,5 +90,8 @@ fn a_foreign_address_on_lo_is_an_error() {
     pod.sh("ip addr add 10.1.2.3/24 dev lo");
     let config = json!({ "cniVersion": "1.1.0", "name": "lo", "type": "loopback" });
     let (_, msg, _) = node.plugin("loopback").conf(config).netns(&pod).add().err();
-    assert!(msg.contains("loopback interface found with non-loopback address \"10.1.2.3/24\""), "{msg}");
+    assert!(
+        msg.contains("loopback interface found with non-loopback address \"10.1.2.3/24\""),
+        "{msg}"
+    );
 }

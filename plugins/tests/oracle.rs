@@ -8,9 +8,11 @@ use testbed::{Node, normalise};
 /// What is different on purpose; each has its line in `docs/differences.md`.
 fn is_intended(line: &str) -> bool {
     [
-        " alias ",                 // links say whose they are
-        "arp_notify", "ndisc_notify", "accept_dad", // more is announced, and on IPv4-only containers too
-        "neigh ",                  // the host's neighbour entries are made, not awaited
+        " alias ", // links say whose they are
+        "arp_notify",
+        "ndisc_notify",
+        "accept_dad", // more is announced, and on IPv4-only containers too
+        "neigh ",     // the host's neighbour entries are made, not awaited
     ]
     .iter()
     .any(|part| line.contains(part))
@@ -53,7 +55,11 @@ fn run(reference: bool, plugin: &'static str, config: Value, args: &'static str)
 /// The state without the firewall's rules: those are compared by packets, in `bridge.rs`.
 fn state(node: &Node) -> String {
     let text = normalise(&node.state());
-    let rules = |line: &&str| !line.starts_with("nft ") && !line.starts_with("iptables ") && !line.starts_with("ip6tables ");
+    let rules = |line: &&str| {
+        !line.starts_with("nft ")
+            && !line.starts_with("iptables ")
+            && !line.starts_with("ip6tables ")
+    };
     text.lines().filter(rules).collect::<Vec<_>>().join("\n")
 }
 
@@ -77,7 +83,8 @@ fn assert_same_as_reference(plugin: &'static str, config: Value, args: &'static 
 }
 
 fn bridge(keys: Value) -> Value {
-    let mut config = json!({ "cniVersion": "1.0.0", "name": "pods", "type": "bridge", "bridge": "cbr0" });
+    let mut config =
+        json!({ "cniVersion": "1.0.0", "name": "pods", "type": "bridge", "bridge": "cbr0" });
     let (Value::Object(all), Value::Object(keys)) = (&mut config, keys) else { unreachable!() };
     all.extend(keys);
     config
@@ -99,18 +106,34 @@ fn dual() -> Value {
 fn bridge_layer_2() {
     assert_same_as_reference("bridge", bridge(json!({})), "");
     assert_same_as_reference("bridge", bridge(json!({ "mtu": 1400, "promiscMode": true })), "");
-    assert_same_as_reference("bridge", bridge(json!({ "hairpinMode": true })), "MAC=02:00:5e:10:00:01");
+    assert_same_as_reference(
+        "bridge",
+        bridge(json!({ "hairpinMode": true })),
+        "MAC=02:00:5e:10:00:01",
+    );
     assert_same_as_reference("bridge", bridge(json!({ "disableContainerInterface": true })), "");
-    assert_same_as_reference("bridge", bridge(json!({ "bridge": "a-name-too-long-for-linux" })), "");
+    assert_same_as_reference(
+        "bridge",
+        bridge(json!({ "bridge": "a-name-too-long-for-linux" })),
+        "",
+    );
 }
 
 #[test]
 fn bridge_with_addresses() {
     assert_same_as_reference("bridge", bridge(json!({ "ipam": v4() })), "");
     assert_same_as_reference("bridge", bridge(json!({ "ipam": dual() })), "");
-    assert_same_as_reference("bridge", bridge(json!({ "isGateway": true, "ipam": v4() })), "IgnoreUnknown=1;A=b");
+    assert_same_as_reference(
+        "bridge",
+        bridge(json!({ "isGateway": true, "ipam": v4() })),
+        "IgnoreUnknown=1;A=b",
+    );
     assert_same_as_reference("bridge", bridge(json!({ "isGateway": true, "ipam": dual() })), "");
-    assert_same_as_reference("bridge", bridge(json!({ "isDefaultGateway": true, "ipam": v4() })), "");
+    assert_same_as_reference(
+        "bridge",
+        bridge(json!({ "isDefaultGateway": true, "ipam": v4() })),
+        "",
+    );
 }
 
 #[test]

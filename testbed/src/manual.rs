@@ -14,8 +14,12 @@ pub fn assert_manual(source: &str, schema: &Value, committed: &str, file: &str) 
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(file, &schema_text).unwrap();
     }
-    assert_eq!(committed, schema_text, "{file}: run this test once with UPDATE_DOCS=1, then build again");
-    jsonschema::validate(schema, &example(source)).unwrap_or_else(|error| panic!("the example: {error}"));
+    assert_eq!(
+        committed, schema_text,
+        "{file}: run this test once with UPDATE_DOCS=1, then build again"
+    );
+    jsonschema::validate(schema, &example(source))
+        .unwrap_or_else(|error| panic!("the example: {error}"));
 }
 
 /// The first block of JSON in a source's module documentation.

@@ -79,15 +79,18 @@ impl Node {
         pod.unlink();
     }
 
-    /// A machine beyond the node, reached over a wire called `uplink`.
+    /// A machine beyond the node, reached over a wire called `uplink`. As on a machine that has been up for a while,
+    /// duplicate address detection is over.
     pub fn outside(&self) -> Outside {
         let outside = self.pod("outside");
         self.sh("ip link add uplink type veth peer name eth0 netns /run/netns/outside
             ip addr add 192.0.2.1/24 dev uplink
             ip addr add 2001:db8:ffff::1/64 dev uplink nodad
+            sysctl -qw net.ipv6.conf.uplink.accept_dad=0
             ip link set uplink up");
         outside.sh("ip addr add 192.0.2.2/24 dev eth0
             ip addr add 2001:db8:ffff::2/64 dev eth0 nodad
+            sysctl -qw net.ipv6.conf.eth0.accept_dad=0
             ip link set eth0 up; ip link set lo up");
         Outside { namespace: outside, v4: "192.0.2.2", v6: "2001:db8:ffff::2" }
     }

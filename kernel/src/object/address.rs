@@ -2,7 +2,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::AddressMessageBuilder;
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{At, Kind, Place, Undo, ip};
 use crate::error::{Error, Result};
 use crate::link;
-use crate::rtnl::Request;
+use crate::rtnl::{Message, Request};
 
 /// An address of a link (`ip address`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +99,7 @@ impl Address {
         Request::new(
             format!("add the address {} to {}", self.address, self.link),
             NLM_F_CREATE | NLM_F_EXCL,
-            RouteNetlinkMessage::NewAddress(message),
+            Message::NewAddress(message),
         )
     }
 
@@ -141,7 +140,7 @@ impl Address {
 
 /// `ip address del ADDRESS dev LINK`
 pub(crate) fn remove(link: &str, index: u32, address: IpNetwork) -> Request {
-    let message = RouteNetlinkMessage::DelAddress(message(index, address));
+    let message = Message::DelAddress(message(index, address));
     Request::new(format!("remove the address {address} from {link}"), 0, message)
         .tolerate(&[nix::libc::EADDRNOTAVAIL])
 }

@@ -4,7 +4,7 @@ use netlink_packet_route::link::InfoBridge;
 use rtnetlink::{LinkBridge, LinkMessageBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::{At, Kind, Place, Undo, ip};
+use super::{At, Kind, Place, Sysctl, Undo, ip};
 use crate::error::{Doing, Error, Result};
 use crate::link::{self, Link};
 use crate::owner::Mac;
@@ -103,7 +103,12 @@ impl Bridge {
             message = message.append_info_data(InfoBridge::VlanFiltering(true));
         }
         match at.side()?.now(link::create(action, message.build())) {
-            Ok(()) => at.undo.push(Undo::SharedLink(self.name.clone())),
+            Ok(()) => {
+                at.undo.push(Undo::SharedLink(self.name.clone()));
+                // Nobody else has its new address, and without its link-local one a bridge cannot ask for neighbours
+                // on behalf of others: it must not wait a second for that.
+                Sysctl::optional(format!("ipv6/conf/{}/accept_dad", self.name), "0").apply(at)?;
+            }
             Err(error) if error.is_taken() => {}
             Err(error) => return Err(error),
         }

@@ -1,16 +1,16 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use serde::{Deserialize, Serialize};
 
 use super::{At, Kind, Place, Undo, ip};
 use crate::error::Result;
 use crate::owner::Mac;
-use crate::rtnl::Request;
+use crate::rtnl::{Message, Request};
 
 /// What the host knows of a container's addresses (`ip neighbour`).
 ///
@@ -51,7 +51,7 @@ impl Kind for Neighbours {
             side.queue(Request::new(
                 format!("set the neighbour {address} on {}", self.link),
                 NLM_F_CREATE | NLM_F_REPLACE,
-                RouteNetlinkMessage::NewNeighbour(message),
+                Message::NewNeighbour(message),
             ));
         }
         Ok(())
@@ -79,7 +79,7 @@ impl Kind for Neighbours {
         let side = at.side()?;
         for (address, _) in entries.iter().filter(|(_, mac)| *mac == self.mac) {
             let index = side.index(&self.link)?;
-            let message = RouteNetlinkMessage::DelNeighbour(message(index, *address));
+            let message = Message::DelNeighbour(message(index, *address));
             let action = format!("remove the neighbour {address} from {}", self.link);
             side.queue(Request::new(action, 0, message).tolerate(&[nix::libc::ENOENT]));
         }
@@ -94,13 +94,11 @@ impl Neighbours {
         let Some(link) = side.link(&self.link)? else { return Ok(vec![]) };
         let mut all = NeighbourMessage::default();
         all.attributes.push(NeighbourAttribute::IfIndex(link.index));
-        let entries = side.dump("list the neighbours", RouteNetlinkMessage::GetNeighbour(all))?;
+        let entries = side.dump("list the neighbours", Message::GetNeighbour(all))?;
         Ok(entries
             .iter()
             .filter_map(|entry| match entry {
-                RouteNetlinkMessage::NewNeighbour(entry) if entry.header.ifindex == link.index => {
-                    read(entry)
-                }
+                Message::NewNeighbour(entry) if entry.header.ifindex == link.index => read(entry),
                 _ => None,
             })
             .collect())

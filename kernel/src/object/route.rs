@@ -2,7 +2,6 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
 };
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{At, Kind, Mode, Place, ip};
 use crate::error::{Error, Result};
-use crate::rtnl::Request;
+use crate::rtnl::{Message, Request};
 
 /// A route over a link (`ip route`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +68,7 @@ impl Kind for Route {
             if at.mode == Mode::Repair { NLM_F_CREATE | NLM_F_REPLACE } else { NLM_F_CREATE };
         let side = at.side()?;
         let index = side.index(&self.link)?;
-        let message = RouteNetlinkMessage::NewRoute(self.message(index)?);
+        let message = Message::NewRoute(self.message(index)?);
         let request = Request::new(format!("add the route {}", self.named()), flags, message);
         side.queue(request.tolerate(&[nix::libc::EEXIST]));
         Ok(())

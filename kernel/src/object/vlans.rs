@@ -1,12 +1,12 @@
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{
     AfSpecBridge, BridgeVlanInfo, BridgeVlanInfoFlags, LinkAttribute, LinkExtentMask, LinkMessage,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use serde::{Deserialize, Serialize};
 
 use super::{At, Kind, Place};
 use crate::error::Result;
-use crate::rtnl::Request;
+use crate::rtnl::{Message, Request};
 
 /// The VLANs a bridge port is a member of (`bridge vlan`). Needs a bridge that filters VLANs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ impl Kind for Vlans {
             for vid in now.iter().map(|info| info.vid).filter(|vid| !self.wants(*vid)) {
                 let gone = vlan(index, vid, BridgeVlanInfoFlags::empty());
                 let action = format!("take the port {} out of VLAN {vid}", self.link);
-                let request = Request::new(action, 0, RouteNetlinkMessage::DelLink(gone));
+                let request = Request::new(action, 0, Message::DelLink(gone));
                 side.queue(request.tolerate(&[nix::libc::ENOENT]));
             }
         }
@@ -60,7 +60,7 @@ impl Kind for Vlans {
             .map(|vid| (vid, BridgeVlanInfoFlags::Pvid | BridgeVlanInfoFlags::Untagged));
         let tagged = self.tagged.iter().map(|vid| (*vid, BridgeVlanInfoFlags::empty()));
         for (vid, flags) in untagged.into_iter().chain(tagged) {
-            let message = RouteNetlinkMessage::SetLink(vlan(index, vid, flags));
+            let message = Message::SetLink(vlan(index, vid, flags));
             side.queue(Request::new(
                 format!("put the port {} into VLAN {vid}", self.link),
                 0,
@@ -114,17 +114,17 @@ fn vlan(index: u32, vid: u16, flags: BridgeVlanInfoFlags) -> LinkMessage {
 }
 
 /// `bridge vlan show`
-fn all() -> RouteNetlinkMessage {
+fn all() -> Message {
     let mut message = LinkMessage::default();
     message.header.interface_family = AddressFamily::Bridge;
     message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::Brvlan]));
-    RouteNetlinkMessage::GetLink(message)
+    Message::GetLink(message)
 }
 
-fn memberships(messages: Vec<RouteNetlinkMessage>, index: u32) -> Vec<BridgeVlanInfo> {
+fn memberships(messages: Vec<Message>, index: u32) -> Vec<BridgeVlanInfo> {
     let mut memberships = Vec::new();
     for message in messages {
-        let RouteNetlinkMessage::NewLink(message) = message else { continue };
+        let Message::NewLink(message) = message else { continue };
         if message.header.index != index {
             continue;
         }
