@@ -90,10 +90,8 @@ impl Cache {
             .map_err(|error| Error::internal(format!("{}: {error}", doing())))?;
         DirBuilder::new().recursive(true).mode(0o700).create(&self.results).context(doing)?;
         // Temporary files have mode 0600, which is also that of the reference's.
-        let mut draft = tempfile::Builder::new()
-            .prefix(".draft-")
-            .tempfile_in(&self.results)
-            .context(doing)?;
+        let mut draft =
+            tempfile::Builder::new().prefix(".draft-").tempfile_in(&self.results).context(doing)?;
         draft.write_all(&text).context(doing)?;
         draft.persist(&file).map_err(|error| error.error).context(doing)?;
         Ok(())

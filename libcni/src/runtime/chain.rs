@@ -48,7 +48,8 @@ impl<'fd> Runtime<'fd> {
         let mut prev = None;
         for plugin in &list.plugins {
             let request = request(Verb::Add, list, plugin, Some(conf), prev.as_ref());
-            prev = Some(operation.run(&request, |exec| in_version(exec.run_json()?, list.version))?);
+            prev =
+                Some(operation.run(&request, |exec| in_version(exec.run_json()?, list.version))?);
         }
         let result = typed(prev.as_ref(), list.version)?;
         let cached = Cached {
@@ -164,7 +165,10 @@ impl<'fd> Runtime<'fd> {
             let cached = self.cache.get(&list.name, &conf.attachment)?;
             let Some(result) = cached.and_then(|cached| cached.result) else { return Ok(None) };
             in_version(result, list.version).map(Some).context(|| {
-                format!("failed to convert cached result to config version {:?}", list.version.to_string())
+                format!(
+                    "failed to convert cached result to config version {:?}",
+                    list.version.to_string()
+                )
             })
         };
         read().context(|| format!("failed to get network {:?} cached result", list.name.as_str()))

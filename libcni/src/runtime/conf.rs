@@ -101,14 +101,16 @@ impl PluginConf {
     ///
     /// As [`NetworkList::parse`].
     pub fn parse(bytes: &[u8]) -> Result<PluginConf> {
-        PluginConf::read(object(bytes)?).map_err(|error| error.context("error parsing configuration"))
+        PluginConf::read(object(bytes)?)
+            .map_err(|error| error.context("error parsing configuration"))
     }
 
     fn read(config: Value) -> Result<PluginConf> {
         let Some(kind) = text(&config, "type")? else {
             let missing = Error::config("missing 'type'");
             return Err(match get(&config, "plugins") {
-                Some(_) => missing.details("this is a list of plugins: its file's name must end in .conflist"),
+                Some(_) => missing
+                    .details("this is a list of plugins: its file's name must end in .conflist"),
                 None => missing,
             });
         };

@@ -27,7 +27,8 @@ impl Runtime<'_> {
             let doing = || format!("failed to delete stale attachment {container} {ifname}");
             errors.extend(self.del_within(&operation, list, &conf).context(doing).err());
         }
-        let asked = if list.version < Version::new(1, 1, 0) { &[] } else { list.plugins.as_slice() };
+        let asked =
+            if list.version < Version::new(1, 1, 0) { &[] } else { list.plugins.as_slice() };
         for plugin in asked {
             let mut request = request(Verb::Gc, list, plugin, None, None);
             request.valid = Some(valid);
@@ -48,8 +49,9 @@ impl Runtime<'_> {
     ) -> Result<Vec<super::RuntimeConf>> {
         let valid: HashSet<_> = valid.iter().collect();
         let cached = self.cache.attachments(None)?.into_iter();
-        let stale = cached
-            .filter(|cached| cached.network == list.name && !valid.contains(&cached.conf.attachment));
+        let stale = cached.filter(|cached| {
+            cached.network == list.name && !valid.contains(&cached.conf.attachment)
+        });
         Ok(stale.map(|cached| cached.conf).collect())
     }
 }

@@ -26,8 +26,8 @@ impl Runtime<'_> {
             let answer = operation
                 .run(&request, |exec| exec.run_json())
                 .map_err(|error| cannot(error, Verb::Plan, plugin, "tell its plan"))?;
-            let preview = preview(&answer)
-                .context(|| format!("plugin {} printed no plan", plugin.kind))?;
+            let preview =
+                preview(&answer).context(|| format!("plugin {} printed no plan", plugin.kind))?;
             prev = Some(json::parse(preview.result.to_json(list.version)?.as_bytes())?);
             previews.push((plugin.kind.clone(), preview));
         }

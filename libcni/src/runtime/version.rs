@@ -67,9 +67,7 @@ fn spoken(operation: &Operation<'_>, plugin: &PluginType) -> Result<Spoken> {
     env.push(("CNI_ARGS".to_owned(), String::new()));
     let stdin = format!(r#"{{"cniVersion":"{}"}}"#, Version::CURRENT);
     match operation.exec(&program, &env, stdin.as_bytes()).run_json() {
-        Ok(answer) => {
-            read(&answer).context(|| format!("plugin {plugin}: decoding version info"))
-        }
+        Ok(answer) => read(&answer).context(|| format!("plugin {plugin}: decoding version info")),
         Err(error) if error.msg == "unknown CNI_COMMAND: VERSION" => {
             Ok(Spoken { protocol: "0.1.0".to_owned(), supported: vec!["0.1.0".to_owned()] })
         }
