@@ -176,7 +176,9 @@ impl Given {
             return Err(format!("{verb}: --all, --dry-run, --valid and --valid-file are for gc"));
         }
         if self.all && self.lists_valid() {
-            return Err("gc: --all says that nothing is valid, --valid that something is".to_owned());
+            return Err(
+                "gc: --all says that nothing is valid, --valid that something is".to_owned()
+            );
         }
         if self.timeout == Some(0) {
             return Err("--timeout is in seconds, 1 at least".to_owned());
@@ -259,8 +261,9 @@ fn plugin_folders(option: Option<OsString>) -> Vec<PathBuf> {
     }
     let mut folders = vec![PathBuf::from("/opt/cni/bin")];
     let own = env::current_exe().ok().and_then(|file| file.parent().map(PathBuf::from));
-    let with_plugins =
-        |folder: &PathBuf| ["bridge", "loopback", "host-local"].iter().any(|name| folder.join(name).is_file());
+    let with_plugins = |folder: &PathBuf| {
+        ["bridge", "loopback", "host-local"].iter().any(|name| folder.join(name).is_file())
+    };
     folders.extend(own.filter(with_plugins).filter(|own| !folders.contains(own)));
     folders
 }

@@ -39,6 +39,7 @@ fn valid(session: &Session<'_>) -> Result<Vec<Attachment>> {
         return Ok(valid.clone());
     }
     let cached = runtime.cache.attachments(None)?.into_iter();
-    let alive = cached.filter(|cached| cached.network == list.name && !netns::is_gone(&cached.conf.netns));
+    let alive =
+        cached.filter(|cached| cached.network == list.name && !netns::is_gone(&cached.conf.netns));
     Ok(alive.map(|cached| cached.conf.attachment).collect())
 }

@@ -90,28 +90,28 @@ fn line(step: &Step) -> Tree {
 
 /// The last plugin's result, which is what ADD would print.
 fn answer(result: &AddResult) -> Tree {
-    let mut answer = Tree::new("result", Colour::Bold);
-    let mut add = |line: String| answer.branches.push(Tree::new(&line, Colour::Plain));
+    let mut lines = Vec::new();
     for interface in &result.interfaces {
         match interface.sandbox.as_str() {
-            "" => add(format!("interface {}", interface.name)),
-            sandbox => add(format!("interface {} in {sandbox}", interface.name)),
+            "" => lines.push(format!("interface {}", interface.name)),
+            sandbox => lines.push(format!("interface {} in {sandbox}", interface.name)),
         }
     }
     for ip in &result.ips {
         let on = ip.interface.and_then(|index| result.interfaces.get(index));
         let on = on.map_or_else(String::new, |interface| format!(" on {}", interface.name));
         let gateway = ip.gateway.map_or_else(String::new, |gateway| format!(", gateway {gateway}"));
-        add(format!("address {}{on}{gateway}", ip.address));
+        lines.push(format!("address {}{on}{gateway}", ip.address));
     }
     for route in &result.routes {
         let via = route.gw.map_or_else(String::new, |gw| format!(" via {gw}"));
-        add(format!("route {}{via}", route.dst));
+        lines.push(format!("route {}{via}", route.dst));
     }
-    if answer.branches.is_empty() {
-        add("empty".to_owned());
+    if lines.is_empty() {
+        lines.push("empty".to_owned());
     }
-    answer
+    let branches = lines.iter().map(|line| Tree::new(line, Colour::Plain)).collect();
+    Tree { branches, ..Tree::new("result", Colour::Bold) }
 }
 
 #[cfg(test)]
@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn a_plan_is_a_tree_of_plugins_and_places() {
-        let preview = |plan, result| Preview { plan, result: serde_json::from_value(result).unwrap() };
+        let preview =
+            |plan, result| Preview { plan, result: serde_json::from_value(result).unwrap() };
         let bridge = preview(
             json!({ "owner": {}, "pod": "/run/netns/p", "steps": [
                 { "place": "host", "ownership": "shared", "object": {}, "shown": "ip link add cni0 type bridge" },

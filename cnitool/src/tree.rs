@@ -43,7 +43,8 @@ impl Tree {
         writeln!(text, "{first}{line}{remark}").ok();
         let mut branches = self.branches.iter().peekable();
         while let Some(branch) = branches.next() {
-            let (first, next) = if branches.peek().is_some() { ("├─ ", "│  ") } else { ("└─ ", "   ") };
+            let (first, next) =
+                if branches.peek().is_some() { ("├─ ", "│  ") } else { ("└─ ", "   ") };
             branch.write(text, colours, &format!("{others}{first}"), &format!("{others}{next}"));
         }
     }
@@ -77,7 +78,8 @@ mod tests {
     #[test]
     fn colours_are_only_there_when_wanted() {
         let mut tree = Tree::new("root", Colour::Bold);
-        tree.branches.push(Tree { remark: "why".to_owned(), ..Tree::new("leaf\u{1b}[2J", Colour::Plain) });
+        tree.branches
+            .push(Tree { remark: "why".to_owned(), ..Tree::new("leaf\u{1b}[2J", Colour::Plain) });
         assert_eq!(tree.render(false), "root\n└─ leaf\\u{1b}[2J  (why)\n");
         assert!(tree.render(true).starts_with("\u{1b}[1mroot\u{1b}[0m\n"));
     }

@@ -11,7 +11,12 @@ const VERBS: [(&str, Action, &str, &str); 8] = [
     ("status", Action::Status, "NET", "could an add be served?"),
     ("plan", Action::Plan, "NET [NETNS]", "show what add would do, and touch nothing"),
     ("repair", Action::Repair, "NET [NETNS]", "make live attachments again what add left"),
-    ("version", Action::Version, "[NET]", "the versions of CNI that are spoken here, or by a network's plugins"),
+    (
+        "version",
+        Action::Version,
+        "[NET]",
+        "the versions of CNI that are spoken here, or by a network's plugins",
+    ),
 ];
 
 const OPTIONS: &str = "

@@ -7,10 +7,13 @@ use crate::Session;
 
 /// Our own version.
 pub fn own(as_json: bool) -> String {
-    let (version, spoken) = (env!("CARGO_PKG_VERSION"), SUPPORTED.map(|version| version.to_string()));
+    let (version, spoken) =
+        (env!("CARGO_PKG_VERSION"), SUPPORTED.map(|version| version.to_string()));
     match as_json {
         true => format!("{:#}\n", json!({ "cnitool": version, "supportedVersions": spoken })),
-        false => format!("cnitool {version}\nCNI protocol versions supported: {}\n", spoken.join(", ")),
+        false => {
+            format!("cnitool {version}\nCNI protocol versions supported: {}\n", spoken.join(", "))
+        }
     }
 }
 

@@ -266,7 +266,7 @@ fn in_version(mut result: Value, version: Version) -> Result<Value> {
         }
         return Ok(result);
     }
-    json::parse(decoded.to_json(version)?.as_bytes())
+    decoded.to_value(version)
 }
 
 fn typed(result: Option<&Value>, version: Version) -> Result<AddResult> {

@@ -28,7 +28,7 @@ impl Runtime<'_> {
                 .map_err(|error| cannot(error, Verb::Plan, plugin, "tell its plan"))?;
             let preview =
                 preview(&answer).context(|| format!("plugin {} printed no plan", plugin.kind))?;
-            prev = Some(json::parse(preview.result.to_json(list.version)?.as_bytes())?);
+            prev = Some(preview.result.to_value(list.version)?);
             previews.push((plugin.kind.clone(), preview));
         }
         Ok(previews)
