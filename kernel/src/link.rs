@@ -1,14 +1,11 @@
 //! Links as they are read from the kernel, and the requests about links as such.
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::link::{
-    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, LinkAttribute, LinkExtentMask,
-    LinkFlags, LinkInfo, LinkMessage, State,
-};
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use crate::owner::Mac;
-use crate::rtnl::{Message, Request};
+use crate::rtnl::{Message, Request, attributes, text, word};
 
 /// What the kernel says of a link.
 #[derive(Debug, Clone, Default)]
@@ -35,53 +32,78 @@ pub(crate) struct Link {
     pub(crate) isolated: bool,
 }
 
+/// The attributes of a link that are read (`include/uapi/linux/if_link.h`). The library's own parser knows all of every
+/// kind of link, which is as much code as the rest of a plugin.
+mod ifla {
+    pub(super) const ADDRESS: u16 = 1;
+    pub(super) const IFNAME: u16 = 3;
+    pub(super) const MTU: u16 = 4;
+    pub(super) const LINK: u16 = 5;
+    pub(super) const MASTER: u16 = 10;
+    pub(super) const OPERSTATE: u16 = 16;
+    pub(super) const LINKINFO: u16 = 18;
+    pub(super) const IFALIAS: u16 = 20;
+    pub(super) const GROUP: u16 = 27;
+
+    pub(super) const INFO_KIND: u16 = 1;
+    pub(super) const INFO_DATA: u16 = 2;
+    pub(super) const INFO_SLAVE_DATA: u16 = 5;
+
+    pub(super) const BR_VLAN_FILTERING: u16 = 7;
+    pub(super) const BRPORT_MODE: u16 = 4;
+    pub(super) const BRPORT_ISOLATED: u16 = 33;
+}
+
+/// The bytes before a link's attributes (`struct ifinfomsg`: family, type, index, flags, change mask).
+pub(crate) const IFINFOMSG: usize = 16;
+/// `IF_OPER_UP` (RFC 2863).
+const OPER_UP: u8 = 6;
+
 impl Link {
-    pub(crate) fn read(message: &LinkMessage) -> Link {
+    pub(crate) fn read(body: &[u8]) -> Link {
+        let flags = LinkFlags::from_bits_retain(word(body, 8));
         let mut link = Link {
-            index: message.header.index,
-            up: message.header.flags.contains(LinkFlags::Up),
-            promiscuous: message.header.flags.contains(LinkFlags::Promisc),
+            index: word(body, 4),
+            up: flags.contains(LinkFlags::Up),
+            promiscuous: flags.contains(LinkFlags::Promisc),
             ..Link::default()
         };
-        for attribute in &message.attributes {
-            match attribute {
-                LinkAttribute::IfName(name) => link.name.clone_from(name),
-                LinkAttribute::Address(mac) => link.mac = mac.as_slice().try_into().ok().map(Mac),
-                LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
-                LinkAttribute::Controller(master) => link.master = Some(*master),
-                LinkAttribute::Link(peer) => link.peer = Some(*peer),
-                LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
-                LinkAttribute::Group(group) => link.group = *group,
-                LinkAttribute::OperState(state) => link.running = *state == State::Up,
-                LinkAttribute::LinkInfo(infos) => {
-                    infos.iter().for_each(|info| link.read_info(info))
-                }
+        for (kind, value) in attributes(body.get(IFINFOMSG..).unwrap_or_default()) {
+            match kind {
+                ifla::IFNAME => link.name = text(value),
+                ifla::ADDRESS => link.mac = value.try_into().ok().map(Mac),
+                ifla::MTU => link.mtu = word(value, 0),
+                ifla::MASTER => link.master = Some(word(value, 0)),
+                ifla::LINK => link.peer = Some(word(value, 0)),
+                ifla::IFALIAS => link.alias = text(value),
+                ifla::GROUP => link.group = word(value, 0),
+                ifla::OPERSTATE => link.running = value.first() == Some(&OPER_UP),
+                ifla::LINKINFO => link.read_info(value),
                 _ => {}
             }
         }
         link
     }
 
-    fn read_info(&mut self, info: &LinkInfo) {
-        match info {
-            LinkInfo::Kind(kind) => self.kind = kind_name(kind),
-            LinkInfo::Data(InfoData::Bridge(infos)) => {
-                self.vlan_filtering =
-                    infos.iter().any(|info| matches!(info, InfoBridge::VlanFiltering(true)));
+    fn read_info(&mut self, infos: &[u8]) {
+        let is_on = |values: &[u8], wanted| {
+            attributes(values).any(|(kind, value)| kind == wanted && value.first() == Some(&1))
+        };
+        for (kind, value) in attributes(infos) {
+            match kind {
+                ifla::INFO_KIND => self.kind = text(value),
+                // What the data mean depends on the kind, which comes first.
+                ifla::INFO_DATA if self.kind == "bridge" => {
+                    self.vlan_filtering = is_on(value, ifla::BR_VLAN_FILTERING);
+                }
+                ifla::INFO_SLAVE_DATA => {
+                    self.hairpin = is_on(value, ifla::BRPORT_MODE);
+                    self.isolated = is_on(value, ifla::BRPORT_ISOLATED);
+                }
+                _ => {}
             }
-            LinkInfo::PortData(InfoPortData::BridgePort(infos)) => {
-                self.hairpin =
-                    infos.iter().any(|info| matches!(info, InfoBridgePort::HairpinMode(true)));
-                self.isolated =
-                    infos.iter().any(|info| matches!(info, InfoBridgePort::Isolated(true)));
-            }
-            _ => {}
         }
     }
-}
-
-fn kind_name(kind: &InfoKind) -> String {
-    kind.to_string()
 }
 
 /// `ip link show NAME`

@@ -5,9 +5,7 @@
 //! own words for a refusal (extended ack), and dumps that are repeated when they were interrupted. [`Message`] stands
 //! for the library's own enum of all messages, whose parsers for what we never ask would be a third of each plugin.
 
-use netlink_packet_core::{
-    DecodeError, Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, Parseable,
-};
+use netlink_packet_core::{Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST};
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::neighbour::NeighbourMessage;
@@ -120,7 +118,7 @@ impl Rtnl {
     }
 
     /// Asks for one object; none if there is no such object.
-    pub(crate) fn get(&mut self, request: Request) -> Result<Option<Message>> {
+    pub(crate) fn get(&mut self, request: Request) -> Result<Option<Vec<u8>>> {
         self.sequence = self.sequence.wrapping_add(1);
         let asked = self.sequence;
         let mut datagram = Vec::new();
@@ -129,8 +127,8 @@ impl Rtnl {
         loop {
             for answer in self.receive()? {
                 match answer {
-                    Answer::Object { sequence, message, .. } if sequence == asked => {
-                        return Ok(Some(*message));
+                    Answer::Object { sequence, body, .. } if sequence == asked => {
+                        return Ok(Some(body));
                     }
                     Answer::Ack { sequence, errno, said } if sequence == asked => {
                         let error = Error::errno(request.action, errno).said(said);
@@ -143,7 +141,7 @@ impl Rtnl {
     }
 
     /// Asks for all objects of a kind. A dump that the kernel says was interrupted by a change is asked for again.
-    pub(crate) fn dump(&mut self, action: &str, message: Message) -> Result<Vec<Message>> {
+    pub(crate) fn dump(&mut self, action: &str, message: Message) -> Result<Vec<Vec<u8>>> {
         for _ in 0..DUMP_TRIES {
             if let Some(objects) = self.try_dump(action, message.clone())? {
                 return Ok(objects);
@@ -156,7 +154,7 @@ impl Rtnl {
     }
 
     /// One dump; none if it was interrupted.
-    fn try_dump(&mut self, action: &str, message: Message) -> Result<Option<Vec<Message>>> {
+    fn try_dump(&mut self, action: &str, message: Message) -> Result<Option<Vec<Vec<u8>>>> {
         self.sequence = self.sequence.wrapping_add(1);
         let asked = self.sequence;
         let mut datagram = Vec::new();
@@ -167,9 +165,9 @@ impl Rtnl {
         loop {
             for answer in self.receive()? {
                 match answer {
-                    Answer::Object { sequence, flags, message } if sequence == asked => {
+                    Answer::Object { sequence, flags, body } if sequence == asked => {
                         whole &= flags & NLM_F_DUMP_INTR == 0;
-                        objects.push(*message);
+                        objects.push(body);
                     }
                     Answer::Done { sequence, flags } if sequence == asked => {
                         whole &= flags & NLM_F_DUMP_INTR == 0;
@@ -205,9 +203,21 @@ impl Rtnl {
 
 /// One message from the kernel.
 enum Answer {
-    Object { sequence: u32, flags: u16, message: Box<Message> },
-    Ack { sequence: u32, errno: i32, said: String },
-    Done { sequence: u32, flags: u16 },
+    /// The body of a message about an object: its fixed part and its attributes.
+    Object {
+        sequence: u32,
+        flags: u16,
+        body: Vec<u8>,
+    },
+    Ack {
+        sequence: u32,
+        errno: i32,
+        said: String,
+    },
+    Done {
+        sequence: u32,
+        flags: u16,
+    },
     Other,
 }
 
@@ -217,6 +227,8 @@ const HEADER: usize = 16;
 const ERROR: u16 = 2;
 /// `NLMSG_DONE`, the end of a dump.
 const DONE: u16 = 3;
+/// Types below are netlink's own.
+const FIRST_OF_RTNETLINK: u16 = 16;
 
 impl Answer {
     fn parse(bytes: &[u8]) -> Result<Answer> {
@@ -230,13 +242,8 @@ impl Answer {
                 Answer::Ack { sequence, errno, said }
             }
             DONE => Answer::Done { sequence, flags },
-            kind => match Message::parse(kind, payload) {
-                Ok(Some(message)) => Answer::Object { sequence, flags, message: Box::new(message) },
-                Ok(None) => Answer::Other,
-                Err(error) => {
-                    return Err(Error::found("read the kernel's answer", error.to_string()));
-                }
-            },
+            kind if kind < FIRST_OF_RTNETLINK => Answer::Other,
+            _ => Answer::Object { sequence, flags, body: payload.to_owned() },
         })
     }
 }
@@ -256,23 +263,34 @@ fn split_message(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     Ok((message, bytes.get(aligned(length)..).unwrap_or_default()))
 }
 
-/// The kernel's own words in an error message: the attribute `NLMSGERR_ATTR_MSG` behind the 16 bytes of the refused
-/// request's header (`include/uapi/linux/netlink.h`).
+/// The kernel's own words in an error message: the attribute `NLMSGERR_ATTR_MSG` behind the header of the refused
+/// request (`include/uapi/linux/netlink.h`).
 fn extended_ack(bytes: &[u8]) -> String {
     const NLMSGERR_ATTR_MSG: u16 = 1;
-    let mut rest = bytes.get(16..).unwrap_or_default();
-    while let Some(([l0, l1, k0, k1], value)) = rest.split_first_chunk::<4>() {
-        let length = u16::from_ne_bytes([*l0, *l1]) as usize;
-        let kind = u16::from_ne_bytes([*k0, *k1]) & 0x3fff;
-        let Some(value) = length.checked_sub(4).and_then(|length| value.get(..length)) else {
-            break;
-        };
-        if kind == NLMSGERR_ATTR_MSG {
-            return String::from_utf8_lossy(value).trim_end_matches('\0').to_owned();
-        }
+    let mut found = attributes(bytes.get(HEADER..).unwrap_or_default());
+    found
+        .find(|(kind, _)| *kind == NLMSGERR_ATTR_MSG)
+        .map(|(_, said)| text(said))
+        .unwrap_or_default()
+}
+
+/// The attributes in a message or in another attribute: type and value. They end where one is cut short.
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    /// The upper bits are flags (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
+    const TYPE_MASK: u16 = 0x3fff;
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let ([l0, l1, k0, k1], value) = rest.split_first_chunk::<4>()?;
+        let length = usize::from(u16::from_ne_bytes([*l0, *l1]));
+        let value = value.get(..length.checked_sub(4)?)?;
         rest = rest.get(aligned(length)..).unwrap_or_default();
-    }
-    String::new()
+        Some((u16::from_ne_bytes([*k0, *k1]) & TYPE_MASK, value))
+    })
+}
+
+/// An attribute's text, which ends with a NUL.
+pub(crate) fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).trim_end_matches('\0').to_owned()
 }
 
 /// Netlink messages and attributes start at multiples of four.
@@ -281,7 +299,7 @@ fn aligned(length: usize) -> usize {
 }
 
 /// The 32 bits at an offset, in the machine's order; 0 beyond the end.
-fn word(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn word(bytes: &[u8], at: usize) -> u32 {
     let bytes = bytes.get(at..).and_then(|bytes| bytes.first_chunk());
     bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes))
 }
@@ -300,7 +318,7 @@ fn append(datagram: &mut Vec<u8>, message: &Message, flags: u16, sequence: u32) 
     }
 }
 
-/// Declares the messages that are ever sent or read, with their types (`rtnetlink(7)`).
+/// Declares the messages that are ever sent, with their types (`rtnetlink(7)`).
 macro_rules! messages {
     ($($name:ident($body:ident) = $kind:literal,)*) => {
         /// A message of rtnetlink.
@@ -315,14 +333,6 @@ macro_rules! messages {
                 match self {
                     $(Message::$name(body) => ($kind, body),)*
                 }
-            }
-
-            /// None for types that nobody here asks for.
-            fn parse(kind: u16, payload: &[u8]) -> Result<Option<Message>, DecodeError> {
-                Ok(match kind {
-                    $($kind => Some(Message::$name($body::parse(payload)?)),)*
-                    _ => None,
-                })
             }
         }
     };

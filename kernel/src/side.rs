@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use netlink_packet_core::Parseable;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::neighbour::NeighbourMessage;
+use netlink_packet_route::route::RouteMessage;
 
 use crate::error::{Error, Result};
 use crate::link::{self, Link};
@@ -82,7 +85,7 @@ pub(crate) struct Side {
     waiting: Vec<Request>,
     indexes: HashMap<String, u32>,
     addresses: Option<Vec<AddressMessage>>,
-    routes: Option<Vec<netlink_packet_route::route::RouteMessage>>,
+    routes: Option<Vec<RouteMessage>>,
 }
 
 impl Side {
@@ -132,10 +135,7 @@ impl Side {
     /// The link of a name, as it is now.
     pub(crate) fn link(&mut self, name: &str) -> Result<Option<Link>> {
         self.flush()?;
-        let link = match self.rtnl.get(link::by_name(name))? {
-            Some(Message::NewLink(message)) => Some(Link::read(&message)),
-            _ => None,
-        };
+        let link = self.rtnl.get(link::by_name(name))?.map(|body| Link::read(&body));
         match &link {
             Some(link) => self.indexes.insert(name.to_owned(), link.index),
             None => self.indexes.remove(name),
@@ -167,14 +167,8 @@ impl Side {
     /// Every link.
     pub(crate) fn links(&mut self) -> Result<Vec<Link>> {
         self.flush()?;
-        let messages = self.rtnl.dump("list the interfaces", link::all())?;
-        Ok(messages
-            .iter()
-            .filter_map(|message| match message {
-                Message::NewLink(message) => Some(Link::read(message)),
-                _ => None,
-            })
-            .collect())
+        let links = self.rtnl.dump("list the interfaces", link::all())?;
+        Ok(links.iter().map(|body| Link::read(body)).collect())
     }
 
     /// The addresses of a link.
@@ -183,7 +177,7 @@ impl Side {
         if self.addresses.is_none() {
             let message = Message::GetAddress(AddressMessage::default());
             let messages = self.rtnl.dump("list the addresses", message)?;
-            self.addresses = Some(messages.into_iter().filter_map(as_address).collect());
+            self.addresses = Some(parsed("list the addresses", &messages)?);
         }
         let all = self.addresses.as_deref().unwrap_or_default();
         Ok(all
@@ -200,36 +194,35 @@ impl Side {
     }
 
     /// Every route of every table.
-    pub(crate) fn routes(&mut self) -> Result<&[netlink_packet_route::route::RouteMessage]> {
+    pub(crate) fn routes(&mut self) -> Result<&[RouteMessage]> {
         self.flush()?;
         if self.routes.is_none() {
-            let message = netlink_packet_route::route::RouteMessage::default();
-            let messages = self.rtnl.dump("list the routes", Message::GetRoute(message))?;
-            self.routes = Some(
-                messages
-                    .into_iter()
-                    .filter_map(|message| match message {
-                        Message::NewRoute(route) => Some(route),
-                        _ => None,
-                    })
-                    .collect(),
-            );
+            let message = Message::GetRoute(RouteMessage::default());
+            let messages = self.rtnl.dump("list the routes", message)?;
+            self.routes = Some(parsed("list the routes", &messages)?);
         }
         Ok(self.routes.as_deref().unwrap_or_default())
     }
 
-    /// Any other list.
-    pub(crate) fn dump(&mut self, action: &str, message: Message) -> Result<Vec<Message>> {
+    /// Every neighbour that a request asks for.
+    pub(crate) fn neighbours(&mut self, asked: NeighbourMessage) -> Result<Vec<NeighbourMessage>> {
+        const ACTION: &str = "list the neighbours";
+        self.flush()?;
+        parsed(ACTION, &self.rtnl.dump(ACTION, Message::GetNeighbour(asked))?)
+    }
+
+    /// The bodies of a list of links that shows more than [`Side::links`].
+    pub(crate) fn dump(&mut self, action: &str, message: Message) -> Result<Vec<Vec<u8>>> {
         self.flush()?;
         self.rtnl.dump(action, message)
     }
 }
 
-fn as_address(message: Message) -> Option<AddressMessage> {
-    match message {
-        Message::NewAddress(address) => Some(address),
-        _ => None,
-    }
+/// Reads a list with the library's parser.
+fn parsed<T: Parseable<[u8]>>(action: &str, bodies: &[Vec<u8>]) -> Result<Vec<T>> {
+    let parse =
+        |body: &Vec<u8>| T::parse(body).map_err(|error| Error::found(action, error.to_string()));
+    bodies.iter().map(parse).collect()
 }
 
 /// An address that a link has.

@@ -94,14 +94,9 @@ impl Neighbours {
         let Some(link) = side.link(&self.link)? else { return Ok(vec![]) };
         let mut all = NeighbourMessage::default();
         all.attributes.push(NeighbourAttribute::IfIndex(link.index));
-        let entries = side.dump("list the neighbours", Message::GetNeighbour(all))?;
-        Ok(entries
-            .iter()
-            .filter_map(|entry| match entry {
-                Message::NewNeighbour(entry) if entry.header.ifindex == link.index => read(entry),
-                _ => None,
-            })
-            .collect())
+        let entries = side.neighbours(all)?;
+        let of_link = entries.iter().filter(|entry| entry.header.ifindex == link.index);
+        Ok(of_link.filter_map(read).collect())
     }
 }
 

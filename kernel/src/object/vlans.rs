@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{At, Kind, Place};
 use crate::error::Result;
-use crate::rtnl::{Message, Request};
+use crate::link::IFINFOMSG;
+use crate::rtnl::{Message, Request, attributes, word};
 
 /// The VLANs a bridge port is a member of (`bridge vlan`). Needs a bridge that filters VLANs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +48,7 @@ impl Kind for Vlans {
         let side = at.side()?;
         let index = side.index(&self.link)?;
         if !self.keep_default {
-            let now = memberships(side.dump("list the VLANs of bridge ports", all())?, index);
+            let now = memberships(&side.dump("list the VLANs of bridge ports", all())?, index);
             for vid in now.iter().map(|info| info.vid).filter(|vid| !self.wants(*vid)) {
                 let gone = vlan(index, vid, BridgeVlanInfoFlags::empty());
                 let action = format!("take the port {} out of VLAN {vid}", self.link);
@@ -73,7 +74,7 @@ impl Kind for Vlans {
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         let side = at.side()?;
         let Some(link) = side.link(&self.link)? else { return Ok(vec![]) };
-        let now = memberships(side.dump("list the VLANs of bridge ports", all())?, link.index);
+        let now = memberships(&side.dump("list the VLANs of bridge ports", all())?, link.index);
         let untagged = BridgeVlanInfoFlags::Pvid | BridgeVlanInfoFlags::Untagged;
         let mut differences = Vec::new();
         let wanted = self.untagged.iter().map(|vid| (*vid, untagged));
@@ -121,22 +122,19 @@ fn all() -> Message {
     Message::GetLink(message)
 }
 
-fn memberships(messages: Vec<Message>, index: u32) -> Vec<BridgeVlanInfo> {
-    let mut memberships = Vec::new();
-    for message in messages {
-        let Message::NewLink(message) = message else { continue };
-        if message.header.index != index {
-            continue;
-        }
-        for attribute in message.attributes {
-            let LinkAttribute::AfSpecBridge(specs) = attribute else { continue };
-            memberships.extend(specs.into_iter().filter_map(|spec| match spec {
-                AfSpecBridge::VlanInfo(info) => Some(info),
-                _ => None,
-            }));
-        }
-    }
-    memberships
+/// What the VLANs of a port are in a list of all ports: `IFLA_AF_SPEC` holds an `IFLA_BRIDGE_VLAN_INFO` for each
+/// (`include/uapi/linux/if_bridge.h`).
+fn memberships(ports: &[Vec<u8>], index: u32) -> Vec<BridgeVlanInfo> {
+    const IFLA_AF_SPEC: u16 = 26;
+    const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
+    let of_port = ports.iter().filter(|body| word(body, 4) == index);
+    of_port
+        .flat_map(|body| attributes(body.get(IFINFOMSG..).unwrap_or_default()))
+        .filter(|(kind, _)| *kind == IFLA_AF_SPEC)
+        .flat_map(|(_, spec)| attributes(spec))
+        .filter(|(kind, _)| *kind == IFLA_BRIDGE_VLAN_INFO)
+        .filter_map(|(_, info)| BridgeVlanInfo::try_from(info).ok())
+        .collect()
 }
 
 /// Sorted numbers as `bridge(8)` takes them: `101`, `200-210`.
