@@ -59,7 +59,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
-use libcni::{AddResult, Attachment, Call, Error, Manual, Preview, Result, Route, Verbs, code};
+use libcni::{AddResult, Attachment, Call, Error, Manual, Preview, Result, Route, Verbs, code, ip};
 use serde::Deserialize;
 
 use choose::Pool;
@@ -67,7 +67,7 @@ use range::RangeSet;
 use store::{Holder, Reservations, View};
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    libcni::run::<HostLocal>()
 }
 
 /// The keys of a network configuration that host-local looks at.
@@ -98,15 +98,15 @@ struct Ipam {
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     subnet: Option<IpNetwork>,
     /// With `subnet`: the first address to hand out; by default the one behind the network address.
-    #[serde(default, deserialize_with = "config::address")]
+    #[serde(default, deserialize_with = "ip::read_optional_address")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     range_start: Option<IpAddr>,
     /// With `subnet`: the last address to hand out; by default the last of the subnet, IPv4's broadcast address excepted.
-    #[serde(default, deserialize_with = "config::address")]
+    #[serde(default, deserialize_with = "ip::read_optional_address")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     range_end: Option<IpAddr>,
     /// With `subnet`: the gateway, never handed out; by default the address behind the network address.
-    #[serde(default, deserialize_with = "config::address")]
+    #[serde(default, deserialize_with = "ip::read_optional_address")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     gateway: Option<IpAddr>,
     /// Range sets. An attachment gets one address of each set, and a set is a list of ranges of one family.
@@ -128,19 +128,19 @@ struct Ipam {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct RangeKeys {
     /// The subnet, as in 10.1.2.0/24. Its prefix length goes with every address.
-    #[serde(deserialize_with = "config::cidr")]
+    #[serde(deserialize_with = "ip::read_cidr")]
     #[cfg_attr(test, schemars(with = "String"))]
     subnet: IpNetwork,
     /// The first address to hand out; by default the one behind the network address.
-    #[serde(default, deserialize_with = "config::address")]
+    #[serde(default, deserialize_with = "ip::read_optional_address")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     range_start: Option<IpAddr>,
     /// The last address to hand out; by default the last of the subnet, IPv4's broadcast address excepted.
-    #[serde(default, deserialize_with = "config::address")]
+    #[serde(default, deserialize_with = "ip::read_optional_address")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     range_end: Option<IpAddr>,
     /// The gateway, never handed out; by default the address behind the network address.
-    #[serde(default, deserialize_with = "config::address")]
+    #[serde(default, deserialize_with = "ip::read_optional_address")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     gateway: Option<IpAddr>,
 }
@@ -181,19 +181,19 @@ struct CniArgs {
 impl Verbs for HostLocal {
     const MANUAL: Manual = Manual::new(
         "host-local",
-        "Hands out addresses of ranges, and keeps track of them in files of this host",
+        "hands out addresses of ranges, and keeps track of them in files of this host",
         include_str!("host-local.schema.json"),
     );
 
     fn add(&self, call: &Call) -> Result<AddResult> {
-        let (owner, pool, mut result) = (owner(call)?, self.pool(call)?, self.result()?);
+        let (owner, pool, mut result) = (call.attachment()?, self.pool(call)?, self.result()?);
         let mut reservations = self.open(call)?;
         result.ips = pool.allocate(&mut reservations, owner)?;
         Ok(result)
     }
 
     fn check(&self, call: &Call) -> Result<()> {
-        let (owner, sets) = (owner(call)?, self.sets(call)?);
+        let (owner, sets) = (call.attachment()?, self.sets(call)?);
         let view = View::peek(&self.data_dir()?, &call.network)?;
         let lost = Error::internal(format!(
             "host-local: Failed to find address added by container {}",
@@ -210,7 +210,7 @@ impl Verbs for HostLocal {
     }
 
     fn del(&self, call: &Call) -> Result<()> {
-        let owner = owner(call)?;
+        let owner = call.attachment()?;
         let Some(mut reservations) = self.open_existing(call)? else { return Ok(()) };
         let ips = reservations.of_owner(owner);
         release(&mut reservations, ips)
@@ -251,13 +251,13 @@ impl Verbs for HostLocal {
     }
 
     fn preview(&self, call: &Call) -> Result<Preview> {
-        let (owner, pool, mut result) = (owner(call)?, self.pool(call)?, self.result()?);
+        let (owner, pool, mut result) = (call.attachment()?, self.pool(call)?, self.result()?);
         result.ips = pool.choose(&View::peek(&self.data_dir()?, &call.network)?, owner)?;
         Ok(Preview { plan: serde_json::Value::Null, result })
     }
 
     fn repair(&self, call: &Call) -> Result<Vec<String>> {
-        let (owner, sets) = (owner(call)?, self.sets(call)?);
+        let (owner, sets) = (call.attachment()?, self.sets(call)?);
         if call.prev.is_none() {
             return Err(Error::config("Required prevResult missing"));
         }
@@ -290,19 +290,12 @@ impl HostLocal {
     }
 
     fn open(&self, call: &Call) -> Result<Reservations> {
-        Reservations::open(&self.data_dir()?, &call.network, lock::LIMIT)
+        Reservations::open(&self.data_dir()?, &call.network, call.deadline)
     }
 
     fn open_existing(&self, call: &Call) -> Result<Option<Reservations>> {
-        Reservations::open_existing(&self.data_dir()?, &call.network, lock::LIMIT)
+        Reservations::open_existing(&self.data_dir()?, &call.network, call.deadline)
     }
-}
-
-fn owner(call: &Call) -> Result<&Attachment> {
-    call.attachment.as_ref().ok_or_else(|| {
-        let msg = "required env variables [CNI_CONTAINERID,CNI_IFNAME] missing";
-        Error::new(code::INVALID_ENVIRONMENT, msg)
-    })
 }
 
 /// The addresses of `prevResult` that are ours to keep.

@@ -119,8 +119,8 @@ struct RuntimeConfig {
 impl libcni::Plugin for Bridge {
     const MANUAL: Manual = Manual::new(
         "bridge",
-        "joins a container to a bridge on the host by a veth pair",
-        include_str!("bridge/schema.json"),
+        "Joins a container to a bridge on the host by a veth pair",
+        include_str!("bridge.schema.json"),
     );
     type Executor = Linux;
 
@@ -332,6 +332,12 @@ impl Trunk {
     }
 }
 
-#[cfg(test)]
-#[path = "bridge/tests.rs"]
-mod tests;
+#[test]
+fn the_manual_is_true() {
+    testbed::assert_manual(
+        include_str!("bridge.rs"),
+        &schemars::schema_for!(Bridge).to_value(),
+        <Bridge as libcni::Plugin>::MANUAL.schema,
+        concat!(env!("CARGO_MANIFEST_DIR"), "/bridge.schema.json"),
+    );
+}

@@ -23,8 +23,8 @@ struct Loopback {}
 impl libcni::Plugin for Loopback {
     const MANUAL: Manual = Manual::new(
         "loopback",
-        "brings a container's loopback interface up",
-        include_str!("loopback/schema.json"),
+        "Brings a container's loopback interface up",
+        include_str!("loopback.schema.json"),
     );
     type Executor = Linux;
 
@@ -50,4 +50,14 @@ impl libcni::Plugin for Loopback {
         };
         Ok((plan, result))
     }
+}
+
+#[test]
+fn the_manual_is_true() {
+    testbed::assert_manual(
+        include_str!("loopback.rs"),
+        &schemars::schema_for!(Loopback).to_value(),
+        <Loopback as libcni::Plugin>::MANUAL.schema,
+        concat!(env!("CARGO_MANIFEST_DIR"), "/loopback.schema.json"),
+    );
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
 use ipnetwork::IpNetwork;
-use libcni::{Call, Context, Error, Result, Version, code};
+use libcni::{Call, Context, Error, Result, Version, code, ip};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::range::{Range, RangeSet};
@@ -65,7 +65,7 @@ impl HostLocal {
     /// The addresses that are asked for, in the order they are given, each once.
     pub fn requested(&self, call: &Call) -> Result<Vec<IpAddr>> {
         let mut requested: Vec<IpAddr> = Vec::new();
-        let by_args = address_of_args(&call.args)?;
+        let by_args = address_of_args(call)?;
         for ip in by_args.iter().chain(&self.args.cni.ips).chain(&self.runtime_config.ips) {
             if !requested.contains(ip) {
                 requested.push(*ip);
@@ -93,72 +93,35 @@ fn set(index: usize, keys: &[RangeKeys]) -> Result<RangeSet> {
 }
 
 /// `IP` of `CNI_ARGS`.
-fn address_of_args(args: &[(String, String)]) -> Result<Option<IpAddr>> {
-    let ignore = args.iter().any(|(key, value)| {
-        key == "IgnoreUnknown" && (value == "1" || value.eq_ignore_ascii_case("true"))
-    });
-    let unknown: Vec<String> = args
-        .iter()
-        .filter(|(key, _)| key != "IP" && key != "IgnoreUnknown")
-        .map(|(key, value)| format!("{:?}", format!("{key}={value}")))
-        .collect();
-    let bad = |msg: String| Error::new(code::INVALID_ENVIRONMENT, msg);
-    if !(ignore || unknown.is_empty()) {
-        return Err(bad(format!("ARGS: unknown args [{}]", unknown.join(" "))));
-    }
-    let ip = args.iter().rev().find(|(key, _)| key == "IP");
-    let parse = |ip: &str| {
-        let told = |msg| bad(format!("ARGS: error parsing value of pair \"IP={ip}\": {msg}"));
-        parse_request(ip).map_err(told)
+fn address_of_args(call: &Call) -> Result<Option<IpAddr>> {
+    call.known_args(&["IP"])?;
+    let parse = |text: &str| {
+        request(text).map_err(|error| {
+            let msg = format!("ARGS: error parsing value of pair \"IP={text}\": {}", error.msg);
+            Error::new(code::INVALID_ENVIRONMENT, msg)
+        })
     };
-    ip.map(|(_, ip)| parse(ip)).transpose()
+    call.arg("IP").map(parse).transpose()
 }
 
-/// An address as in 10.1.2.5; an empty text counts as left out.
-pub fn address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<IpAddr>, D::Error> {
-    let text = Option::<String>::deserialize(from)?.filter(|text| !text.is_empty());
-    text.map(|text| parse_address(&text).map_err(de::Error::custom)).transpose()
-}
-
-/// A network as in 10.1.2.0/24.
-pub fn cidr<'de, D: Deserializer<'de>>(from: D) -> Result<IpNetwork, D::Error> {
-    parse_cidr(&String::deserialize(from)?).map_err(de::Error::custom)
-}
-
-/// A network, or none.
+/// A network as in 10.1.2.0/24, or none.
 pub fn optional_cidr<'de, D: Deserializer<'de>>(from: D) -> Result<Option<IpNetwork>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
-    text.map(|text| parse_cidr(&text).map_err(de::Error::custom)).transpose()
+    text.map(|text| ip::cidr(&text).map_err(de::Error::custom)).transpose()
 }
 
 /// Addresses that are asked for, with or without a prefix length, which says nothing here.
 pub fn requests<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpAddr>, D::Error> {
     let texts = Vec::<String>::deserialize(from)?;
-    texts.iter().map(|text| parse_request(text).map_err(de::Error::custom)).collect()
+    texts.iter().map(|text| request(text).map_err(de::Error::custom)).collect()
 }
 
-fn parse_request(text: &str) -> Result<IpAddr, String> {
+fn request(text: &str) -> Result<IpAddr> {
     match text.contains('/') {
-        true => parse_cidr(text).map(|cidr| cidr.ip().to_canonical()),
-        false => parse_address(text),
+        true => ip::cidr(text).map(|cidr| cidr.ip()),
+        false => ip::address(text),
     }
-    .map_err(|_| format!("invalid IP address {text}"))
-}
-
-fn parse_address(text: &str) -> Result<IpAddr, String> {
-    let ip: Result<IpAddr, _> = text.parse();
-    ip.map(|ip| ip.to_canonical()).map_err(|_| format!("invalid IP address: {text}"))
-}
-
-/// Stricter than `IpNetwork`, which also takes an address alone and a netmask.
-fn parse_cidr(text: &str) -> Result<IpNetwork, String> {
-    let parse = || {
-        let (ip, prefix) = text.split_once('/')?;
-        let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
-        let prefix = prefix.parse().ok().filter(|_| digits)?;
-        IpNetwork::new(ip.parse().ok()?, prefix).ok()
-    };
-    parse().ok_or_else(|| format!("invalid CIDR address: {text}"))
+    .map_err(|error| Error { msg: format!("invalid IP address {text}"), ..error })
 }
 
 #[cfg(test)]

@@ -9,21 +9,25 @@ use std::time::{Duration, Instant};
 use libcni::{Context, Error, Result, code};
 use nix::fcntl::OFlag;
 
-/// How long a call waits for the lock: less than callers wait for a plugin, so that they hear why.
-pub const LIMIT: Duration = Duration::from_secs(30);
+/// The longest a call waits for the lock, which is held for about a millisecond per call.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// How long the first and the longest pause between two tries are.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
-/// Waits until the lock of `folder` is ours, at most for `limit`. It is given back when the file is closed.
+/// Waits until the lock of `folder` is ours. It is given back when the file is closed.
+///
+/// It gives up a little before `deadline`, at which whoever called this plugin may kill it, so that they hear why.
 ///
 /// A lock that somebody removed and made anew while we waited is no lock any more: then the new one is taken.
-pub fn take(folder: &Path, limit: Duration) -> Result<File> {
+pub fn take(folder: &Path, deadline: Instant) -> Result<File> {
     let path = folder.join("lock");
-    let deadline = Instant::now() + limit;
+    let start = Instant::now();
+    let left = deadline.saturating_duration_since(start);
+    let limit = LONGEST.min(left - left / 10);
     loop {
         let file = open(&path).context(|| format!("open the lock {}", path.display()))?;
-        wait(&file, &path, limit, deadline)?;
+        wait(&file, &path, start, limit)?;
         if is_at(&file, &path).context(|| format!("look at the lock {}", path.display()))? {
             return Ok(file);
         }
@@ -40,9 +44,9 @@ fn open(path: &Path) -> std::io::Result<File> {
         .open(path)
 }
 
-/// `flock` has no deadline of its own, and a thread or signal to end it would cost more than it saves: the lock is
-/// held for about a millisecond per call. So this looks again, at growing intervals.
-fn wait(file: &File, path: &Path, limit: Duration, deadline: Instant) -> Result<()> {
+/// `flock` has no deadline of its own, and a thread or signal to end it would cost more than it saves. So this looks
+/// again, at growing intervals.
+fn wait(file: &File, path: &Path, start: Instant, limit: Duration) -> Result<()> {
     let (mut pause, longest) = PAUSE;
     loop {
         match file.try_lock() {
@@ -52,7 +56,7 @@ fn wait(file: &File, path: &Path, limit: Duration, deadline: Instant) -> Result<
                 return Err(error).context(|| format!("lock {}", path.display()));
             }
         }
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = limit.saturating_sub(start.elapsed());
         if left.is_zero() {
             return Err(timed_out(file, path, limit));
         }
@@ -117,13 +121,13 @@ mod tests {
     #[test]
     fn waiting_ends_with_the_name_of_the_holder() {
         let folder = tempfile::tempdir().unwrap();
-        let held = take(folder.path(), Duration::ZERO).unwrap();
-        let error = take(folder.path(), Duration::from_millis(1)).unwrap_err();
+        let held = take(folder.path(), Instant::now()).unwrap();
+        let error = take(folder.path(), Instant::now()).unwrap_err();
         assert_eq!(error.code, code::TRY_AGAIN);
-        assert!(error.msg.starts_with("timed out after 1ms waiting for the lock /"), "{error}");
+        assert!(error.msg.starts_with("timed out after 0ns waiting for the lock /"), "{error}");
         assert!(error.details.contains(&format!("process {}", std::process::id())), "{error}");
         drop(held);
-        take(folder.path(), Duration::ZERO).unwrap();
+        take(folder.path(), Instant::now()).unwrap();
     }
 
     #[test]
@@ -133,7 +137,7 @@ mod tests {
         let old = open(&path).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(!is_at(&old, &path).unwrap());
-        let new = take(folder.path(), Duration::ZERO).unwrap();
+        let new = take(folder.path(), Instant::now()).unwrap();
         assert!(is_at(&new, &path).unwrap() && !is_at(&old, &path).unwrap());
     }
 
@@ -142,7 +146,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let elsewhere = folder.path().join("elsewhere");
         std::os::unix::fs::symlink(&elsewhere, folder.path().join("lock")).unwrap();
-        let error = take(folder.path(), Duration::ZERO).unwrap_err();
+        let error = take(folder.path(), Instant::now()).unwrap_err();
         assert!(error.msg.contains("/lock: "), "{error}");
         assert!(!elsewhere.exists());
     }

@@ -196,10 +196,6 @@ fn bounds(subnet: IpNetwork) -> Result<(u128, u128)> {
     if subnet.prefix() > width - 2 {
         return Err(Error::config(format!("Network {subnet} too small to allocate from")));
     }
-    if subnet.ip().to_canonical() != subnet.ip() {
-        return Err(Error::config("IPNet IP and Mask version mismatch")
-            .details(format!("{subnet} is an IPv4 network written as IPv6")));
-    }
     let host = all >> subnet.prefix();
     let network = bits(subnet.ip()) & !host;
     if network != bits(subnet.ip()) {

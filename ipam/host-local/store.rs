@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::Instant;
 
 use libcni::{Attachment, ContainerId, Context, IfName, NetworkName, Result};
 use nix::fcntl::OFlag;
@@ -118,33 +118,33 @@ impl View {
 }
 
 impl Reservations {
-    /// Makes the folder of a network if need be, and takes its lock, waiting for it at most for `limit`.
-    pub fn open(dir: &Path, network: &NetworkName, limit: Duration) -> Result<Reservations> {
+    /// Makes the folder of a network if need be, and takes its lock, waiting for it until shortly before `deadline`.
+    pub fn open(dir: &Path, network: &NetworkName, deadline: Instant) -> Result<Reservations> {
         let folder = dir.join(network.as_str());
         DirBuilder::new()
             .recursive(true)
             .mode(0o755)
             .create(&folder)
             .context(|| format!("create the folder {}", folder.display()))?;
-        Reservations::locked(dir, network, limit)
+        Reservations::locked(dir, network, deadline)
     }
 
     /// As [`Reservations::open`], but where there is no folder, nothing is reserved and nothing is made.
     pub fn open_existing(
         dir: &Path,
         network: &NetworkName,
-        limit: Duration,
+        deadline: Instant,
     ) -> Result<Option<Reservations>> {
         let folder = dir.join(network.as_str());
         match fs::metadata(&folder) {
-            Ok(_) => Reservations::locked(dir, network, limit).map(Some),
+            Ok(_) => Reservations::locked(dir, network, deadline).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).context(|| format!("look at {}", folder.display())),
         }
     }
 
-    fn locked(dir: &Path, network: &NetworkName, limit: Duration) -> Result<Reservations> {
-        let lock = lock::take(&dir.join(network.as_str()), limit)?;
+    fn locked(dir: &Path, network: &NetworkName, deadline: Instant) -> Result<Reservations> {
+        let lock = lock::take(&dir.join(network.as_str()), deadline)?;
         let reservations = Reservations { view: View::peek(dir, network)?, _lock: lock };
         remove(&reservations.draft_path())?;
         Ok(reservations)

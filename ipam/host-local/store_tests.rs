@@ -6,8 +6,6 @@ use super::*;
 use crate::RangeKeys;
 use crate::range::Range;
 
-const NOW: Duration = Duration::ZERO;
-
 fn network() -> NetworkName {
     NetworkName::new("pods").unwrap()
 }
@@ -24,7 +22,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn open(dir: &TempDir) -> Reservations {
-    Reservations::open(dir.path(), &network(), NOW).unwrap()
+    Reservations::open(dir.path(), &network(), Instant::now()).unwrap()
 }
 
 /// The folder with these files in it.
@@ -149,7 +147,7 @@ fn only_an_exact_address_counts_as_the_last_one() {
 fn looking_makes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(View::peek(dir.path(), &network()).unwrap().all().count(), 0);
-    assert!(Reservations::open_existing(dir.path(), &network(), NOW).unwrap().is_none());
+    assert!(Reservations::open_existing(dir.path(), &network(), Instant::now()).unwrap().is_none());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 

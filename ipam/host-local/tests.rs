@@ -39,6 +39,7 @@ pub fn call(verb: Verb) -> Call {
         config: Value::Null,
         prev: None,
         valid: Vec::new(),
+        deadline: std::time::Instant::now(),
     }
 }
 
@@ -54,30 +55,13 @@ fn plugin(dir: &tempfile::TempDir, subnet: &str) -> HostLocal {
 }
 
 #[test]
-fn the_schema_is_that_of_the_keys() {
-    let schema = schemars::schema_for!(HostLocal);
-    let schema = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/host-local.schema.json");
-        std::fs::write(file, &schema).unwrap();
-    }
-    let committed = HostLocal::MANUAL.schema;
-    assert_eq!(committed, schema, "run this test once with UPDATE_DOCS=1, and build again");
-}
-
-#[test]
-fn the_example_of_the_manual_is_a_configuration() {
-    let source = include_str!("../host-local.rs");
-    let lines = source.lines().skip_while(|line| *line != "//! ```json").skip(1);
-    let example: String = lines
-        .take_while(|line| *line != "//! ```")
-        .map(|line| line.trim_start_matches("//!"))
-        .collect();
-    let example: Value = serde_json::from_str(&example).unwrap();
-    let schema: Value = serde_json::from_str(HostLocal::MANUAL.schema).unwrap();
-    jsonschema::validate(&schema, &example).unwrap();
-    let plugin: HostLocal = libcni::json::from_value(&example).unwrap();
-    assert_eq!(plugin.sets(&call(Verb::Add)).unwrap().len(), 2);
+fn the_manual_is_true() {
+    testbed::assert_manual(
+        include_str!("../host-local.rs"),
+        &schemars::schema_for!(HostLocal).to_value(),
+        HostLocal::MANUAL.schema,
+        concat!(env!("CARGO_MANIFEST_DIR"), "/host-local.schema.json"),
+    );
 }
 
 #[test]

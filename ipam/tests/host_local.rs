@@ -16,6 +16,7 @@ mod reference;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -198,4 +199,38 @@ fn paths_stay_where_they_belong() {
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     net.config["name"] = "../pods".into();
     assert_eq!(error(net.add(OURS, "c1")).0, 7);
+}
+
+#[test]
+fn plan_repair_and_check_speak_of_the_same_addresses() {
+    let mut net = dual("1.1.0");
+    let plan = net.call(OURS, "PLAN", "c1 eth0").unwrap();
+    assert_eq!(plan["plan"], Value::Null);
+    assert_eq!(net.files(), BTreeMap::new());
+    let result = net.add(OURS, "c1").unwrap();
+    assert_eq!(plan["result"]["ips"], result["ips"]);
+
+    net.config["prevResult"] = result;
+    net.call(OURS, "CHECK", "c1 eth0").unwrap();
+    fs::remove_file(net.dir.path().join("pods/2001:db8:1::2")).unwrap();
+    let error = net.call(OURS, "CHECK", "c1 eth0").unwrap_err();
+    assert_eq!(error["msg"], "host-local: Failed to find address added by container c1");
+    assert_eq!(error["details"], "2001:db8:1::2 is not reserved");
+    let done = net.call(OURS, "REPAIR", "c1 eth0");
+    assert_eq!(done, Ok(json!(["reserved 2001:db8:1::2"])));
+    net.call(OURS, "CHECK", "c1 eth0").unwrap();
+}
+
+#[test]
+fn waiting_for_the_lock_ends_and_names_its_holder() {
+    let net = Net::of("10.1.2.0/24");
+    net.write("lock", "");
+    let lock = fs::File::open(net.dir.path().join("pods/lock")).unwrap();
+    lock.lock().unwrap();
+    let mut command = Command::new("env");
+    command.args(["FERROCNI_TIMEOUT=0.1", OURS]);
+    let error = net.call_with(command, "ADD", "c1 eth0", &net.config).unwrap_err();
+    assert_eq!(error["code"], 11);
+    let holder = format!("it is held by process {}", std::process::id());
+    assert!(error["details"].as_str().unwrap().starts_with(&holder), "{error}");
 }

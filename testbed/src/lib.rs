@@ -35,6 +35,7 @@
 mod bin;
 mod cni;
 mod firewall;
+mod manual;
 mod node;
 mod packets;
 mod pod;
@@ -43,6 +44,7 @@ mod text;
 
 pub use bin::{assert_fresh, bin, binary, reference};
 pub use cni::{Cni, Outcome};
+pub use manual::{assert_manual, example};
 pub use node::{Node, Outside};
 pub use packets::Exchange;
 pub use pod::{Output, Pod};
