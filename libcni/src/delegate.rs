@@ -67,8 +67,9 @@ impl<'a> Ipam<'a> {
         self.exec("CHECK").run().map(drop)
     }
 
+    /// STATUS. A plugin that has never heard of it has nothing to say against an ADD.
     pub(crate) fn status(&self) -> Result<()> {
-        self.exec("STATUS").run().map(drop)
+        known(self.exec("STATUS").run()).map(drop)
     }
 
     /// GC. A plugin that has never heard of it has nothing to say about it.
