@@ -84,7 +84,8 @@ fn line(step: &Step) -> Tree {
         shown => shown.to_owned(),
     };
     let shared = (step.ownership == "shared").then(|| "shared".to_owned());
-    let remark: Vec<_> = shared.into_iter().chain(step.why.clone()).collect();
+    let remark: Vec<_> =
+        shared.into_iter().chain(step.why.clone().filter(|why| !why.is_empty())).collect();
     Tree { remark: remark.join("; "), ..Tree::new(&shown, Colour::Plain) }
 }
 

@@ -30,7 +30,7 @@ struct Run {
 const ANSWERS: &str = r#"case $CNI_COMMAND in
     ADD) echo '{"ips": [{"address": "10.1.0.2/16"}]}';;
     PLAN) echo '{"plan": {"pod": "/run/netns/p", "steps": [{"place": "pod", "ownership": "owned", "object": {}, "shown": "ip link set lo up"}]}, "result": {}}';;
-    REPAIR) echo '["put eth0 up"]';;
+    REPAIR) echo '["eth0 was down"]';;
     VERSION) echo '{"cniVersion": "1.1.0", "supportedVersions": ["1.0.0", "1.1.0"]}';;
 esac"#;
 
@@ -316,11 +316,17 @@ fn repair_goes_over_what_is_cached() {
         assert_eq!(bed.run(&["add", "net", netns, "--container-id", id]).status, Some(0));
     }
     let repair = bed.run(&["repair", "net"]);
-    assert_eq!(repair.stdout, "c1/eth0: one: put eth0 up\nc2/eth0: one: put eth0 up\n");
+    assert_eq!(
+        repair.stdout,
+        "c1/eth0: put right by one: eth0 was down\nc2/eth0: put right by one: eth0 was down\n"
+    );
     let repaired: Value =
         serde_json::from_str(&bed.run(&["repair", "net", "q", "--json"]).stdout).unwrap();
     let attachment = json!({ "containerID": "c2", "ifname": "eth0" });
-    assert_eq!(repaired, json!([{ "attachment": attachment, "repaired": ["one: put eth0 up"] }]));
+    assert_eq!(
+        repaired,
+        json!([{ "attachment": attachment, "repaired": ["put right by one: eth0 was down"] }])
+    );
     bed.plugin("one", r#"[ $CNI_CONTAINERID = c1 ] && { echo '{"code": 999, "msg": "no"}'; exit 1; } || echo '[]'"#);
     let repair = bed.run(&["repair", "net"]);
     assert_eq!(repair.status, Some(1));
