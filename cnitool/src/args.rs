@@ -84,8 +84,8 @@ impl Arguments {
         let mut runtime = Runtime::new(self.path.clone(), Cache::new(&self.cache_dir));
         runtime.timeout = Some(self.timeout);
         if env::var_os("FERROCNI_TIMEOUT").is_none() {
-            let seconds = self.timeout.as_secs();
-            let earlier = seconds.saturating_sub((seconds / 10).clamp(1, 5)).max(1);
+            let seconds = self.timeout.as_secs_f64();
+            let earlier = seconds - (seconds / 10.0).clamp(0.1, 5.0);
             runtime.env.push(("FERROCNI_TIMEOUT".to_owned(), earlier.to_string()));
         }
         runtime

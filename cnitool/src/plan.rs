@@ -84,7 +84,8 @@ fn line(step: &Step) -> Tree {
         shown => shown.to_owned(),
     };
     let shared = (step.ownership == "shared").then(|| "shared".to_owned());
-    let remark: Vec<_> = shared.into_iter().chain(step.why.clone()).collect();
+    let remark: Vec<_> =
+        shared.into_iter().chain(step.why.clone().filter(|why| !why.is_empty())).collect();
     Tree { remark: remark.join("; "), ..Tree::new(&shown, Colour::Plain) }
 }
 
@@ -140,6 +141,21 @@ mod tests {
         );
         let name = |name| PluginType::new(name).unwrap();
         let tree = tree("pods (CNI 1.1.0)", &[(name("bridge"), bridge), (name("mine"), other)]);
-        insta::assert_snapshot!(tree.render(false), @"");
+        insta::assert_snapshot!(tree.render(false), @r"
+        pods (CNI 1.1.0)
+        ├─ bridge
+        │  ├─ host
+        │  │  ├─ ip link add cni0 type bridge  (shared)
+        │  │  └─ ip link set cni0 up
+        │  └─ pod /run/netns/p
+        │     └─ ip link set lo up  (for \u{1b}[31mall)
+        ├─ mine
+        │  └─ nothing in the kernel
+        └─ result
+           ├─ interface cni0
+           ├─ interface eth0 in /run/netns/p
+           ├─ address 10.1.0.2/16 on eth0, gateway 10.1.0.1
+           └─ route 0.0.0.0/0 via 10.1.0.1
+        ");
     }
 }

@@ -16,7 +16,9 @@ pub fn repair(session: &Session<'_>) -> Result<String> {
         match runtime.repair(list, &conf) {
             Ok(repairs) => {
                 let lines = repairs.iter().flat_map(|(kind, lines)| {
-                    lines.iter().map(move |line| format!("{kind}: {}", printable(line)))
+                    lines
+                        .iter()
+                        .map(move |line| format!("put right by {kind}: {}", printable(line)))
                 });
                 let lines: Vec<String> = lines.collect();
                 match lines.is_empty() {

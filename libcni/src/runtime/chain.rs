@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cache::{Cache, Cached};
 use super::conf::{NetworkList, PluginConf};
-use super::request::{Request, RuntimeConf, command};
+use super::request::{Request, RuntimeConf};
 use crate::exec::{Exec, find};
 use crate::{AddResult, Context, Error, Result, Verb, Version, code, json};
 
@@ -247,7 +247,7 @@ fn described(plugin: &PluginConf) -> String {
 fn spelled(verb: Verb) -> String {
     match verb {
         Verb::Del => "delete".to_owned(),
-        other => command(other).to_lowercase(),
+        other => other.as_str().to_lowercase(),
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::chain::{Runtime, request};
 use super::conf::{NetworkList, PluginConf};
-use super::request::{RuntimeConf, command};
+use super::request::RuntimeConf;
 use crate::{AddResult, Context, Error, PluginType, Preview, Result, Verb, Version, code, json};
 
 impl Runtime<'_> {
@@ -89,9 +89,11 @@ fn lines(stdout: &[u8]) -> Result<Vec<String>> {
 
 /// Says which plugin does not know a verb of ours; other errors stay.
 fn cannot(error: Error, verb: Verb, plugin: &PluginConf, what: &str) -> Error {
-    if error.code != code::INVALID_ENVIRONMENT || !error.msg.contains("unknown CNI_COMMAND") {
+    if error.code != code::INVALID_ENVIRONMENT
+        || !error.msg.to_lowercase().contains("unknown cni_command")
+    {
         return error;
     }
-    let msg = format!("plugin {} cannot {what}: it does not know {}", plugin.kind, command(verb));
+    let msg = format!("plugin {} cannot {what}: it does not know {}", plugin.kind, verb.as_str());
     Error::new(error.code, msg).details("this verb is ferrocni's own")
 }

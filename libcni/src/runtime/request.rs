@@ -88,26 +88,12 @@ impl Request<'_> {
         let args: Vec<_> = args.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mut env = runtime.env.clone();
         let mut set = |key: &str, value: &str| env.push((key.to_owned(), value.to_owned()));
-        set("CNI_COMMAND", command(self.verb));
+        set("CNI_COMMAND", self.verb.as_str());
         set("CNI_CONTAINERID", conf.map_or("", |conf| conf.attachment.container.as_str()));
         set("CNI_IFNAME", conf.map_or("", |conf| conf.attachment.ifname.as_str()));
         set("CNI_NETNS", conf.map_or("", |conf| conf.netns.as_str()));
         set("CNI_ARGS", &args.join(";"));
         set("CNI_PATH", &runtime.path_list()?);
         Ok(env)
-    }
-}
-
-/// The verb as `CNI_COMMAND` says it.
-pub(super) fn command(verb: Verb) -> &'static str {
-    match verb {
-        Verb::Add => "ADD",
-        Verb::Check => "CHECK",
-        Verb::Del => "DEL",
-        Verb::Gc => "GC",
-        Verb::Status => "STATUS",
-        Verb::Version => "VERSION",
-        Verb::Plan => "PLAN",
-        Verb::Repair => "REPAIR",
     }
 }
