@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipnetwork::IpNetwork;
 
 use crate::error::{Error, Result};
-use crate::link;
+use crate::link::{self, Link};
 use crate::netns::{Lock, Namespace};
 use crate::object::{self, At, Mode, Object, Undo};
 use crate::owner::{Mac, Owner};
@@ -180,21 +180,21 @@ fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Res
             let side = sides.side(place)?;
             side.link(&name)?.map_or(Ok(()), |link| side.now(link::delete(&name, link.index)))
         }
-        Undo::SharedLink(name) if alone => {
-            let Some(link) = sides.host.link(&name)? else { return Ok(()) };
-            if has_ports(&mut sides.host, link.index)? {
-                return Ok(());
-            }
-            sides.host.now(link::delete(&name, link.index))
-        }
-        Undo::SharedAddress(name, address) if alone => {
-            let Some(link) = sides.host.link(&name)? else { return Ok(()) };
-            if has_ports(&mut sides.host, link.index)? {
-                return Ok(());
-            }
-            sides.host.now(object::remove_address(&name, link.index, address))
-        }
-        Undo::SharedLink(_) | Undo::SharedAddress(..) => Ok(()),
+        Undo::SharedSysctl(sysctl) if alone => sysctl.ensure(),
+        Undo::SharedLink(name) if alone => unused(sides, &name)?
+            .map_or(Ok(()), |link| sides.host.now(link::delete(&name, link.index))),
+        Undo::SharedAddress(name, address) if alone => unused(sides, &name)?
+            .map_or(Ok(()), |link| {
+                sides.host.now(object::remove_address(&name, link.index, address))
+            }),
+        Undo::SharedUp(name) if alone => unused(sides, &name)?.map_or(Ok(()), |link| {
+            let message = link::with_index(link.index).down().build();
+            sides.host.now(link::set(format!("set {name} down"), message))
+        }),
+        Undo::SharedLink(_)
+        | Undo::SharedAddress(..)
+        | Undo::SharedUp(_)
+        | Undo::SharedSysctl(_) => Ok(()),
         Undo::Step(place, object) => object.remove(&mut At {
             sides,
             place,
@@ -206,8 +206,11 @@ fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Res
     }
 }
 
-fn has_ports(side: &mut Side, bridge: u32) -> Result<bool> {
-    Ok(side.links()?.iter().any(|link| link.master == Some(bridge)))
+/// A shared link on the host, if it is there and nobody's port is in it.
+fn unused(sides: &mut Sides, name: &str) -> Result<Option<Link>> {
+    let Some(link) = sides.host.link(name)? else { return Ok(None) };
+    let has_ports = sides.host.links()?.iter().any(|port| port.master == Some(link.index));
+    Ok(Some(link).filter(|_| !has_ports))
 }
 
 /// GC: removes what is owned by attachments of `network` other than `valid`, found by the marks on the objects.

@@ -1,4 +1,11 @@
 //! `bridge` on a real kernel: what it makes, what passes and what does not, and what is left.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests report by panicking"
+)]
 
 use serde_json::{Value, json};
 use testbed::{Cni, Node, Pod, assert_same};

@@ -59,10 +59,9 @@ impl Kind for Veth {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        if at.is_shared() || at.mode == Mode::Repair {
-            if let Some(near) = at.side()?.link(&self.name)? {
-                return self.put_right(at, &near);
-            }
+        let may_exist = at.is_shared() || at.mode == Mode::Repair;
+        if may_exist && let Some(near) = at.side()?.link(&self.name)? {
+            return self.put_right(at, &near);
         }
         match self.create(at) {
             Err(error) if error.is_taken() && at.is_shared() => {}
