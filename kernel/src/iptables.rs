@@ -54,7 +54,7 @@ pub fn missing(network: &str, container: &str, addresses: &[IpNetwork]) -> Resul
     for (family, addresses) in by_family(addresses) {
         let change = chain.missing(&Saved::read(family)?, &addresses);
         for line in change.lines() {
-            missing.push(format!("{}: {line} is missing", family.name()));
+            missing.push(format!("missing: {} -t nat {line}", family.name()));
         }
     }
     Ok(missing)

@@ -1,4 +1,10 @@
 //! nf_tables on the real kernel: what `nft` prints of it, and what packets do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod net;
 

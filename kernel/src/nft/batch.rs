@@ -29,9 +29,10 @@ impl Request {
         let error = Error::errno(&self.action, errno).said(said);
         match errno {
             libc::EPERM => error.hint("nf_tables needs CAP_NET_ADMIN in the host's user namespace"),
-            libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT => {
-                error.hint("the kernel lacks this part of nf_tables; load it, or build it in")
-            }
+            libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT => error.hint(
+                "either the kernel lacks this part of nf_tables, or something else has this name: \
+                     see `nft list ruleset`",
+            ),
             _ => error,
         }
     }

@@ -28,7 +28,8 @@ impl Net {
             todo.into_iter().for_each(|work| work());
         });
         let net = Net { work, tid: is_ready.recv().unwrap() };
-        net.run("ip link set lo up");
+        // No waiting for duplicate address detection: the tests' first packets are to pass.
+        net.run("sysctl -qw net.ipv6.conf.default.accept_dad=0\nip link set lo up");
         net
     }
 
@@ -95,7 +96,7 @@ impl Net {
     /// Counts packets that arrive here and match.
     pub fn count(&self, matching: &str) {
         self.load(&format!(
-            "table inet seen {{ chain input {{ type filter hook input priority 0; {matching} counter; }}; }}"
+            "table inet seen {{ chain arrivals {{ type filter hook prerouting priority -300; {matching} counter; }}; }}"
         ));
     }
 
