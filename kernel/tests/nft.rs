@@ -247,34 +247,40 @@ fn sorted(ruleset: &str) -> Vec<&str> {
     lines
 }
 
-#[test]
-fn sixty_four_at_once_make_one_skeleton() {
-    let net = Net::new();
-    net.enter(|| {
-        let start = Arc::new(Barrier::new(64));
-        let workers: Vec<_> = (0..64u8)
+/// Runs `work` in as many threads inside `net`, all started together.
+fn at_once(net: &Net, threads: u8, work: impl Fn(u8, &mut Nft) + Send + Sync + 'static) {
+    net.enter(move || {
+        let (start, work) = (Arc::new(Barrier::new(usize::from(threads))), Arc::new(work));
+        let workers: Vec<_> = (0..threads)
             .map(|i| {
-                let start = Arc::clone(&start);
+                let (start, work) = (Arc::clone(&start), Arc::clone(&work));
                 thread::spawn(move || {
                     let mut nft = Nft::open().unwrap();
-                    let tag = format!("ferrocni:dbnet/c{i}/eth0");
-                    let (v4, v6) = ([10, 1, 2, i].into(), ip(&format!("fd00::{i:x}")));
-                    let port = format!("veth{i}");
                     start.wait();
-                    nft.masquerade(&tag, v4, subnet("10.1.2.0/24")).unwrap();
-                    nft.masquerade(&tag, v6, subnet("fd00::/64")).unwrap();
-                    nft.guard(&tag, &port, mac(i)).unwrap();
-                    let subnet = subnet("10.1.2.0/24");
-                    let differences = nft.masquerade_differences(&tag, v4, subnet).unwrap();
-                    assert_eq!(differences, Vec::<String>::new());
-                    if i % 2 == 0 {
-                        assert_eq!(nft.unmasquerade(&tag, Some(&[v4, v6])).unwrap(), 2);
-                        assert_eq!(nft.unguard(&tag, &port).unwrap(), 2);
-                    }
+                    work(i, &mut nft);
                 })
             })
             .collect();
         workers.into_iter().for_each(|worker| worker.join().unwrap());
+    });
+}
+
+#[test]
+fn sixty_four_at_once_make_one_skeleton() {
+    let net = Net::new();
+    at_once(&net, 64, |i, nft| {
+        let tag = format!("ferrocni:dbnet/c{i}/eth0");
+        let (v4, v6) = ([10, 1, 2, i].into(), ip(&format!("fd00::{i:x}")));
+        let port = format!("veth{i}");
+        nft.masquerade(&tag, v4, subnet("10.1.2.0/24")).unwrap();
+        nft.masquerade(&tag, v6, subnet("fd00::/64")).unwrap();
+        nft.guard(&tag, &port, mac(i)).unwrap();
+        let differences = nft.masquerade_differences(&tag, v4, subnet("10.1.2.0/24")).unwrap();
+        assert_eq!(differences, Vec::<String>::new());
+        if i % 2 == 0 {
+            assert_eq!(nft.unmasquerade(&tag, Some(&[v4, v6])).unwrap(), 2);
+            assert_eq!(nft.unguard(&tag, &port).unwrap(), 2);
+        }
     });
     let left = net.ruleset();
     assert_eq!(left.matches("comment").count(), 32 * 4, "{left}");
@@ -316,6 +322,35 @@ fn sixty_four_at_once_make_one_skeleton() {
     	}
     }
     "#);
+}
+
+#[test]
+fn a_removal_never_takes_what_has_just_become_anothers() {
+    let net = Net::new();
+    for _ in 0..100 {
+        nft(&net, |nft| nft.masquerade(ONE, ip("10.1.2.5"), subnet("10.1.2.0/24")).unwrap());
+        at_once(&net, 2, |i, nft| match i {
+            0 => drop(nft.unmasquerade(ONE, Some(&[ip("10.1.2.5")])).unwrap()),
+            _ => drop(nft.masquerade(TWO, ip("10.1.2.5"), subnet("10.1.2.0/24")).unwrap()),
+        });
+        let owner = nft(&net, |nft| nft.masquerade_of(ip("10.1.2.5")).unwrap());
+        assert_eq!(owner.map(|(_, tag)| tag).as_deref(), Some(TWO));
+    }
+}
+
+#[test]
+fn collections_and_arrivals_at_once() {
+    let net = Net::new();
+    at_once(&net, 16, |i, nft| {
+        for _ in 0..20 {
+            // Each has a subnet of its own, so its chain is collected under its hands.
+            let (tag, address) = (format!("ferrocni:dbnet/c{i}/eth0"), [10, 1, i, 5].into());
+            let subnet = IpNetwork::new(address, 24).unwrap();
+            nft.masquerade(&tag, address, subnet).unwrap();
+            nft.collect_masquerade(|of| of == tag).unwrap();
+        }
+    });
+    assert!(!net.ruleset().contains("masq_"), "{}", net.ruleset());
 }
 
 #[test]
