@@ -137,6 +137,9 @@ fn removal_needs_no_addresses_and_no_tables() {
     assert_eq!(nft(&net, |nft| nft.unmasquerade(ONE, Some(&[ip("10.1.2.5")])).unwrap()), 0);
     both_families(&net);
     masquerade(&net, TWO, "10.1.2.6", 24);
+    let twice = [ip("10.1.2.5"), ip("10.1.2.5")];
+    assert_eq!(nft(&net, move |nft| nft.unmasquerade(ONE, Some(&twice)).unwrap()), 1);
+    masquerade(&net, ONE, "10.1.2.5", 24);
     assert_eq!(nft(&net, |nft| nft.unmasquerade(ONE, None).unwrap()), 2);
     assert_eq!(nft(&net, |nft| nft.masquerade_of(ip("10.1.2.5")).unwrap()), None);
     assert!(nft(&net, |nft| nft.masquerade_of(ip("10.1.2.6")).unwrap()).is_some());

@@ -127,7 +127,7 @@ impl Nft {
             .map(|element| doom(ALLOWED, element.key))
             .collect();
         doomed.push(doom(GUARDED, name));
-        self.remove(TABLE, &doomed)
+        self.remove(TABLE, doomed)
     }
 
     /// Ends every guard whose owner's tag is stale. Returns how many elements there were.
@@ -145,7 +145,7 @@ impl Nft {
                     .map(|Element { key, comment, .. }| Doomed { set, key, comment }),
             );
         }
-        self.remove(TABLE, &doomed)
+        self.remove(TABLE, doomed)
     }
 
     /// Looks at all that a guard needs. Only a port that is guarded already can have further addresses.

@@ -151,7 +151,7 @@ impl Nft {
                 .collect(),
             None => self.masqueraded(|comment| comment == tag)?,
         };
-        self.remove(TABLE, &doomed)
+        self.remove(TABLE, doomed)
     }
 
     /// Ends every masquerade whose owner's tag is stale, and removes the chains of subnets nobody is left in.
@@ -162,7 +162,7 @@ impl Nft {
     /// The kernel refuses.
     pub fn collect_masquerade(&mut self, is_stale: impl Fn(&str) -> bool) -> Result<usize> {
         let doomed = self.masqueraded(is_stale)?;
-        let removed = self.remove(TABLE, &doomed)?;
+        let removed = self.remove(TABLE, doomed)?;
         self.collect_subnets()?;
         Ok(removed)
     }

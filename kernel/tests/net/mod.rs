@@ -88,9 +88,14 @@ impl Net {
         self.feed("nft -f -", rules).unwrap();
     }
 
-    /// Whether an address answers.
-    pub fn ping(&self, address: &str) -> bool {
-        self.feed(&format!("ping -c 1 -W 1 {address}"), "").is_ok()
+    /// Whether an address answers within three seconds: a new link may take that long to carry its first packet.
+    pub fn reaches(&self, address: &str) -> bool {
+        self.feed(&format!("ping -c 1 -i 0.2 -w 3 {address}"), "").is_ok()
+    }
+
+    /// Whether an address does not answer. Only a proof where packets pass otherwise.
+    pub fn misses(&self, address: &str) -> bool {
+        self.feed(&format!("ping -c 1 -W 1 {address}"), "").is_err()
     }
 
     /// Counts packets that arrive here and match.
