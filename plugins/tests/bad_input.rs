@@ -403,7 +403,7 @@ fn ipam_plugins_that_fail_hang_or_lie() {
         (on_add("echo garbage; exit 1"), INTERNAL, "garbage"),
         (on_add("kill -SEGV $$"), INTERNAL, "SIGSEGV"),
         (on_add("sleep 1000"), AGAIN, "in time"),
-        (answer(""), DECODE, "printed nothing"),
+        (on_add("exit 0"), DECODE, "printed nothing"),
         (answer("garbage"), DECODE, "JSON"),
         (answer("{}"), INTERNAL, "IPAM plugin returned missing IP config"),
         (answer("null"), INTERNAL, "IPAM plugin returned missing IP config"),
