@@ -46,17 +46,16 @@ impl Plan {
     /// It could not be looked at, for example because the container's namespace is gone.
     pub fn diff(&self) -> Result<Vec<String>> {
         let mut sides = Sides::open(self)?;
-        let mut differences = Vec::new();
+        let mut differences: Vec<String> = Vec::new();
         for step in &self.steps {
             let mut nothing = Vec::new();
-            differences.extend(step.object.diff(&mut self.at(
-                &mut sides,
-                step,
-                Mode::Repair,
-                &mut nothing,
-            ))?);
+            let mut at = self.at(&mut sides, step, Mode::Repair, &mut nothing);
+            let found = step.object.diff(&mut at)?;
+            // What steps share, such as a base chain, differs once.
+            let new = found.into_iter().filter(|difference| !differences.contains(difference));
+            let new: Vec<_> = new.collect();
+            differences.extend(new);
         }
-        differences.dedup();
         Ok(differences)
     }
 
