@@ -123,7 +123,7 @@ struct RuntimeConfig {
 impl libcni::Plugin for Bridge {
     const MANUAL: Manual = Manual::new(
         "bridge",
-        "Joins a container to a bridge on the host by a veth pair",
+        "joins a container to a bridge on the host by a veth pair",
         include_str!("bridge.schema.json"),
     );
     type Executor = Linux;
@@ -201,9 +201,9 @@ impl Bridge {
 
     /// The MAC that somebody wants the container to have; the runtime's own word counts first.
     fn mac(&self, call: &Call) -> Result<Option<Mac>> {
-        let wanted =
-            self.runtime_config.mac.as_deref().or(self.args.cni.mac.as_deref()).or(call.arg("MAC"));
-        let Some(text) = wanted.filter(|text| !text.is_empty()) else { return Ok(None) };
+        let given = [self.runtime_config.mac.as_deref(), self.args.cni.mac.as_deref()];
+        let mut given = given.into_iter().chain([call.arg("MAC")]).flatten();
+        let Some(text) = given.find(|text| !text.is_empty()) else { return Ok(None) };
         Mac::parse(text).map(Some).ok_or_else(|| {
             Error::config(format!("invalid MAC address: {text}"))
                 .details("write it as 02:00:5e:10:00:01")
