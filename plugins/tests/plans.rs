@@ -77,7 +77,7 @@ fn bridge() {
         ("gateway", json!({ "isGateway": true, "ipam": v4() })),
         ("default_gateway", json!({ "isDefaultGateway": true, "ipam": dual() })),
         ("force_address", json!({ "isGateway": true, "forceAddress": true, "ipam": v4() })),
-        ("masquerade", json!({ "isGateway": true, "ipMasq": true, "ipam": dual() })),
+        ("masquerade", json!({ "isDefaultGateway": true, "ipMasq": true, "ipam": dual() })),
         (
             "masquerade_iptables",
             json!({ "isGateway": true, "ipMasq": true, "ipMasqBackend": "iptables", "ipam": dual() }),
