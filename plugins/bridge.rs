@@ -30,7 +30,7 @@ use kernel::{
     Address, Announce, Conflict, Guard, Mac, Neighbours, Owner, Peer, Plan, Port, Up, Veth, Vlans,
     Wait,
 };
-use libcni::{AddResult, Addresses, Call, Error, IfName, Interface, Manual, Result};
+use libcni::{AddResult, Addresses, Call, Error, IfName, Interface, Manual, Result, Verb};
 use serde::Deserialize;
 
 fn main() -> std::process::ExitCode {
@@ -130,11 +130,13 @@ impl libcni::Plugin for Bridge {
 
     fn plan(&self, call: &Call, addresses: &Addresses) -> Result<(Plan, AddResult)> {
         let addresses = self.complete(addresses);
-        let vlans = self.check(call)?;
+        let vlans = unless_deleting(call, self.check(call))?.flatten();
         let bridge = self.bridge();
-        let gateway_link = self.gateway_link()?;
+        let gateway_link = unless_deleting(call, self.gateway_link())?;
+        let gateway_link = gateway_link.unwrap_or_else(|| bridge.to_owned());
+        let wanted_mac = unless_deleting(call, self.mac(call))?.flatten();
         let mut plan = plan_of(call)?;
-        let ends = Ends::of(call, &plan, self.mac(call)?, &[bridge, &gateway_link])?;
+        let ends = Ends::of(call, &plan, wanted_mac, &[bridge, &gateway_link])?;
         let (host, pod) = (ends.host.as_str(), ends.pod.as_str());
 
         plan.share(Host, self.bridge_link()); //                ip link add cbr0 type bridge
@@ -160,7 +162,8 @@ impl libcni::Plugin for Bridge {
             self.plan_gateway(&mut plan, &ends, &gateway_link, &addresses);
         }
         if self.ip_masq {
-            plan_masquerade(&mut plan, self.ip_masq_backend.as_deref(), &addresses)?;
+            let backend = self.ip_masq_backend.as_deref();
+            unless_deleting(call, plan_masquerade(&mut plan, backend, &addresses))?;
         }
         if !self.disable_container_interface {
             plan_interface(&mut plan, pod, &addresses, self.enabledad);
@@ -174,6 +177,14 @@ impl libcni::Plugin for Bridge {
 
     fn status(&self, _call: &Call) -> Result<()> {
         self.bridge_link().usable().map_err(ferrocni::unavailable)
+    }
+}
+
+/// A mistake in the configuration is none of DEL's business: what was made before somebody made it has to go.
+fn unless_deleting<T>(call: &Call, checked: Result<T>) -> Result<Option<T>> {
+    match checked {
+        Err(_) if call.verb == Verb::Del => Ok(None),
+        checked => checked.map(Some),
     }
 }
 
