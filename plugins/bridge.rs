@@ -121,18 +121,20 @@ struct RuntimeConfig {
 impl libcni::Plugin for Bridge {
     const MANUAL: Manual = Manual::new(
         "bridge",
-        "Joins a container to a bridge on the host by a veth pair",
+        "joins a container to a bridge on the host by a veth pair",
         include_str!("bridge.schema.json"),
     );
     type Executor = Linux;
 
     fn plan(&self, call: &Call, addresses: &Addresses) -> Result<(Plan, AddResult)> {
         let addresses = self.complete(addresses);
-        let vlans = self.check(call)?;
+        let vlans = unless_deleting(call, self.check(call))?.flatten();
         let bridge = self.bridge();
-        let gateway_link = self.gateway_link()?;
+        let gateway_link = unless_deleting(call, self.gateway_link())?;
+        let gateway_link = gateway_link.unwrap_or_else(|| bridge.to_owned());
+        let wanted_mac = unless_deleting(call, self.mac(call))?.flatten();
         let mut plan = plan_of(call)?;
-        let ends = Ends::of(call, &plan, self.mac(call)?, &[bridge, &gateway_link])?;
+        let ends = Ends::of(call, &plan, wanted_mac, &[bridge, &gateway_link])?;
         let (host, pod) = (ends.host.as_str(), ends.pod.as_str());
 
         plan.share(Host, self.bridge_link()); // ip link add cbr0 type bridge
@@ -164,7 +166,8 @@ impl libcni::Plugin for Bridge {
             plan_neighbours(&mut plan, &gateway_link, &ends, &addresses);
         }
         if self.ip_masq {
-            plan_masquerade(&mut plan, self.ip_masq_backend.as_deref(), &addresses)?;
+            let backend = self.ip_masq_backend.as_deref();
+            unless_deleting(call, plan_masquerade(&mut plan, backend, &addresses))?;
         }
         if self.is_gateway() {
             plan_forwarding(&mut plan, &addresses);
@@ -178,6 +181,14 @@ impl libcni::Plugin for Bridge {
 
     fn status(&self, _call: &Call) -> Result<()> {
         self.bridge_link().usable().map_err(ferrocni::unavailable)
+    }
+}
+
+/// A mistake in the configuration is none of DEL's business: what was made before somebody made it has to go.
+fn unless_deleting<T>(call: &Call, checked: Result<T>) -> Result<Option<T>> {
+    match checked {
+        Err(_) if call.verb == Verb::Del => Ok(None),
+        checked => checked.map(Some),
     }
 }
 

@@ -26,7 +26,7 @@ struct Loopback {}
 impl libcni::Plugin for Loopback {
     const MANUAL: Manual = Manual::new(
         "loopback",
-        "Brings a container's loopback interface up",
+        "brings a container's loopback interface up",
         include_str!("loopback.schema.json"),
     );
     type Executor = Linux;

@@ -67,7 +67,7 @@ fn branch(kind: &PluginType, plan: &Value) -> Tree {
     let pod = plan.pod.map_or_else(|| "pod".to_owned(), |path| format!("pod {path}"));
     for (place, title) in [("host", "host"), ("pod", pod.as_str())] {
         let steps = plan.steps.iter().filter(|step| step.place == place);
-        let lines: Vec<_> = steps.map(line).collect();
+        let lines: Vec<_> = steps.flat_map(lines).collect();
         if !lines.is_empty() {
             branch.branches.push(Tree { branches: lines, ..Tree::new(title, Colour::Cyan) });
         }
@@ -78,7 +78,8 @@ fn branch(kind: &PluginType, plan: &Value) -> Tree {
     branch
 }
 
-fn line(step: &Step) -> Tree {
+/// A step's commands, what is worth knowing about it behind the first.
+fn lines(step: &Step) -> Vec<Tree> {
     let shown = match step.shown.as_str() {
         "" => step.object.to_string(),
         shown => shown.to_owned(),
@@ -86,7 +87,12 @@ fn line(step: &Step) -> Tree {
     let shared = (step.ownership == "shared").then(|| "shared".to_owned());
     let remark: Vec<_> =
         shared.into_iter().chain(step.why.clone().filter(|why| !why.is_empty())).collect();
-    Tree { remark: remark.join("; "), ..Tree::new(&shown, Colour::Plain) }
+    let mut lines: Vec<Tree> =
+        shown.split(" && ").map(|command| Tree::new(command, Colour::Plain)).collect();
+    if let Some(first) = lines.first_mut() {
+        first.remark = remark.join("; ");
+    }
+    lines
 }
 
 /// The last plugin's result, which is what ADD would print.
@@ -127,7 +133,7 @@ mod tests {
             json!({ "owner": {}, "pod": "/run/netns/p", "steps": [
                 { "place": "host", "ownership": "shared", "object": {}, "shown": "ip link add cni0 type bridge" },
                 { "place": "pod", "ownership": "owned", "object": {}, "shown": "ip link set lo up", "why": "for \u{1b}[31mall" },
-                { "place": "host", "ownership": "owned", "object": {}, "shown": "ip link set cni0 up" },
+                { "place": "host", "ownership": "owned", "object": {}, "shown": "ip link set cni0 up && ip link set cni0 promisc on" },
             ]}),
             json!({}),
         );
@@ -146,7 +152,8 @@ mod tests {
         ├─ bridge
         │  ├─ host
         │  │  ├─ ip link add cni0 type bridge  (shared)
-        │  │  └─ ip link set cni0 up
+        │  │  ├─ ip link set cni0 up
+        │  │  └─ ip link set cni0 promisc on
         │  └─ pod /run/netns/p
         │     └─ ip link set lo up  (for \u{1b}[31mall)
         ├─ mine

@@ -260,7 +260,31 @@ fn namespaces() {
     }
 }
 
-/// host-local makes its folder and its lock on DEL too, as the reference suite does.
+#[test]
+fn del_looks_past_mistakes_made_after_add() {
+    let node = Node::new();
+    let pod = node.pod("a");
+    let call = call(&node, &pod);
+    let first = call.add().ok();
+    call.clone().prev(&first).del().ok();
+    let before = node.state();
+    for mistake in [
+        json!({ "hairpinMode": true, "promiscMode": true }),
+        json!({ "disableContainerInterface": true }),
+        json!({ "ipMasqBackend": "magic" }),
+        json!({ "vlan": 5000 }),
+        json!({ "vlanTrunk": [{ "minID": 7 }] }),
+        json!({ "runtimeConfig": { "mac": "zz" } }),
+    ] {
+        let result = call.add().ok();
+        let later = call.clone().conf(config(mistake.clone())).prev(&result);
+        later.check().err();
+        later.del().ok();
+        assert_same!(without_folders(&before), without_folders(&node.state()), "{mistake}");
+    }
+}
+
+/// Without what host-local remembers of a network.
 fn without_folders(state: &str) -> String {
     state
         .lines()

@@ -142,7 +142,6 @@ fn bridge_layer_2() {
         bridge(json!({ "hairpinMode": true })),
         "MAC=02:00:5e:10:00:01",
     );
-    assert_same_as_reference("bridge", bridge(json!({ "disableContainerInterface": true })), "");
     assert_same_as_reference(
         "bridge",
         bridge(json!({ "bridge": "a-name-too-long-for-linux" })),

@@ -67,7 +67,12 @@ impl Nft {
         let names = format!("/proc/thread-self/net/{legacy}");
         match fs::read_to_string(&names) {
             Ok(tables) => Ok(tables.lines().any(|table| table == "nat")),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            // To a user namespace's root the list may be closed. Then only the tables of nf_tables are looked at.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(error).doing(|| format!("read {names}")),
         }
     }
