@@ -23,13 +23,11 @@
 use std::collections::BTreeSet;
 
 use ferrocni::{
-    Ends, Linux, forwarding, no_router_advertisements, plan_interface, plan_masquerade, plan_of,
+    Ends, Linux, no_router_advertisements, plan_announcement, plan_forwarding, plan_interface,
+    plan_masquerade, plan_neighbours, plan_of,
 };
 use kernel::Place::{Host, Pod};
-use kernel::{
-    Address, Announce, Conflict, Guard, Mac, Neighbours, Owner, Peer, Plan, Port, Up, Veth, Vlans,
-    Wait,
-};
+use kernel::{Address, Conflict, Guard, Mac, Owner, Peer, Plan, Port, Up, Veth, Vlans};
 use libcni::{AddResult, Addresses, Call, Error, IfName, Interface, Manual, Result, Verb};
 use serde::Deserialize;
 
@@ -139,16 +137,19 @@ impl libcni::Plugin for Bridge {
         let ends = Ends::of(call, &plan, wanted_mac, &[bridge, &gateway_link])?;
         let (host, pod) = (ends.host.as_str(), ends.pod.as_str());
 
-        plan.share(Host, self.bridge_link()); //                ip link add cbr0 type bridge
-        plan.share(Host, no_router_advertisements(bridge)); //  sysctl -w net/ipv6/conf/cbr0/accept_ra=0
+        plan.share(Host, self.bridge_link()); // ip link add cbr0 type bridge
+        if self.is_gateway() {
+            self.plan_gateway(&mut plan, &gateway_link, &addresses);
+        }
+        plan.share(Host, no_router_advertisements(bridge)); // sysctl -w net/ipv6/conf/cbr0/accept_ra=0
         plan.because(
             "a container must not reroute the host by router advertisements (CVE-2020-10749)",
         );
-        plan.share(Host, Up::of(bridge)); //                    ip link set cbr0 up
+        plan.share(Host, Up::of(bridge)); // ip link set cbr0 up
 
-        plan.own(Host, ends.veth(self.mtu, Some(bridge))); //   ip link add veth1a2b master cbr0 type veth peer name eth0 netns POD
+        plan.own(Host, ends.veth(self.mtu, Some(bridge))); // ip link add veth1a2b master cbr0 type veth peer name eth0 netns POD
         plan.own(Host, no_router_advertisements(host));
-        plan.own(Host, self.port(host)); //                     bridge link set dev veth1a2b hairpin on isolated off
+        plan.own(Host, self.port(host)); // bridge link set dev veth1a2b hairpin on isolated off
         if let Some((untagged, tagged)) = vlans {
             let keep_default = self.preserve_default_vlan;
             plan.own(Host, Vlans { link: host.to_owned(), keep_default, untagged, tagged }); // bridge vlan add dev veth1a2b vid 100
@@ -156,20 +157,23 @@ impl libcni::Plugin for Bridge {
         if self.macspoofchk {
             plan.own(Host, Guard { port: host.to_owned(), mac: ends.pod_mac });
         }
-        plan.own(Host, Up::of(host)); //                        ip link set veth1a2b up
+        plan.own(Host, Up::of(host)); // ip link set veth1a2b up
 
+        if !self.disable_container_interface {
+            plan_interface(&mut plan, pod, &addresses, self.enabledad);
+        }
         if self.is_gateway() {
-            self.plan_gateway(&mut plan, &ends, &gateway_link, &addresses);
+            plan_neighbours(&mut plan, &gateway_link, &ends, &addresses);
         }
         if self.ip_masq {
             let backend = self.ip_masq_backend.as_deref();
             unless_deleting(call, plan_masquerade(&mut plan, backend, &addresses))?;
         }
+        if self.is_gateway() {
+            plan_forwarding(&mut plan, &addresses);
+        }
         if !self.disable_container_interface {
-            plan_interface(&mut plan, pod, &addresses, self.enabledad);
-            plan.own(Host, Wait::Running { link: host.to_owned() });
-            plan.because("only now do frames pass, so only now is it worth telling the neighbours");
-            plan.own(Pod, Announce { link: pod.to_owned(), mac: ends.pod_mac });
+            plan_announcement(&mut plan, &ends);
         }
         let result = self.result(call, &ends, &gateway_link, addresses);
         Ok((plan, result))
@@ -212,6 +216,9 @@ impl Bridge {
 
     /// The MAC that somebody wants the container to have; the runtime's own word counts first.
     fn mac(&self, call: &Call) -> Result<Option<Mac>> {
+        if matches!(call.verb, Verb::Add | Verb::Plan) {
+            call.known_args(&["MAC"])?;
+        }
         let given = [self.runtime_config.mac.as_deref(), self.args.cni.mac.as_deref()];
         let mut given = given.into_iter().chain([call.arg("MAC")]).flatten();
         let Some(text) = given.find(|text| !text.is_empty()) else { return Ok(None) };
@@ -274,19 +281,15 @@ impl Bridge {
         Ok(name)
     }
 
-    /// What makes the host the gateway of the containers.
-    fn plan_gateway(&self, plan: &mut Plan, ends: &Ends, link: &str, addresses: &Addresses) {
+    /// The gateway's addresses, on the bridge or in the VLAN. They come early: one that is refused changes nothing.
+    fn plan_gateway(&self, plan: &mut Plan, link: &str, addresses: &Addresses) {
         if link != self.bridge() {
             self.plan_vlan_gateway(plan, link);
         }
         let conflict = if self.force_address { Conflict::Replace } else { Conflict::Refuse };
         for address in addresses.gateways() {
             plan.share(Host, Address { link: link.to_owned(), address, dad: false, conflict }); // ip address add 10.1.2.1/24 dev cbr0
-            plan.share(Host, forwarding(address.is_ipv4())); // sysctl -w net/ipv4/ip_forward=1
         }
-        let addresses = addresses.ips().iter().map(|ip| ip.address.ip()).collect();
-        plan.own(Host, Neighbours { link: link.to_owned(), mac: ends.pod_mac, addresses });
-        plan.because("an address that is used again has a new MAC");
     }
 
     /// A veth pair with both ends on the host: one is a port of the bridge in the VLAN, the other has the addresses.

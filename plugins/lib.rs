@@ -12,10 +12,13 @@ mod interface;
 use std::path::Path;
 
 use kernel::{Owner, Plan};
-use libcni::{AddResult, Attachment, Call, Error, IpConfig, NetworkName, Result, code};
+use libcni::{AddResult, Attachment, Call, Error, Interface, IpConfig, NetworkName, Result, code};
 
 pub use ends::Ends;
-pub use interface::{forwarding, no_router_advertisements, plan_interface, plan_masquerade};
+pub use interface::{
+    no_router_advertisements, plan_announcement, plan_forwarding, plan_interface, plan_masquerade,
+    plan_neighbours,
+};
 
 /// The executor of all plugins: this machine's kernel.
 #[derive(Debug)]
@@ -42,7 +45,8 @@ impl libcni::Executor for Linux {
                 interface.mac = mac.to_string();
             }
         }
-        if result.ips.is_empty() {
+        let is_lo = |interfaces: &[Interface]| matches!(interfaces, [lo] if lo.name == "lo");
+        if !applied.loopback.is_empty() && is_lo(&result.interfaces) {
             let of_lo = |address| IpConfig { address, gateway: None, interface: Some(0) };
             result.ips = applied.loopback.into_iter().map(of_lo).collect();
         }

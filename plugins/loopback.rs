@@ -5,10 +5,13 @@
 //! { "cniVersion": "1.1.0", "name": "lo", "type": "loopback" }
 //! ```
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use ferrocni::{Linux, plan_of};
+use ipnetwork::IpNetwork;
 use kernel::Place::Pod;
 use kernel::Plan;
-use libcni::{AddResult, Addresses, Addressing, Call, Interface, Manual, Result};
+use libcni::{AddResult, Addresses, Addressing, Call, Error, Interface, IpConfig, Manual, Result};
 use serde::Deserialize;
 
 fn main() -> std::process::ExitCode {
@@ -37,7 +40,6 @@ impl libcni::Plugin for Loopback {
         plan.own(Pod, kernel::Loopback {}); // ip -n POD link set lo up
         let result = match &call.prev {
             Some(prev) => prev.clone(),
-            // The addresses are the kernel's own choice: the executor fills them in.
             None => AddResult {
                 interfaces: vec![Interface {
                     name: "lo".to_owned(),
@@ -45,11 +47,22 @@ impl libcni::Plugin for Loopback {
                     sandbox: call.netns.clone().unwrap_or_default(),
                     ..Interface::default()
                 }],
+                // The kernel's own choice, unless IPv6 is switched off: the executor says what it was.
+                ips: vec![
+                    of_lo([127, 0, 0, 1].into(), 8)?,
+                    of_lo(Ipv6Addr::LOCALHOST.into(), 128)?,
+                ],
                 ..AddResult::default()
             },
         };
         Ok((plan, result))
     }
+}
+
+fn of_lo(address: IpAddr, prefix: u8) -> Result<IpConfig> {
+    let address =
+        IpNetwork::new(address, prefix).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(IpConfig { address, gateway: None, interface: Some(0) })
 }
 
 #[test]

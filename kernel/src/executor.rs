@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipnetwork::IpNetwork;
 
 use crate::error::{Error, Result};
-use crate::link;
+use crate::link::{self, Link};
 use crate::netns::{Lock, Namespace};
 use crate::object::{self, At, Mode, Object, Undo};
 use crate::owner::{Mac, Owner};
@@ -46,17 +46,16 @@ impl Plan {
     /// It could not be looked at, for example because the container's namespace is gone.
     pub fn diff(&self) -> Result<Vec<String>> {
         let mut sides = Sides::open(self)?;
-        let mut differences = Vec::new();
+        let mut differences: Vec<String> = Vec::new();
         for step in &self.steps {
             let mut nothing = Vec::new();
-            differences.extend(step.object.diff(&mut self.at(
-                &mut sides,
-                step,
-                Mode::Repair,
-                &mut nothing,
-            ))?);
+            let mut at = self.at(&mut sides, step, Mode::Repair, &mut nothing);
+            let found = step.object.diff(&mut at)?;
+            // What steps share, such as a base chain, differs once.
+            let new = found.into_iter().filter(|difference| !differences.contains(difference));
+            let new: Vec<_> = new.collect();
+            differences.extend(new);
         }
-        differences.dedup();
         Ok(differences)
     }
 
@@ -180,21 +179,21 @@ fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Res
             let side = sides.side(place)?;
             side.link(&name)?.map_or(Ok(()), |link| side.now(link::delete(&name, link.index)))
         }
-        Undo::SharedLink(name) if alone => {
-            let Some(link) = sides.host.link(&name)? else { return Ok(()) };
-            if has_ports(&mut sides.host, link.index)? {
-                return Ok(());
-            }
-            sides.host.now(link::delete(&name, link.index))
-        }
-        Undo::SharedAddress(name, address) if alone => {
-            let Some(link) = sides.host.link(&name)? else { return Ok(()) };
-            if has_ports(&mut sides.host, link.index)? {
-                return Ok(());
-            }
-            sides.host.now(object::remove_address(&name, link.index, address))
-        }
-        Undo::SharedLink(_) | Undo::SharedAddress(..) => Ok(()),
+        Undo::SharedSysctl(sysctl) if alone => sysctl.ensure(),
+        Undo::SharedLink(name) if alone => unused(sides, &name)?
+            .map_or(Ok(()), |link| sides.host.now(link::delete(&name, link.index))),
+        Undo::SharedAddress(name, address) if alone => unused(sides, &name)?
+            .map_or(Ok(()), |link| {
+                sides.host.now(object::remove_address(&name, link.index, address))
+            }),
+        Undo::SharedUp(name) if alone => unused(sides, &name)?.map_or(Ok(()), |link| {
+            let message = link::with_index(link.index).down().build();
+            sides.host.now(link::set(format!("set {name} down"), message))
+        }),
+        Undo::SharedLink(_)
+        | Undo::SharedAddress(..)
+        | Undo::SharedUp(_)
+        | Undo::SharedSysctl(_) => Ok(()),
         Undo::Step(place, object) => object.remove(&mut At {
             sides,
             place,
@@ -206,8 +205,11 @@ fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Res
     }
 }
 
-fn has_ports(side: &mut Side, bridge: u32) -> Result<bool> {
-    Ok(side.links()?.iter().any(|link| link.master == Some(bridge)))
+/// A shared link on the host, if it is there and nobody's port is in it.
+fn unused(sides: &mut Sides, name: &str) -> Result<Option<Link>> {
+    let Some(link) = sides.host.link(name)? else { return Ok(None) };
+    let has_ports = sides.host.links()?.iter().any(|port| port.master == Some(link.index));
+    Ok(Some(link).filter(|_| !has_ports))
 }
 
 /// GC: removes what is owned by attachments of `network` other than `valid`, found by the marks on the objects.

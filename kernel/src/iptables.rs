@@ -54,7 +54,7 @@ pub fn missing(network: &str, container: &str, addresses: &[IpNetwork]) -> Resul
     for (family, addresses) in by_family(addresses) {
         let change = chain.missing(&Saved::read(family)?, &addresses);
         for line in change.lines() {
-            missing.push(format!("{}: {line} is missing", family.name()));
+            missing.push(format!("missing: {} -t nat {line}", family.name()));
         }
     }
     Ok(missing)
@@ -238,7 +238,14 @@ mod tests {
         let addresses = ["10.1.2.5/24".parse().unwrap()];
         let first =
             chain.missing(&Saved::parse("*nat\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n"), &addresses);
-        insta::assert_snapshot!(first.text(), @r#""#);
+        insta::assert_snapshot!(first.text(), @r#"
+        *nat
+        :CNI-1383eeb27000e215038bb823 - [0:0]
+        -A CNI-1383eeb27000e215038bb823 -d 10.1.2.0/24 -m comment --comment "name: \"dbnet\" id: \"c1\"" -j ACCEPT
+        -A CNI-1383eeb27000e215038bb823 ! -d 224.0.0.0/4 -m comment --comment "name: \"dbnet\" id: \"c1\"" -j MASQUERADE
+        -A POSTROUTING -s 10.1.2.5/32 -m comment --comment "name: \"dbnet\" id: \"c1\"" -j CNI-1383eeb27000e215038bb823
+        COMMIT
+        "#);
         assert!(chain.missing(&Saved::parse(&first.text()), &addresses).is_empty());
     }
 
@@ -247,7 +254,12 @@ mod tests {
         let chain = Chain::of("dbnet", "c1").unwrap();
         let [one, two] = ["10.1.2.5/24", "10.1.3.5/24"].map(|text| text.parse().unwrap());
         let saved = Saved::parse(&chain.missing(&Saved::parse(""), &[one]).text());
-        insta::assert_snapshot!(chain.missing(&saved, &[one, two]).text(), @r#""#);
+        insta::assert_snapshot!(chain.missing(&saved, &[one, two]).text(), @r#"
+        *nat
+        -I CNI-1383eeb27000e215038bb823 -d 10.1.3.0/24 -m comment --comment "name: \"dbnet\" id: \"c1\"" -j ACCEPT
+        -A POSTROUTING -s 10.1.3.5/32 -m comment --comment "name: \"dbnet\" id: \"c1\"" -j CNI-1383eeb27000e215038bb823
+        COMMIT
+        "#);
     }
 
     #[test]

@@ -83,6 +83,10 @@ pub(crate) enum Undo {
     SharedLink(String),
     /// An address of a shared link: only if that link has no ports.
     SharedAddress(String, ipnetwork::IpNetwork),
+    /// A shared link that was down: only if it has no ports.
+    SharedUp(String),
+    /// A setting of a shared link, and what it was.
+    SharedSysctl(Sysctl),
     /// Masquerading, spoof check and neighbours: removing the step does it.
     Step(Place, Box<Object>),
 }

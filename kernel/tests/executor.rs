@@ -1,4 +1,11 @@
 //! Plans against a real kernel, each test in network namespaces of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests report by panicking"
+)]
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,6 +1,7 @@
 //! Asking an IPAM plugin: the specification's delegation (spec 1.1.0, section 4).
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -9,6 +10,9 @@ use crate::{
     AddResult, Addresses, Addressing, Call, Context, Error, IpConfig, PluginType, Preview, Result,
     code, json,
 };
+
+/// What an IPAM plugin gets at least to release an address.
+const RELEASE: Duration = Duration::from_secs(10);
 
 /// The IPAM plugin of a call's configuration.
 #[derive(Debug)]
@@ -44,8 +48,11 @@ impl<'a> Ipam<'a> {
 
     /// DEL, after something else failed: its own failure only adds to that error.
     pub(crate) fn release(&self, error: Error) -> Error {
-        match self.del() {
-            Ok(()) => error,
+        let mut exec = self.exec("DEL");
+        // The call's own time may be over: that must not keep the address from being released.
+        exec.deadline = exec.deadline.max(Instant::now() + RELEASE);
+        match exec.run() {
+            Ok(_) => error,
             Err(also) => error.line(&format!("releasing the address failed too: {also}")),
         }
     }
@@ -87,7 +94,8 @@ impl<'a> Ipam<'a> {
     }
 
     fn exec(&self, verb: &str) -> Delegated<'_> {
-        Delegated { ipam: self, env: [("CNI_COMMAND".to_owned(), verb.to_owned())] }
+        let env = [("CNI_COMMAND".to_owned(), verb.to_owned())];
+        Delegated { ipam: self, env, deadline: self.call.deadline }
     }
 
     fn parse(&self, answer: &[u8]) -> Result<Value> {
@@ -146,6 +154,7 @@ impl<'a> Ipam<'a> {
 struct Delegated<'a> {
     ipam: &'a Ipam<'a>,
     env: [(String, String); 1],
+    deadline: Instant,
 }
 
 impl Delegated<'_> {
@@ -154,7 +163,7 @@ impl Delegated<'_> {
             program: &self.ipam.program,
             env: &self.env,
             stdin: &self.ipam.stdin,
-            deadline: Some(self.ipam.call.deadline),
+            deadline: Some(self.deadline),
             cancel: None,
         }
     }

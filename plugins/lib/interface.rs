@@ -1,8 +1,12 @@
 //! What every plugin that makes an interface in a container does with its addresses.
 
 use kernel::Place::{Host, Pod};
-use kernel::{Address, Backend, Conflict, Masquerade, Plan, Route, Sysctl, Up, Wait};
+use kernel::{
+    Address, Announce, Backend, Conflict, Masquerade, Neighbours, Plan, Route, Sysctl, Up, Wait,
+};
 use libcni::{Addresses, Error, Result};
+
+use crate::Ends;
 
 /// The scope of destinations on the link itself (`ip-route(8)`); larger ones are narrower still.
 const SCOPE_LINK: u8 = 253;
@@ -82,9 +86,28 @@ pub fn plan_masquerade(
     Ok(())
 }
 
-/// The host's forwarding of a family: IPv4 or IPv6.
-pub fn forwarding(is_ipv4: bool) -> Sysctl {
-    Sysctl::new(if is_ipv4 { "ipv4/ip_forward" } else { "ipv6/conf/all/forwarding" }, "1")
+/// Lets the host forward for the families of the addresses. It stays on: others rely on it by then.
+pub fn plan_forwarding(plan: &mut Plan, addresses: &Addresses) {
+    for (is_ipv4, key) in [(true, "ipv4/ip_forward"), (false, "ipv6/conf/all/forwarding")] {
+        if addresses.ips().iter().any(|ip| ip.address.is_ipv4() == is_ipv4) {
+            plan.share(Host, Sysctl::new(key, "1")); // sysctl -w net/ipv4/ip_forward=1
+        }
+    }
+}
+
+/// Tells the host where the container's addresses are: behind `link`.
+pub fn plan_neighbours(plan: &mut Plan, link: &str, ends: &Ends, addresses: &Addresses) {
+    let addresses = addresses.ips().iter().map(|ip| ip.address.ip()).collect();
+    plan.own(Host, Neighbours { link: link.to_owned(), mac: ends.pod_mac, addresses });
+    plan.because("an address that is used again has a new MAC");
+}
+
+/// Waits until frames pass between both ends, then lets the neighbours know the container's addresses.
+pub fn plan_announcement(plan: &mut Plan, ends: &Ends) {
+    plan.own(Host, Wait::Running { link: ends.host.clone() });
+    plan.own(Pod, Wait::Running { link: ends.pod.clone() });
+    plan.because("only now do frames pass, so only now is it worth telling the neighbours");
+    plan.own(Pod, Announce { link: ends.pod.clone(), mac: ends.pod_mac });
 }
 
 /// A link on the host's side that does not believe router advertisements: they would come from a container.

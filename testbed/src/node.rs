@@ -83,7 +83,8 @@ impl Node {
     /// duplicate address detection is over.
     pub fn outside(&self) -> Outside {
         let outside = self.pod("outside");
-        self.sh("ip link add uplink type veth peer name eth0 netns /run/netns/outside
+        // Not ifindex 2 on both sides: then the kernel takes a second to notice the carrier, and IPv6 waits for it.
+        self.sh("ip link add uplink index 1000 type veth peer name eth0 netns /run/netns/outside
             ip addr add 192.0.2.1/24 dev uplink
             ip addr add 2001:db8:ffff::1/64 dev uplink nodad
             sysctl -qw net.ipv6.conf.uplink.accept_dad=0

@@ -117,7 +117,7 @@ impl Change {
 
     /// Only for a chain that is not there: restoring one that is would empty it.
     pub(super) fn new_chain(&mut self, name: &str) {
-        self.chains.push(format!(":{name} - [0:0]"));
+        self.chains.push(name.to_owned());
     }
 
     /// At the end of its chain, once.
@@ -141,19 +141,18 @@ impl Change {
         self.commands.append(&mut other.commands);
     }
 
-    /// Each change alone.
-    pub(super) fn lines(&self) -> Vec<&String> {
-        self.chains.iter().chain(&self.commands).collect()
+    /// Each change alone, as an argument list of iptables.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let chains = self.chains.iter().map(|chain| format!("-N {chain}"));
+        chains.chain(self.commands.iter().cloned()).collect()
     }
 
     /// What iptables-restore reads.
     pub(super) fn text(&self) -> String {
-        let mut text = "*nat\n".to_owned();
-        for line in self.lines() {
-            text.push_str(line);
-            text.push('\n');
-        }
-        text + "COMMIT\n"
+        let chains = self.chains.iter().map(|chain| format!(":{chain} - [0:0]\n"));
+        let commands = self.commands.iter().map(|command| format!("{command}\n"));
+        let lines: String = chains.chain(commands).collect();
+        format!("*nat\n{lines}COMMIT\n")
     }
 
     /// Carries the changes out.

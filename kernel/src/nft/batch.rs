@@ -29,9 +29,10 @@ impl Request {
         let error = Error::errno(&self.action, errno).said(said);
         match errno {
             libc::EPERM => error.hint("nf_tables needs CAP_NET_ADMIN in the host's user namespace"),
-            libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT => {
-                error.hint("the kernel lacks this part of nf_tables; load it, or build it in")
-            }
+            libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT => error.hint(
+                "either the kernel lacks this part of nf_tables, or something else has this name: \
+                     see `nft list ruleset`",
+            ),
             _ => error,
         }
     }
@@ -97,12 +98,19 @@ pub(super) struct Set {
     pub(super) key_type: u32,
     /// The key's length in bytes.
     pub(super) key_len: u32,
+    /// Whether the key is in the host's byte order, as names are; nft prints them wrongly unless it is told.
+    pub(super) host_order: bool,
     /// Whether it maps to verdicts.
     pub(super) verdicts: bool,
 }
 
 /// `NF_ACCEPT`, a base chain's policy.
 const ACCEPT: u32 = 1;
+/// `NFTNL_UDATA_SET_KEYBYTEORDER` (libnftnl/udata.h), four bytes, host order.
+const HOST_ORDER: [u8; 6] = {
+    let [a, b, c, d] = 1_u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
+};
 /// `NFT_DATA_VERDICT`: the type of what a verdict map holds.
 const VERDICT: u32 = 0xffff_ff00;
 
@@ -219,6 +227,9 @@ impl Table {
         ];
         if set.verdicts {
             attributes.extend([SetAttribute::DataType(VERDICT), SetAttribute::DataLen(0)]);
+        }
+        if set.host_order {
+            attributes.push(SetAttribute::UserData(HOST_ORDER.to_vec()));
         }
         let body = NfTablesMessage::NewSet(SetMessage { attributes });
         self.request(format!("add nf_tables set {} {}", self.nft(), set.name), NLM_F_CREATE, body)

@@ -30,19 +30,26 @@ pub(super) enum Side {
 }
 
 /// `ip daddr 10.1.2.0/24`, `ip6 daddr fd00::/64`
+///
+/// Exactly as `nft` builds it (whole bytes are compared without a mask), so that a ruleset that was saved and loaded
+/// by `nft` is recognised.
 pub(super) fn destination_in(subnet: IpNetwork) -> Vec<Expression> {
-    let mut rule = load_address(Side::Destination, subnet.is_ipv6());
-    let mask = octets(subnet.mask());
-    if mask.iter().any(|byte| *byte != u8::MAX) {
-        rule.push(bitwise(mask));
+    let network = octets(subnet.network());
+    let prefix = subnet.prefix();
+    if prefix.is_multiple_of(8) && prefix > 0 {
+        let whole = usize::from(prefix / 8);
+        let mut rule = load_address(Side::Destination, subnet.is_ipv6(), whole);
+        rule.push(equals(network.into_iter().take(whole).collect()));
+        return rule;
     }
-    rule.push(equals(octets(subnet.network())));
+    let mut rule = load_address(Side::Destination, subnet.is_ipv6(), network.len());
+    rule.extend([bitwise(octets(subnet.mask())), equals(network)]);
     rule
 }
 
 /// `ip saddr vmap @NAME`, `ip6 saddr vmap @NAME`
 pub(super) fn source_vmap(name: &str, ipv6: bool) -> Vec<Expression> {
-    let mut rule = load_address(Side::Source, ipv6);
+    let mut rule = load_address(Side::Source, ipv6, if ipv6 { 16 } else { 4 });
     rule.push(lookup(name, Some(Register::Verdict)));
     rule
 }
@@ -91,18 +98,19 @@ pub(super) fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// An address into register 1. The inet family sees both kinds of packet, so the kind is checked first.
-fn load_address(side: Side, ipv6: bool) -> Vec<Expression> {
-    let (protocol, offset, length) = match (side, ipv6) {
-        (Side::Source, false) => (IPV4, 12, 4),
-        (Side::Destination, false) => (IPV4, 16, 4),
-        (Side::Source, true) => (IPV6, 8, 16),
-        (Side::Destination, true) => (IPV6, 24, 16),
+/// The first `length` bytes of an address into register 1. The inet family sees both kinds of packet, so the kind is
+/// checked first.
+fn load_address(side: Side, ipv6: bool, length: usize) -> Vec<Expression> {
+    let (protocol, offset) = match (side, ipv6) {
+        (Side::Source, false) => (IPV4, 12),
+        (Side::Destination, false) => (IPV4, 16),
+        (Side::Source, true) => (IPV6, 8),
+        (Side::Destination, true) => (IPV6, 24),
     };
     vec![
         meta(MetaKey::Nfproto),
         equals(vec![protocol]),
-        payload(NETWORK_HEADER, offset, length, Register::Reg1),
+        payload(NETWORK_HEADER, offset, length as u32, Register::Reg1),
     ]
 }
 

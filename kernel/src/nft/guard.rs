@@ -27,8 +27,15 @@ const TABLE: Table = Table { family: NetfilterProtoFamily::Bridge, name: "ferroc
 const CHAIN: &str = "prerouting";
 const BASE: Base = Base { kind: "filter", hook: InetHookNumber::PreRouting, priority: -300 };
 /// nft's data types: 41 is `ifname`, 9 is `ether_addr`, six bits each.
-const GUARDED: Set = Set { name: "guarded", key_type: 41, key_len: 16, verdicts: false };
-const ALLOWED: Set = Set { name: "allowed", key_type: (41 << 6) | 9, key_len: 24, verdicts: false };
+const GUARDED: Set =
+    Set { name: "guarded", key_type: 41, key_len: 16, host_order: true, verdicts: false };
+const ALLOWED: Set = Set {
+    name: "allowed",
+    key_type: (41 << 6) | 9,
+    key_len: 24,
+    host_order: false,
+    verdicts: false,
+};
 /// `IFNAMSIZ`, with the end.
 const IFNAME_SIZE: usize = 16;
 
@@ -120,7 +127,7 @@ impl Nft {
             .map(|element| doom(ALLOWED, element.key))
             .collect();
         doomed.push(doom(GUARDED, name));
-        self.remove(TABLE, &doomed)
+        self.remove(TABLE, doomed)
     }
 
     /// Ends every guard whose owner's tag is stale. Returns how many elements there were.
@@ -138,7 +145,7 @@ impl Nft {
                     .map(|Element { key, comment, .. }| Doomed { set, key, comment }),
             );
         }
-        self.remove(TABLE, &doomed)
+        self.remove(TABLE, doomed)
     }
 
     /// Looks at all that a guard needs. Only a port that is guarded already can have further addresses.

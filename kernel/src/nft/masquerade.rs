@@ -33,8 +33,10 @@ const TABLE: Table = Table { family: NetfilterProtoFamily::Inet, name: "ferrocni
 const CHAIN: &str = "postrouting";
 const BASE: Base = Base { kind: "nat", hook: InetHookNumber::PostRouting, priority: 100 };
 /// nft's data types: 7 is `ipv4_addr`, 8 is `ipv6_addr`.
-const MASQ4: Set = Set { name: "masq4", key_type: 7, key_len: 4, verdicts: true };
-const MASQ6: Set = Set { name: "masq6", key_type: 8, key_len: 16, verdicts: true };
+const MASQ4: Set =
+    Set { name: "masq4", key_type: 7, key_len: 4, host_order: false, verdicts: true };
+const MASQ6: Set =
+    Set { name: "masq6", key_type: 8, key_len: 16, host_order: false, verdicts: true };
 /// What the name of a subnet's chain starts with.
 const SUBNET_CHAIN: &str = "masq_";
 
@@ -149,7 +151,7 @@ impl Nft {
                 .collect(),
             None => self.masqueraded(|comment| comment == tag)?,
         };
-        self.remove(TABLE, &doomed)
+        self.remove(TABLE, doomed)
     }
 
     /// Ends every masquerade whose owner's tag is stale, and removes the chains of subnets nobody is left in.
@@ -160,7 +162,7 @@ impl Nft {
     /// The kernel refuses.
     pub fn collect_masquerade(&mut self, is_stale: impl Fn(&str) -> bool) -> Result<usize> {
         let doomed = self.masqueraded(is_stale)?;
-        let removed = self.remove(TABLE, &doomed)?;
+        let removed = self.remove(TABLE, doomed)?;
         self.collect_subnets()?;
         Ok(removed)
     }

@@ -36,14 +36,14 @@ pub enum IptablesFamily {
 
 impl Nft {
     /// Removes what the reference suite's nftables backends made for an attachment: its masquerade rules and its spoof
-    /// check. Returns how many rules and chains there were; two cheap questions if there are none.
+    /// check. True if there was anything; two cheap questions if not.
     ///
     /// # Errors
     ///
     /// The kernel refuses.
-    pub fn remove_reference_leftovers(&mut self, owner: &Owner) -> Result<usize> {
+    pub fn remove_reference_leftovers(&mut self, owner: &Owner) -> Result<bool> {
         let masquerade = self.remove_reference_masquerade(owner)?;
-        Ok(masquerade + self.remove_reference_guard(owner)?)
+        Ok(self.remove_reference_guard(owner)? || masquerade)
     }
 
     /// Whether `chain` may exist in iptables' table `nat`: whether running iptables to remove it is needed at all.
@@ -77,36 +77,38 @@ impl Nft {
         }
     }
 
-    fn remove_reference_masquerade(&mut self, owner: &Owner) -> Result<usize> {
+    fn remove_reference_masquerade(&mut self, owner: &Owner) -> Result<bool> {
         let mine = masquerade_comment(owner);
-        self.remove_requests(|nft| {
-            nft.delete_rules(MASQUERADE, MASQUERADE_CHAIN, |comment| comment.starts_with(&mine))
+        self.converge(|nft| {
+            let is_mine = |comment: &str| comment.starts_with(&mine);
+            let requests = nft.delete_rules(MASQUERADE, MASQUERADE_CHAIN, is_mine)?;
+            Ok(Batch { requests, generation: None })
         })
     }
 
-    fn remove_reference_guard(&mut self, owner: &Owner) -> Result<usize> {
+    fn remove_reference_guard(&mut self, owner: &Owner) -> Result<bool> {
         let id = format!("{}-{}", owner.container, owner.ifname);
         let comment = format!("macspoofchk-{id}");
         let chains = [format!("cni-br-iface-{id}"), format!("cni-br-iface-{id}-mac")];
         if chains.iter().any(|chain| chain.len() > NAME_MAX) {
-            return Ok(0); // the kernel cannot have chains of such names
+            return Ok(false); // the kernel cannot have chains of such names
         }
         let look = [
             BRIDGE.get_chain(BRIDGE_CHAIN),
             BRIDGE.get_chain(&chains[0]),
             BRIDGE.get_chain(&chains[1]),
         ];
-        self.remove_requests(|nft| {
+        self.converge(|nft| {
             let there: Vec<bool> = nft.get(&look)?.iter().map(Option::is_some).collect();
             if !there.contains(&true) {
-                return Ok(Vec::new());
+                return Ok(Batch::default());
             }
             let mut requests = nft.delete_rules(BRIDGE, BRIDGE_CHAIN, |found| found == comment)?;
             let present = || chains.iter().zip(there.iter().skip(1)).filter(|(_, there)| **there);
             // The first leads to the second: both are emptied before either goes.
             requests.extend(present().map(|(chain, _)| BRIDGE.flush_chain(chain)));
             requests.extend(present().map(|(chain, _)| BRIDGE.delete_chain(chain)));
-            Ok(requests)
+            Ok(Batch { requests, generation: None })
         })
     }
 
@@ -121,20 +123,6 @@ impl Nft {
         let meant = rules.iter().filter(|rule| is_meant(&rule.rule_comment()));
         let handles = meant.filter_map(|rule| rule.handle());
         Ok(handles.map(|handle| table.delete_rule(chain, handle)).collect())
-    }
-
-    /// Carries out what `find` asks for, and looks again where another process was faster.
-    fn remove_requests(
-        &mut self,
-        find: impl Fn(&mut Nft) -> Result<Vec<Request>>,
-    ) -> Result<usize> {
-        let removed = std::cell::Cell::new(0);
-        self.converge(|nft| {
-            let requests = find(nft)?;
-            removed.set(requests.len().max(removed.get()));
-            Ok(Batch { requests, generation: None })
-        })?;
-        Ok(removed.get())
     }
 }
 

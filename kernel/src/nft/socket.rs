@@ -79,7 +79,7 @@ impl Nft {
         let first = self.next_sequences(requests.len());
         let mut datagram = Vec::new();
         for (request, sequence) in requests.iter().zip(first..) {
-            append(&mut datagram, request, NLM_F_REQUEST | NLM_F_ACK, sequence);
+            append(&mut datagram, request, NLM_F_REQUEST, sequence); // each is answered once: object or error
         }
         let action = requests.first().map_or("look at nf_tables", |r| r.action.as_str());
         self.send(&datagram, action)?;
@@ -92,10 +92,10 @@ impl Nft {
                 let Some((request, place)) = requests.get(index).zip(found.get_mut(index)) else {
                     continue;
                 };
+                open = open.saturating_sub(1);
                 match answer {
                     Answer::Object(reply) => *place = Some(reply),
-                    Answer::Done(_) => {}
-                    Answer::Ack { errno: 0 | libc::ENOENT, .. } => open -= 1,
+                    Answer::Done(_) | Answer::Ack { errno: 0 | libc::ENOENT, .. } => {}
                     Answer::Ack { errno, said } => return Err(request.refused(errno, said)),
                 }
             }

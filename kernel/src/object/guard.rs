@@ -20,6 +20,7 @@ impl Kind for Guard {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
+        at.sides.flush()?;
         at.undo.push(Undo::Step(at.place, Box::new(self.clone().into())));
         let tag = at.owner.tag();
         at.sides.nft()?.guard(&tag, &self.port, self.mac).map(drop)

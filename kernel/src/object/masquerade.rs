@@ -37,6 +37,7 @@ impl Kind for Masquerade {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
+        at.sides.flush()?;
         at.undo.push(Undo::Step(at.place, Box::new(self.clone().into())));
         match self.backend {
             Backend::Nftables => {

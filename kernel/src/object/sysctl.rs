@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{At, Kind, Place};
+use super::{At, Kind, Place, Undo};
 use crate::error::{Doing, Error, Result};
 
 /// A setting below `/proc/sys/net` (`sysctl(8)`), written from inside the namespace it belongs to.
@@ -29,6 +29,12 @@ impl Sysctl {
         Sysctl { optional: true, ..Sysctl::new(key, value) }
     }
 
+    /// Whether it is about one link: others, such as forwarding, concern the whole machine.
+    fn is_of_a_link(&self) -> bool {
+        let mut parts = self.key.split('/').skip(1);
+        parts.next() == Some("conf") && parts.next().is_some_and(|link| link != "all")
+    }
+
     fn path(&self) -> Result<PathBuf> {
         let is_plain = self.key.split('/').all(|part| !matches!(part, "" | "." | ".."));
         if !is_plain {
@@ -47,8 +53,8 @@ impl Sysctl {
         }
     }
 
-    /// Writes it, unless it is so already: others may watch the file.
-    fn ensure(&self) -> Result<()> {
+    /// Writes it in the namespace that the thread is in, unless it is so already: others may watch the file.
+    pub(crate) fn ensure(&self) -> Result<()> {
         match self.read()? {
             Some(now) if now == self.value => Ok(()),
             None if self.optional => Ok(()),
@@ -74,6 +80,11 @@ impl Kind for Sysctl {
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         // The setting of a link is there only once the link is.
         at.sides.flush()?;
+        if at.is_shared() && self.is_of_a_link() {
+            let before = at.side()?.inside(|| self.read())?.filter(|before| *before != self.value);
+            let before = before.map(|value| Sysctl { value, ..self.clone() });
+            at.undo.extend(before.map(Undo::SharedSysctl));
+        }
         at.side()?.inside(|| self.ensure())
     }
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{At, Kind, Place, ip};
+use super::{At, Kind, Place, Undo, ip};
 use crate::error::Result;
 use crate::link;
 
@@ -24,12 +24,16 @@ impl Kind for Up {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
+        // Somebody else's link that was down goes down again, should a later step fail.
+        if at.is_shared() && at.side()?.existing(&self.link)?.up {
+            return Ok(());
+        } else if at.is_shared() {
+            at.undo.push(Undo::SharedUp(self.link.clone()));
+        }
         let side = at.side()?;
         let index = side.index(&self.link)?;
-        side.queue(link::set(
-            format!("set {} up", self.link),
-            link::with_index(index).up().build(),
-        ));
+        let message = link::with_index(index).up().build();
+        side.queue(link::set(format!("set {} up", self.link), message));
         Ok(())
     }
 

@@ -59,10 +59,9 @@ impl Kind for Veth {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        if at.is_shared() || at.mode == Mode::Repair {
-            if let Some(near) = at.side()?.link(&self.name)? {
-                return self.put_right(at, &near);
-            }
+        let may_exist = at.is_shared() || at.mode == Mode::Repair;
+        if may_exist && let Some(near) = at.side()?.link(&self.name)? {
+            return self.put_right(at, &near);
         }
         match self.create(at) {
             Err(error) if error.is_taken() && at.is_shared() => {}
@@ -110,8 +109,8 @@ impl Kind for Veth {
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
         let tag = at.owner.tag();
         if let Some(near) = at.side()?.link(&self.name)? {
-            // Another suite's names are random, and may by now be somebody else's.
-            if near.alias == tag || near.mac == Some(self.mac) {
+            // Another suite's names are random, and may by now be somebody else's. A bridge is never an end of ours.
+            if near.kind == "veth" && (near.alias == tag || near.mac == Some(self.mac)) {
                 return at.side()?.now(link::delete(&self.name, near.index));
             }
         }
