@@ -26,7 +26,7 @@ use ferrocni::{
     Ends, Linux, no_router_advertisements, plan_announcement, plan_forwarding, plan_interface,
     plan_masquerade, plan_neighbours, plan_of,
 };
-use kernel::Place::{Host, Pod};
+use kernel::Place::Host;
 use kernel::{Address, Conflict, Guard, Mac, Owner, Peer, Plan, Port, Up, Veth, Vlans};
 use libcni::{AddResult, Addresses, Call, Error, IfName, Interface, Manual, Result, Verb};
 use serde::Deserialize;
