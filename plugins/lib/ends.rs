@@ -30,16 +30,14 @@ impl Ends {
     pub fn of(call: &Call, plan: &Plan, wanted: Option<Mac>, shared: &[&str]) -> Result<Ends> {
         let pod = call.attachment()?.ifname.to_string();
         let was_pod = was(call, |interface| !interface.sandbox.is_empty() && interface.name == pod);
-        // Of our own attachments the name is known; the bridge may have another one by now than in `prevResult`.
-        let derived = plan.owner.host_ifname();
-        let was_ours =
-            was(call, |interface| interface.sandbox.is_empty() && interface.name == derived);
-        let was_host = was_ours.or_else(|| {
-            was(call, |interface| {
-                interface.sandbox.is_empty() && !shared.contains(&interface.name.as_str())
-            })
+        // The name tells it from other links on the host that a result may list: bridges, or what a chain added.
+        let was_host = was(call, |interface| {
+            interface.sandbox.is_empty()
+                && interface.name.starts_with("veth")
+                && !shared.contains(&interface.name.as_str())
         });
-        let (host, host_mac) = was_host.unwrap_or_else(|| (derived, plan.owner.mac("host")));
+        let (host, host_mac) =
+            was_host.unwrap_or_else(|| (plan.owner.host_ifname(), plan.owner.mac("host")));
         let pod_mac =
             was_pod.map(|(_, mac)| mac).or(wanted).unwrap_or_else(|| plan.owner.mac("pod"));
         Ok(Ends { host, host_mac, pod, pod_mac })

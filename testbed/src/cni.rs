@@ -27,6 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Cni {
     plugin: String,
     folder: Option<PathBuf>,
+    under: Vec<OsString>,
     env: BTreeMap<OsString, OsString>,
     unset: Vec<OsString>,
     stdin: Vec<u8>,
@@ -51,6 +52,7 @@ impl Cni {
         let cni = Cni {
             plugin: plugin.to_owned(),
             folder: None,
+            under: Vec::new(),
             env: BTreeMap::new(),
             unset: Vec::new(),
             stdin: Vec::new(),
@@ -63,6 +65,13 @@ impl Cni {
     #[must_use]
     pub fn suite(mut self, folder: impl Into<PathBuf>) -> Cni {
         self.folder = Some(folder.into());
+        self
+    }
+
+    /// Runs the plugin under another program, which gets the binary as its last argument: `strace -f`.
+    #[must_use]
+    pub fn under(mut self, command: &[&str]) -> Cni {
+        self.under = command.iter().map(OsString::from).collect();
         self
     }
 
@@ -182,7 +191,15 @@ impl Cni {
     }
 
     fn command(&self, folder: &Path, verb: &str) -> Command {
-        let mut command = Command::new(bin::in_folder(folder, &self.plugin));
+        let binary = bin::in_folder(folder, &self.plugin);
+        let mut command = match self.under.split_first() {
+            None => Command::new(binary),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary);
+                command
+            }
+        };
         command.env_clear().env("CNI_PATH", folder).env("CNI_COMMAND", verb).envs(&self.env);
         self.unset.iter().for_each(|name| {
             command.env_remove(name);
