@@ -2,6 +2,13 @@
 //!
 //! What stands between `<!-- KIND ARGUMENT -->` and `<!-- /KIND -->` is made here. With `UPDATE_DOCS=1` the pages are
 //! written, otherwise compared.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code: a panic is how it reports"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
