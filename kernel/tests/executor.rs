@@ -62,6 +62,7 @@ fn owner(container: &str) -> Owner {
     Owner { network: "net".into(), container: container.into(), ifname: "eth0".into() }
 }
 
+#[expect(clippy::too_many_lines, reason = "a plan is a list")]
 fn plan(owner: Owner, pod: &Pod_, last: u8) -> Plan {
     let name = owner.host_ifname();
     let (host_mac, mac) = (owner.mac("host"), owner.mac("pod"));

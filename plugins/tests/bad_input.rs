@@ -148,6 +148,7 @@ fn bytes_on_stdin() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn keys_of_the_configuration() {
     let node = Node::new();
     let pod = node.pod("a");
@@ -417,6 +418,7 @@ fn ipam(script: &str) -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn ipam_plugins_that_fail_hang_or_lie() {
     let node = Node::new();
     let pod = node.pod("a");
