@@ -173,7 +173,8 @@ impl libcni::Plugin for Bridge {
             plan_forwarding(&mut plan, &addresses);
         }
         if !self.disable_container_interface {
-            plan_announcement(&mut plan, &ends);
+            let gateway = Some(gateway_link.as_str()).filter(|_| self.is_gateway());
+            plan_announcement(&mut plan, &ends, gateway);
         }
         let result = self.result(call, &ends, &gateway_link, addresses);
         Ok((plan, result))
