@@ -173,7 +173,8 @@ impl libcni::Plugin for Bridge {
             plan_forwarding(&mut plan, &addresses);
         }
         if !self.disable_container_interface {
-            plan_announcement(&mut plan, &ends);
+            let gateway = Some(gateway_link.as_str()).filter(|_| self.is_gateway());
+            plan_announcement(&mut plan, &ends, gateway);
         }
         let result = self.result(call, &ends, &gateway_link, addresses);
         Ok((plan, result))
@@ -219,9 +220,9 @@ impl Bridge {
         if matches!(call.verb, Verb::Add | Verb::Plan) {
             call.known_args(&["MAC"])?;
         }
-        let wanted =
-            self.runtime_config.mac.as_deref().or(self.args.cni.mac.as_deref()).or(call.arg("MAC"));
-        let Some(text) = wanted.filter(|text| !text.is_empty()) else { return Ok(None) };
+        let given = [self.runtime_config.mac.as_deref(), self.args.cni.mac.as_deref()];
+        let mut given = given.into_iter().chain([call.arg("MAC")]).flatten();
+        let Some(text) = given.find(|text| !text.is_empty()) else { return Ok(None) };
         Mac::parse(text).map(Some).ok_or_else(|| {
             Error::config(format!("invalid MAC address: {text}"))
                 .details("write it as 02:00:5e:10:00:01")

@@ -14,9 +14,13 @@ use crate::side::Sides;
 /// since ADD, because the addresses are not known, or because the reference suite made the attachment.
 pub(crate) fn remove(plan: &Plan, sides: &mut Sides) -> Result<()> {
     let tag = plan.owner.tag();
-    let addresses = pod_addresses(plan);
+    let known = planned_addresses(plan);
+    let held = if known.is_empty() { held_addresses(plan, sides)? } else { known.clone() };
     let nft = sides.nft()?;
-    nft.unmasquerade(&tag, if addresses.is_empty() { None } else { Some(&addresses) })?;
+    nft.unmasquerade(&tag, Some(&held))?;
+    if known.is_empty() {
+        nft.unmasquerade(&tag, None)?;
+    }
     for step in &plan.steps {
         if let Object::Veth(veth) = &step.object {
             nft.unguard(&tag, &veth.name)?;
@@ -44,7 +48,21 @@ fn remove_iptables(plan: &Plan) -> Result<()> {
     iptables::unmasquerade(&plan.owner.network, &plan.owner.container, addresses).map(drop)
 }
 
-fn pod_addresses(plan: &Plan) -> Vec<IpAddr> {
+/// The addresses that the container's end of the wire has.
+fn held_addresses(plan: &Plan, sides: &mut Sides) -> Result<Vec<IpAddr>> {
+    let Some(pod) = sides.pod() else { return Ok(Vec::new()) };
+    let mut held = Vec::new();
+    for step in &plan.steps {
+        let Object::Veth(veth) = &step.object else { continue };
+        let link = pod.link(&veth.peer.name)?.filter(|link| link.mac == Some(veth.peer.mac));
+        if let Some(link) = link {
+            held.extend(pod.addresses(link.index)?.iter().map(|held| held.address.ip()));
+        }
+    }
+    Ok(held)
+}
+
+fn planned_addresses(plan: &Plan) -> Vec<IpAddr> {
     let addresses = plan.steps.iter().filter_map(|step| match &step.object {
         Object::Address(address) if step.place == Place::Pod => Some(address.address.ip()),
         _ => None,

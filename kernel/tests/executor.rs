@@ -62,6 +62,7 @@ fn owner(container: &str) -> Owner {
     Owner { network: "net".into(), container: container.into(), ifname: "eth0".into() }
 }
 
+#[expect(clippy::too_many_lines, reason = "a plan is a list")]
 fn plan(owner: Owner, pod: &Pod_, last: u8) -> Plan {
     let name = owner.host_ifname();
     let (host_mac, mac) = (owner.mac("host"), owner.mac("pod"));
@@ -245,17 +246,26 @@ fn an_address_used_again_answers_its_first_packet() {
 fn gc_removes_what_is_not_valid() {
     host();
     let (first, second) = (Pod_::new(), Pod_::new());
-    let (one, two) = (plan(owner("one"), &first, 2), plan(owner("two"), &second, 3));
+    let (mut one, two) = (plan(owner("one"), &first, 2), plan(owner("two"), &second, 3));
+    // What others use too is nobody's to collect.
+    let (mac, far) = (owner("x").mac("host"), owner("x").mac("pod"));
+    let peer = Peer { place: Host, name: "br0.7".into(), mac: far };
+    one.share(
+        Host,
+        Veth { name: "vethshared".into(), mac, mtu: 0, master: Some("br0".into()), peer },
+    );
     one.apply().unwrap();
     two.apply().unwrap();
     // As if the second ADD had been killed before it could set the alias.
     assert!(sh(&format!("ip link set {} alias ''", two.owner.host_ifname())).0);
     kernel::collect("another", &[]).unwrap();
-    assert_eq!(sh("ip -br link | grep -c veth").1.trim(), "2");
+    assert_eq!(sh("ip -br link | grep -c ^veth").1.trim(), "3");
     kernel::collect("net", &[owner("one")]).unwrap();
     let left = sh("ip -br link").1;
     assert!(
-        left.contains(&one.owner.host_ifname()) && !left.contains(&two.owner.host_ifname()),
+        left.contains("vethshared")
+            && left.contains(&one.owner.host_ifname())
+            && !left.contains(&two.owner.host_ifname()),
         "{left}"
     );
     assert_eq!(one.diff().unwrap(), Vec::<String>::new());

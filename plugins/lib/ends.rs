@@ -30,8 +30,11 @@ impl Ends {
     pub fn of(call: &Call, plan: &Plan, wanted: Option<Mac>, shared: &[&str]) -> Result<Ends> {
         let pod = call.attachment()?.ifname.to_string();
         let was_pod = was(call, |interface| !interface.sandbox.is_empty() && interface.name == pod);
+        // The name tells it from other links on the host that a result may list: bridges, or what a chain added.
         let was_host = was(call, |interface| {
-            interface.sandbox.is_empty() && !shared.contains(&interface.name.as_str())
+            interface.sandbox.is_empty()
+                && interface.name.starts_with("veth")
+                && !shared.contains(&interface.name.as_str())
         });
         let (host, host_mac) =
             was_host.unwrap_or_else(|| (plan.owner.host_ifname(), plan.owner.mac("host")));

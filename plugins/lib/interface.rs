@@ -102,9 +102,14 @@ pub fn plan_neighbours(plan: &mut Plan, link: &str, ends: &Ends, addresses: &Add
     plan.because("an address that is used again has a new MAC");
 }
 
-/// Waits until frames pass between both ends, then lets the neighbours know the container's addresses.
-pub fn plan_announcement(plan: &mut Plan, ends: &Ends) {
+/// Waits until frames pass between both ends, and to the host's address on `gateway` if it has one; then lets the
+/// neighbours know the container's addresses.
+pub fn plan_announcement(plan: &mut Plan, ends: &Ends, gateway: Option<&str>) {
     plan.own(Host, Wait::Running { link: ends.host.clone() });
+    if let Some(link) = gateway {
+        plan.share(Host, Wait::Running { link: link.to_owned() });
+        plan.because("its first port has just come up, and until it has noticed it hears no IPv6");
+    }
     plan.own(Pod, Wait::Running { link: ends.pod.clone() });
     plan.because("only now do frames pass, so only now is it worth telling the neighbours");
     plan.own(Pod, Announce { link: ends.pod.clone(), mac: ends.pod_mac });

@@ -148,6 +148,7 @@ fn bytes_on_stdin() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn keys_of_the_configuration() {
     let node = Node::new();
     let pod = node.pod("a");
@@ -273,6 +274,8 @@ fn del_looks_past_mistakes_made_after_add() {
         json!({ "disableContainerInterface": true }),
         json!({ "ipMasqBackend": "magic" }),
         json!({ "vlan": 5000 }),
+        json!({ "bridge": "almost-too-long", "vlan": 100 }),
+        json!({ "bridge": "another" }),
         json!({ "vlanTrunk": [{ "minID": 7 }] }),
         json!({ "runtimeConfig": { "mac": "zz" } }),
     ] {
@@ -415,6 +418,7 @@ fn ipam(script: &str) -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn ipam_plugins_that_fail_hang_or_lie() {
     let node = Node::new();
     let pod = node.pod("a");

@@ -2,6 +2,13 @@
 //!
 //! What stands between `<!-- KIND ARGUMENT -->` and `<!-- /KIND -->` is made here. With `UPDATE_DOCS=1` the pages are
 //! written, otherwise compared.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code: a panic is how it reports"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -110,7 +117,7 @@ fn describe(schema: &Value, root: &Value, path: &str, rows: &mut Vec<String>) {
     for (key, property) in properties {
         let (path, mut inner) = (format!("{path}{key}"), resolve(property, root));
         let mut lists = String::new();
-        while inner["type"] == "array" {
+        while type_of(inner) == "array" {
             inner = resolve(&inner["items"], root);
             lists += "[]";
         }
@@ -127,17 +134,21 @@ fn describe(schema: &Value, root: &Value, path: &str, rows: &mut Vec<String>) {
     }
 }
 
-/// What can be given: `boolean, false if not given`.
+/// What can be given: "boolean, `false` if not given".
 fn value(schema: &Value, default: &Value) -> String {
-    let types = match &schema["type"] {
-        Value::Array(types) => types.clone(),
-        one => vec![one.clone()],
-    };
-    let name = types.iter().filter_map(Value::as_str).find(|name| *name != "null").unwrap_or("any");
     match default {
-        Value::Null | Value::Array(_) | Value::Object(_) => name.to_owned(),
-        default => format!("{name}, `{default}` if not given"),
+        Value::Null | Value::Array(_) | Value::Object(_) => type_of(schema).to_owned(),
+        default => format!("{}, `{default}` if not given", type_of(schema)),
     }
+}
+
+/// The type of a value that is not null.
+fn type_of(schema: &Value) -> &str {
+    match &schema["type"] {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).find(|name| *name != "null"),
+        one => one.as_str(),
+    }
+    .unwrap_or("any")
 }
 
 /// Follows a reference, also that of an optional key.

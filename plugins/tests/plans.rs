@@ -1,6 +1,13 @@
 //! What each documented configuration plans and answers, as `CNI_COMMAND=PLAN` prints it: a snapshot each, in `snapshots/`.
 //! Names and MAC addresses derive from the attachment, so they are the same everywhere. Only the last tests need
 //! namespaces.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code: a panic is how it reports"
+)]
 
 use insta::Settings;
 use serde_json::{Value, json};

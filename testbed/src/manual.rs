@@ -10,7 +10,7 @@ use serde_json::Value;
 /// If either is not so.
 #[track_caller]
 pub fn assert_manual(source: &str, schema: &Value, committed: &str, file: &str) {
-    let schema_text = format!("{}\n", serde_json::to_string_pretty(schema).unwrap());
+    let schema_text = format!("{}\n", serde_json::to_string_pretty(&sorted(schema)).unwrap());
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(file, &schema_text).unwrap();
     }
@@ -20,6 +20,21 @@ pub fn assert_manual(source: &str, schema: &Value, committed: &str, file: &str) 
     );
     jsonschema::validate(schema, &example(source))
         .unwrap_or_else(|error| panic!("the example: {error}"));
+}
+
+/// The same value, its keys in alphabetical order: otherwise their order depends on the features of `serde_json` that some
+/// crate of the build asks for.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(keys) => {
+            let mut keys: Vec<_> =
+                keys.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+            keys.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(keys.into_iter().collect())
+        }
+        Value::Array(values) => values.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
 }
 
 /// The first block of JSON in a source's module documentation.

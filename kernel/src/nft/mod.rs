@@ -136,10 +136,15 @@ impl Nft {
     /// The elements of a set by their keys; none if it is not there.
     ///
     /// The kernel tells an element twice when the set's hash table grows or shrinks meanwhile, and a batch that deletes
-    /// it twice would be refused.
+    /// it twice would be refused. And it leaves elements out: a list that does not fit into one answer goes on by
+    /// counting the elements told before, and elements that vanish in the moment between a commit's new number and its
+    /// effect make it count too far, without a sign (`nf_tables_dump_set`). So a list is read twice.
     fn elements(&mut self, table: Table, set: Set) -> Result<Vec<Element>> {
-        let replies = self.dump(&table.get_elements(set))?;
-        let mut elements: Vec<Element> = replies.iter().flat_map(Reply::elements).collect();
+        let mut elements: Vec<Element> = Vec::new();
+        for _ in 0..2 {
+            let replies = self.dump(&table.get_elements(set))?;
+            elements.extend(replies.iter().flat_map(Reply::elements));
+        }
         elements.sort_by(|one, other| one.key.cmp(&other.key));
         elements.dedup_by(|one, other| one.key == other.key);
         Ok(elements)

@@ -110,7 +110,8 @@ impl Kind for Veth {
         let tag = at.owner.tag();
         if let Some(near) = at.side()?.link(&self.name)? {
             // Another suite's names are random, and may by now be somebody else's.
-            if near.alias == tag || near.mac == Some(self.mac) {
+            let is_ours = near.alias == tag || near.mac == Some(self.mac);
+            if near.kind == "veth" && is_ours {
                 return at.side()?.now(link::delete(&self.name, near.index));
             }
         }
@@ -129,8 +130,11 @@ impl Veth {
     fn create(&self, at: &mut At<'_>) -> Result<()> {
         let mut peer = LinkUnspec::new_with_name(&self.peer.name).address(self.peer.mac.0.to_vec());
         let mut near = LinkMessageBuilder::<LinkVeth>::new(&self.name, &self.peer.name)
-            .address(self.mac.0.to_vec())
-            .link_group(group_of(at.owner));
+            .address(self.mac.0.to_vec());
+        if !at.is_shared() {
+            // Set at birth, so that GC finds a link whose ADD was killed before it could set the alias.
+            near = near.link_group(Owner::group(&at.owner.network));
+        }
         if self.mtu != 0 {
             peer = peer.mtu(self.mtu);
             near = near.mtu(self.mtu);
@@ -243,10 +247,4 @@ impl Veth {
         }
         Ok(())
     }
-}
-
-/// The link group (`ip link show group N`) of everything a network owns: set when a link is born, so that GC finds one
-/// whose ADD was killed before it could set the alias.
-pub(crate) fn group_of(owner: &Owner) -> u32 {
-    Owner::group(&owner.network)
 }
