@@ -219,6 +219,32 @@ fn a_failed_plan_leaves_nothing() {
     assert!(!pod.sh("ip -br link").1.contains("eth0"));
 }
 
+/// It made the bridge, and another plan joined it before it failed.
+#[test]
+fn a_failed_plan_takes_nothing_from_one_that_came_after_it() {
+    host();
+    assert!(sh("ip link add late type veth peer name far").0);
+    let (one, two) = (Pod_::new(), Pod_::new());
+    let (mut failing, good) = (plan(owner("one"), &one, 2), plan(owner("two"), &two, 3));
+    failing.own(Host, Wait::Running { link: "late".into() });
+    failing.own(Host, Up::of("no-such-link"));
+    std::thread::scope(|scope| {
+        let failing = scope.spawn(move || failing.apply());
+        // The bridge is brought up when its settings are made.
+        while !sh("ip -br link show br0 up").1.contains("br0") {
+            std::thread::yield_now();
+        }
+        good.apply().unwrap();
+        assert!(sh("ip link set late up; ip link set far up").0);
+        failing.join().unwrap().unwrap_err();
+    });
+    assert_eq!(good.diff().unwrap(), Vec::<String>::new());
+    for address in ["10.1.2.1", "fd00:1::1"] {
+        let (ok, text) = two.sh(&format!("ping -c1 -W1 {address}"));
+        assert!(ok, "{text}");
+    }
+}
+
 #[test]
 fn an_address_used_again_answers_its_first_packet() {
     host();
