@@ -179,7 +179,9 @@ fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Res
             let side = sides.side(place)?;
             side.link(&name)?.map_or(Ok(()), |link| side.now(link::delete(&name, link.index)))
         }
-        Undo::SharedSysctl(sysctl) if alone => sysctl.ensure(),
+        Undo::SharedSysctl(link, sysctl) if alone => {
+            unused(sides, &link)?.map_or(Ok(()), |_| sysctl.ensure())
+        }
         Undo::SharedLink(name) if alone => unused(sides, &name)?
             .map_or(Ok(()), |link| sides.host.now(link::delete(&name, link.index))),
         Undo::SharedAddress(name, address) if alone => unused(sides, &name)?
@@ -193,7 +195,7 @@ fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Res
         Undo::SharedLink(_)
         | Undo::SharedAddress(..)
         | Undo::SharedUp(_)
-        | Undo::SharedSysctl(_) => Ok(()),
+        | Undo::SharedSysctl(..) => Ok(()),
         Undo::Step(place, object) => object.remove(&mut At {
             sides,
             place,

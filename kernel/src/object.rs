@@ -85,8 +85,8 @@ pub(crate) enum Undo {
     SharedAddress(String, ipnetwork::IpNetwork),
     /// A shared link that was down: only if it has no ports.
     SharedUp(String),
-    /// A setting of a shared link, and what it was.
-    SharedSysctl(Sysctl),
+    /// A setting of a shared link, and what it was: only if the link has no ports.
+    SharedSysctl(String, Sysctl),
     /// Masquerading, spoof check and neighbours: removing the step does it.
     Step(Place, Box<Object>),
 }

@@ -59,6 +59,7 @@ enum Cleanup {
     Gc,
 }
 
+const CONTAINER: &str = "the-container";
 const CLEANUPS: [Cleanup; 4] = [Cleanup::Del, Cleanup::Gc, Cleanup::DelBlind, Cleanup::DelGone];
 
 /// A node with the shared things made, and a pod to join to them.
@@ -73,9 +74,7 @@ struct Lab {
 
 impl Lab {
     fn new(config: Value) -> Lab {
-        let node = Node::new();
-        let pod = node.pod("pod");
-        let mut lab = Lab { node, pod, config, clean: String::new(), points: 0 };
+        let mut lab = Lab::untouched(config);
         lab.call().add().ok();
         lab.call().del().ok();
         lab.renew_pod();
@@ -83,8 +82,15 @@ impl Lab {
         lab
     }
 
+    /// As [`new`](Lab::new), with nothing made yet.
+    fn untouched(config: Value) -> Lab {
+        let node = Node::new();
+        let pod = node.pod("pod");
+        Lab { node, pod, config, clean: String::new(), points: 0 }
+    }
+
     fn call(&self) -> Cni {
-        self.node.plugin("bridge").conf(&self.config).container("c1").netns(&self.pod)
+        self.node.plugin("bridge").conf(&self.config).container(CONTAINER).netns(&self.pod)
     }
 
     /// Deletes the pod's namespace and makes a new one.
@@ -102,10 +108,10 @@ impl Lab {
             }
             let is_done = killed_at(&self.call(), verb, kill, when);
             let cleanup = CLEANUPS[self.points % CLEANUPS.len()];
-            self.clean_up(
-                cleanup,
-                &format!("{verb} killed at {} no. {when}, then {cleanup:?}", kill.calls),
-            );
+            let point = format!("{verb} killed at {} no. {when}, then {cleanup:?}", kill.calls);
+            self.clean_up(cleanup);
+            assert_same!(self.clean, lasting(&self.node.state()), "{point}");
+            self.join_again(&point);
             if is_done {
                 break;
             }
@@ -115,8 +121,12 @@ impl Lab {
         assert!(killed > 0, "{verb} was never killed at {}", kill.calls);
     }
 
-    /// Cleans up, and looks: nothing is left, and the container can join again.
-    fn clean_up(&mut self, cleanup: Cleanup, point: &str) {
+    /// The shared things; only the bridge's MAC is random.
+    fn shared(&self) -> String {
+        testbed::normalise(&lasting(&self.node.state()))
+    }
+
+    fn clean_up(&mut self, cleanup: Cleanup) {
         let call = self.call();
         match cleanup {
             Cleanup::Del => call.del(),
@@ -130,12 +140,15 @@ impl Lab {
             Cleanup::Gc => call.clone().key("cni.dev/valid-attachments", json!([])).gc(),
         }
         .ok();
-        assert_same!(self.clean, lasting(&self.node.state()), "{point}");
-        call.add().ok();
+    }
+
+    /// The same container, as if nothing had happened.
+    fn join_again(&mut self, point: &str) {
+        self.call().add().ok();
         for gateway in ["10.1.2.1", "fd00:1:2::1"] {
             assert!(self.pod.ping(gateway), "{point}: {gateway} is not in reach");
         }
-        call.del().ok();
+        self.call().del().ok();
         self.renew_pod();
     }
 }
@@ -225,4 +238,56 @@ fn a_del_killed_anywhere() {
             kill("unlink,unlinkat", 1, CHILDREN),
         ],
     );
+}
+
+#[test]
+fn masquerade_by_iptables_killed_anywhere() {
+    let iptables = config(json!({ "ipMasqBackend": "iptables" }));
+    let mut lab = Lab::new(iptables);
+    for verb in ["ADD", "DEL"] {
+        for (calls, stride) in [("clone3,clone,fork,vfork", 1), ("poll", 3)] {
+            lab.sweep(verb, kill(calls, stride, ALONE));
+        }
+        lab.sweep(verb, kill("sendmsg", 1, CHILDREN));
+    }
+    println!("with iptables, ADD and DEL were killed at {} points", lab.points);
+}
+
+/// The first ADD of a node makes the shared things. Killed half way, the next one completes them: what is there in the
+/// end is what an ADD and a DEL leave that nobody disturbed.
+#[test]
+fn a_first_add_killed_anywhere_is_completed_by_the_next() {
+    let complete = on_a_new_node(|mut lab| {
+        lab.join_again("undisturbed");
+        lab.shared()
+    });
+    let mut points = 0;
+    for calls in ["sendto", "write"] {
+        for when in 1.. {
+            let cleanup = CLEANUPS[points % CLEANUPS.len()];
+            let point = format!("first ADD killed at {calls} no. {when}, then {cleanup:?}");
+            let is_done = on_a_new_node(|mut lab| {
+                let is_done = killed_at(&lab.call(), "ADD", kill(calls, 1, ALONE), when);
+                lab.clean_up(cleanup);
+                let left = lab.node.state();
+                assert!(!left.contains(CONTAINER) && !left.contains("veth"), "{point}: {left}");
+                lab.join_again(&point);
+                assert_same!(complete, lab.shared(), "{point}");
+                is_done
+            });
+            if is_done {
+                break;
+            }
+            points += 1;
+        }
+    }
+    println!("the first ADD was killed at {points} points");
+    assert!(points > 20, "{points}");
+}
+
+/// A node is a thread.
+fn on_a_new_node<T: Send>(work: impl FnOnce(Lab) -> T + Send) -> T {
+    let work = || work(Lab::untouched(config(json!({}))));
+    let done = std::thread::scope(|scope| scope.spawn(work).join());
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

@@ -43,7 +43,13 @@ impl Kind for Bridge {
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         let link = match at.side()?.link(&self.name)? {
-            Some(link) => link,
+            Some(link) => {
+                // Nobody uses it yet: its maker may not have come further than this.
+                if !link.up && link.kind == "bridge" {
+                    self.skip_detection(at)?;
+                }
+                link
+            }
             None => self.create(at)?,
         };
         self.check_kind(&link)?;
@@ -105,14 +111,18 @@ impl Bridge {
         match at.side()?.now(link::create(action, message.build())) {
             Ok(()) => {
                 at.undo.push(Undo::SharedLink(self.name.clone()));
-                // Nobody else has its new address, and without its link-local one a bridge cannot ask for neighbours
-                // on behalf of others: it must not wait a second for that.
-                Sysctl::optional(format!("ipv6/conf/{}/accept_dad", self.name), "0").apply(at)?;
+                self.skip_detection(at)?;
             }
             Err(error) if error.is_taken() => {}
             Err(error) => return Err(error),
         }
         at.side()?.existing(&self.name)
+    }
+
+    /// Nobody else has its new address, and without its link-local one a bridge cannot ask for neighbours on behalf of
+    /// others: it must not wait a second for that.
+    fn skip_detection(&self, at: &mut At<'_>) -> Result<()> {
+        Sysctl::optional(format!("ipv6/conf/{}/accept_dad", self.name), "0").apply(at)
     }
 
     fn check_kind(&self, link: &Link) -> Result<()> {

@@ -29,10 +29,11 @@ impl Sysctl {
         Sysctl { optional: true, ..Sysctl::new(key, value) }
     }
 
-    /// Whether it is about one link: others, such as forwarding, concern the whole machine.
-    fn is_of_a_link(&self) -> bool {
+    /// The link it is about; others, such as forwarding, concern the whole machine.
+    fn link(&self) -> Option<&str> {
         let mut parts = self.key.split('/').skip(1);
-        parts.next() == Some("conf") && parts.next().is_some_and(|link| link != "all")
+        let link = parts.next().filter(|part| *part == "conf").and_then(|_| parts.next());
+        link.filter(|link| *link != "all")
     }
 
     fn path(&self) -> Result<PathBuf> {
@@ -93,10 +94,10 @@ impl Kind for Sysctl {
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         // The setting of a link is there only once the link is.
         at.sides.flush()?;
-        if at.is_shared() && self.is_of_a_link() {
+        if let Some(link) = self.link().filter(|_| at.is_shared()) {
             let before = at.side()?.inside(|| self.read())?.filter(|before| *before != self.value);
             let before = before.map(|value| Sysctl { value, ..self.clone() });
-            at.undo.extend(before.map(Undo::SharedSysctl));
+            at.undo.extend(before.map(|before| Undo::SharedSysctl(link.to_owned(), before)));
         }
         // What is this attachment's alone was just made: nobody watches it, and it need not be read first.
         let is_new = !at.is_shared() && at.mode == Mode::Add;
