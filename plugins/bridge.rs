@@ -174,7 +174,7 @@ impl libcni::Plugin for Bridge {
         }
         if !self.disable_container_interface {
             let gateway = Some(gateway_link.as_str()).filter(|_| self.is_gateway());
-            plan_announcement(&mut plan, &ends, gateway);
+            plan_announcement(&mut plan, &ends, gateway, &addresses);
         }
         let result = self.result(call, &ends, &gateway_link, addresses);
         Ok((plan, result))

@@ -1,4 +1,4 @@
-//! The kernel's notifications of changed links and addresses.
+//! The kernel's notifications of changed links, addresses and IPv6 routes.
 
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -8,10 +8,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::error::{Doing, Result};
 
-/// The multicast groups `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR` and `RTMGRP_IPV6_IFADDR` (`rtnetlink(7)`).
-const GROUPS: u32 = 0x1 | 0x10 | 0x100;
+/// The multicast groups `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR` and `RTMGRP_IPV6_ROUTE`
+/// (`rtnetlink(7)`).
+const GROUPS: u32 = 0x1 | 0x10 | 0x100 | 0x400;
 
-/// Hears of every change to links and addresses of the namespace it was opened in.
+/// Hears of every change to links, addresses and IPv6 routes of the namespace it was opened in.
 #[derive(Debug)]
 pub(crate) struct Monitor(Socket);
 

@@ -1,13 +1,14 @@
 //! The kernel as a plan sees it: two network namespaces, each with a socket, what was read and what waits to be sent.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::Parseable;
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::neighbour::NeighbourMessage;
-use netlink_packet_route::route::RouteMessage;
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 
 use crate::error::{Error, Result};
 use crate::link::{self, Link};
@@ -202,6 +203,26 @@ impl Side {
             self.routes = Some(parsed("list the routes", &messages)?);
         }
         Ok(self.routes.as_deref().unwrap_or_default())
+    }
+
+    /// Whether packets to an address of a link are for this namespace itself: `ip -6 route get ADDRESS oif LINK` says
+    /// `local`. One question, however large the tables are.
+    pub(crate) fn is_local(&mut self, address: Ipv6Addr, link: u32) -> Result<bool> {
+        /// Where the kind of route is in `struct rtmsg`, and `RTN_LOCAL` (`include/uapi/linux/rtnetlink.h`).
+        const KIND: usize = 7;
+        const LOCAL: u8 = 2;
+        self.flush()?;
+        let action = format!("look for the route to {address}");
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet6;
+        message.header.destination_prefix_length = 128;
+        message.attributes.push(RouteAttribute::Destination(RouteAddress::Inet6(address)));
+        message.attributes.push(RouteAttribute::Oif(link));
+        match self.rtnl.get(Request::new(action, 0, Message::GetRoute(message))) {
+            Ok(route) => Ok(route.is_some_and(|body| body.get(KIND) == Some(&LOCAL))),
+            Err(error) if error.errno == nix::libc::ENETUNREACH => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Every neighbour that a request asks for.

@@ -1,6 +1,8 @@
 //! What every plugin that makes an interface in a container does with its addresses.
 
-use kernel::Place::{Host, Pod};
+use std::net::IpAddr;
+
+use kernel::Place::{self, Host, Pod};
 use kernel::{
     Address, Announce, Backend, Conflict, Masquerade, Neighbours, Plan, Route, Sysctl, Up, Wait,
 };
@@ -102,9 +104,14 @@ pub fn plan_neighbours(plan: &mut Plan, link: &str, ends: &Ends, addresses: &Add
     plan.because("an address that is used again has a new MAC");
 }
 
-/// Waits until frames pass between both ends, and to the host's address on `gateway` if it has one; then lets the
-/// neighbours know the container's addresses.
-pub fn plan_announcement(plan: &mut Plan, ends: &Ends, gateway: Option<&str>) {
+/// Waits until frames pass between both ends, and to the host's addresses on `gateway` if it has any, and both take
+/// what comes; then lets the neighbours know the container's addresses.
+pub fn plan_announcement(
+    plan: &mut Plan,
+    ends: &Ends,
+    gateway: Option<&str>,
+    addresses: &Addresses,
+) {
     plan.own(Host, Wait::Running { link: ends.host.clone() });
     if let Some(link) = gateway {
         plan.share(Host, Wait::Running { link: link.to_owned() });
@@ -112,7 +119,24 @@ pub fn plan_announcement(plan: &mut Plan, ends: &Ends, gateway: Option<&str>) {
     }
     plan.own(Pod, Wait::Running { link: ends.pod.clone() });
     plan.because("only now do frames pass, so only now is it worth telling the neighbours");
+    if let Some(link) = gateway {
+        let theirs = addresses.gateways();
+        plan_local(plan, Host, link, theirs.iter().map(|address| address.ip()));
+    }
+    plan_local(plan, Pod, &ends.pod, addresses.ips().iter().map(|ip| ip.address.ip()));
     plan.own(Pod, Announce { link: ends.pod.clone(), mac: ends.pod_mac });
+}
+
+/// Waits until IPv6 addresses are in use.
+fn plan_local(plan: &mut Plan, place: Place, link: &str, addresses: impl Iterator<Item = IpAddr>) {
+    let ipv6 = |address| match address {
+        IpAddr::V6(address) => Some(address),
+        IpAddr::V4(_) => None,
+    };
+    let addresses: Vec<_> = addresses.filter_map(ipv6).collect();
+    if !addresses.is_empty() {
+        plan.own(place, Wait::Local { link: link.to_owned(), addresses });
+    }
 }
 
 /// A link on the host's side that does not believe router advertisements: they would come from a container.

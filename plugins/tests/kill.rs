@@ -3,6 +3,13 @@
 //! `strace` kills it right before a system call: every one that changes something, one after the other, so that every
 //! state in between is seen. What is shared stays: the bridge and its addresses, forwarding, the tables and their
 //! chains, host-local's lock and counters.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests report by panicking"
+)]
 
 use serde_json::{Value, json};
 use testbed::{Cni, Node, Pod, assert_same};

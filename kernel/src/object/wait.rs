@@ -1,3 +1,4 @@
+use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,14 @@ pub enum Wait {
         /// The link's name.
         link: String,
     },
+    /// The kernel takes packets to the addresses as its own. That is so a moment after an IPv6 address was added, even
+    /// without duplicate address detection: the local route comes from a work queue.
+    Local {
+        /// The link's name.
+        link: String,
+        /// Addresses of the link.
+        addresses: Vec<Ipv6Addr>,
+    },
 }
 
 /// Longer than duplicate address detection takes by default, some two seconds.
@@ -33,6 +42,13 @@ impl Kind for Wait {
             Wait::Running { link } => format!("{prefix} monitor link # until {link} is running"),
             Wait::Addresses { link } => {
                 format!("{prefix} monitor address # until none of {link} is tentative")
+            }
+            Wait::Local { link, addresses } => {
+                let all: Vec<_> = addresses.iter().map(Ipv6Addr::to_string).collect();
+                format!(
+                    "{prefix} monitor route # until {link} has local routes to {}",
+                    all.join(", ")
+                )
             }
         }
     }
@@ -79,6 +95,15 @@ impl Wait {
                 }
                 Ok(!held.iter().any(|held| held.tentative))
             }
+            Wait::Local { link, addresses } => {
+                let index = side.index(link)?;
+                for address in addresses {
+                    if !side.is_local(*address, index)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
         }
     }
 
@@ -92,6 +117,10 @@ impl Wait {
                     format!("bridge port in error state: {state} after {} s", DEADLINE.as_secs()),
                 )
             }
+            Wait::Local { link, .. } => Error::found(
+                format!("wait for the addresses of {link}"),
+                format!("they have no local routes after {} s", DEADLINE.as_secs()),
+            ),
             Wait::Addresses { link } => Error::found(
                 format!("wait for the addresses of {link}"),
                 format!(
