@@ -1,5 +1,6 @@
 //! Network namespaces by path.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -18,6 +19,9 @@ const OWN: &str = "/proc/thread-self/ns/net";
 pub struct Namespace {
     file: File,
     path: String,
+    /// The namespace to come back to, opened when this one is first entered. An open namespace stays on one thread, so
+    /// it is always the same.
+    home: OnceCell<File>,
 }
 
 impl Namespace {
@@ -28,7 +32,7 @@ impl Namespace {
     /// `/proc` cannot be read.
     pub fn current() -> Result<Namespace> {
         let file = File::open(OWN).doing(|| format!("open {OWN}"))?;
-        Ok(Namespace { file, path: OWN.to_owned() })
+        Ok(Namespace { file, path: OWN.to_owned(), home: OnceCell::new() })
     }
 
     /// Opens the namespace at a path, as container runtimes give it in `CNI_NETNS`.
@@ -54,7 +58,7 @@ impl Namespace {
             )
             .in_namespace());
         }
-        Ok(Namespace { file, path: shown })
+        Ok(Namespace { file, path: shown, home: OnceCell::new() })
     }
 
     /// Whether both are the same namespace.
@@ -79,7 +83,13 @@ impl Namespace {
     /// The namespace could not be entered, or what `work` returned. A thread that cannot come back must not go on
     /// working in the wrong namespace: the process ends.
     pub fn enter<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let home = Namespace::current()?;
+        let home = match self.home.get() {
+            Some(home) => home,
+            None => {
+                let home = File::open(OWN).doing(|| format!("open {OWN}"))?;
+                self.home.get_or_init(|| home)
+            }
+        };
         setns(&self.file, CloneFlags::CLONE_NEWNET)
             .doing(|| format!("enter the network namespace {}", self.path))
             .map_err(Error::in_namespace)?;
@@ -109,11 +119,11 @@ impl Lock {
 }
 
 /// Goes back when dropped, also if `work` unwinds.
-struct Return(Namespace);
+struct Return<'a>(&'a File);
 
-impl Drop for Return {
+impl Drop for Return<'_> {
     fn drop(&mut self) {
-        if setns(&self.0.file, CloneFlags::CLONE_NEWNET).is_err() {
+        if setns(self.0, CloneFlags::CLONE_NEWNET).is_err() {
             std::process::abort();
         }
     }

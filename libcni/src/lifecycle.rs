@@ -2,8 +2,8 @@
 
 use crate::delegate::Ipam;
 use crate::{
-    AddResult, Addresses, Addressing, Call, Context, Error, Executor, IpConfig, Manual, Plugin,
-    Preview, Result, Verbs, code,
+    AddResult, Addresses, Addressing, Call, Error, Executor, IpConfig, Manual, Plugin, Preview,
+    Result, Verbs, code,
 };
 
 impl<P: Plugin> Verbs for P {
@@ -96,7 +96,7 @@ impl<P: Plugin> Delegating for P {}
 fn attach<P: Plugin>(plugin: &P, call: &Call, addresses: &Addresses) -> Result<AddResult> {
     let (plan, mut result) = plugin.plan(call, addresses)?;
     // A result that the configuration's version cannot express is found out before anything is made.
-    result.to_json(call.version).context(|| format!("a result for CNI {}", call.version))?;
+    result.to_json(call.version)?;
     P::Executor::apply(&plan, &mut result)?;
     Ok(result)
 }

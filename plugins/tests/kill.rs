@@ -114,7 +114,7 @@ impl Lab {
                 self.call().add().ok();
             }
             let is_done = killed_at(&self.call(), verb, kill, when);
-            let cleanup = CLEANUPS[self.points % CLEANUPS.len()];
+            let cleanup = CLEANUPS.iter().cycle().nth(self.points).copied().unwrap_or(CLEANUPS[0]);
             let point = format!("{verb} killed at {} no. {when}, then {cleanup:?}", kill.calls);
             self.clean_up(cleanup);
             assert_same!(self.clean, lasting(&self.node.state()), "{point}");

@@ -1,10 +1,10 @@
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{At, Kind, Place, Undo};
+use super::{At, Kind, Mode, Place, Undo};
 use crate::error::{Doing, Error, Result};
 
 /// A setting below `/proc/sys/net` (`sysctl(8)`), written from inside the namespace it belongs to.
@@ -59,14 +59,27 @@ impl Sysctl {
         match self.read()? {
             Some(now) if now == self.value => Ok(()),
             None if self.optional => Ok(()),
-            _ => {
-                let path = self.path()?;
-                fs::write(&path, &self.value)
-                    .doing(|| format!("write {} to {}", self.value, path.display()))
-                    .map_err(|error| match error.errno {
-                        nix::libc::EROFS => error.hint("/proc/sys is mounted read-only here"),
-                        _ => error,
-                    })
+            _ => self.write(),
+        }
+    }
+
+    /// Writes it in the namespace that the thread is in.
+    fn write(&self) -> Result<()> {
+        let path = self.path()?;
+        let written = File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(self.value.as_bytes()));
+        match written {
+            Err(error) if self.optional && error.kind() == ErrorKind::NotFound => Ok(()),
+            // Where /proc/sys is read-only, what is right already is enough.
+            Err(_) if self.read()?.is_some_and(|now| now == self.value) => Ok(()),
+            written => {
+                let action = || format!("write {} to {}", self.value, path.display());
+                written.doing(action).map_err(|error| match error.errno {
+                    nix::libc::EROFS => error.hint("/proc/sys is mounted read-only here"),
+                    _ => error,
+                })
             }
         }
     }
@@ -86,7 +99,9 @@ impl Kind for Sysctl {
             let before = before.map(|value| Sysctl { value, ..self.clone() });
             at.undo.extend(before.map(|before| Undo::SharedSysctl(link.to_owned(), before)));
         }
-        at.side()?.inside(|| self.ensure())
+        // What is this attachment's alone was just made: nobody watches it, and it need not be read first.
+        let is_new = !at.is_shared() && at.mode == Mode::Add;
+        at.side()?.inside(|| if is_new { self.write() } else { self.ensure() })
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
