@@ -135,7 +135,11 @@ fn plan_local(plan: &mut Plan, place: Place, link: &str, addresses: impl Iterato
     };
     let addresses: Vec<_> = addresses.filter_map(ipv6).collect();
     if !addresses.is_empty() {
-        plan.own(place, Wait::Local { link: link.to_owned(), addresses });
+        let wait = Wait::Local { link: link.to_owned(), addresses };
+        match place {
+            Host => plan.share(place, wait),
+            Pod => plan.own(place, wait),
+        }
     }
 }
 
