@@ -147,7 +147,7 @@ impl Plan {
                 Object::Veth(veth) => &veth.peer.name,
                 _ => continue,
             };
-            if let Some(mac) = sides.host.existing(name)?.mac {
+            if let Some(mac) = sides.host.unchanged(name)?.mac {
                 applied.macs.insert(name.clone(), mac);
             }
         }

@@ -85,6 +85,8 @@ pub(crate) struct Side {
     rtnl: Rtnl,
     waiting: Vec<Request>,
     indexes: HashMap<String, u32>,
+    /// Links as they were read since the last request that could have changed them.
+    seen: HashMap<String, Link>,
     addresses: Option<Vec<AddressMessage>>,
     routes: Option<Vec<RouteMessage>>,
 }
@@ -95,8 +97,16 @@ impl Side {
             Some(namespace) => namespace.enter(Rtnl::open)?,
             None => Rtnl::open()?,
         };
-        let (waiting, indexes) = (Vec::new(), HashMap::new());
-        Ok(Side { place, namespace, rtnl, waiting, indexes, addresses: None, routes: None })
+        Ok(Side {
+            place,
+            namespace,
+            rtnl,
+            waiting: Vec::new(),
+            indexes: HashMap::new(),
+            seen: HashMap::new(),
+            addresses: None,
+            routes: None,
+        })
     }
 
     /// The open namespace of the pod; none on the host's side.
@@ -123,6 +133,7 @@ impl Side {
             return Ok(());
         }
         self.forget();
+        self.seen.clear();
         self.rtnl.execute(std::mem::take(&mut self.waiting))
     }
 
@@ -137,16 +148,26 @@ impl Side {
     pub(crate) fn link(&mut self, name: &str) -> Result<Option<Link>> {
         self.flush()?;
         let link = self.rtnl.get(link::by_name(name))?.map(|body| Link::read(&body));
-        match &link {
-            Some(link) => self.indexes.insert(name.to_owned(), link.index),
-            None => self.indexes.remove(name),
-        };
+        self.indexes.remove(name);
+        if let Some(link) = &link {
+            self.indexes.insert(name.to_owned(), link.index);
+            self.seen.insert(name.to_owned(), link.clone());
+        }
         Ok(link)
     }
 
     /// The link of a name, which has to be there.
     pub(crate) fn existing(&mut self, name: &str) -> Result<Link> {
         self.link(name)?.ok_or_else(|| self.missing(name))
+    }
+
+    /// As [`Side::existing`], but read again only if something was done since.
+    pub(crate) fn unchanged(&mut self, name: &str) -> Result<Link> {
+        self.flush()?;
+        match self.seen.get(name) {
+            Some(link) => Ok(link.clone()),
+            None => self.existing(name),
+        }
     }
 
     /// The index of a link that was looked at or made in this call before.

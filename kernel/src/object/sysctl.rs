@@ -92,8 +92,11 @@ impl Kind for Sysctl {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        // The setting of a link is there only once the link is.
-        at.sides.flush()?;
+        // A link is there as soon as the object that makes it is applied, and what waits about it (that it come up) is to
+        // come after its settings. What concerns others is set only after everything before it succeeded.
+        if at.is_shared() {
+            at.sides.flush()?;
+        }
         if let Some(link) = self.link().filter(|_| at.is_shared()) {
             let before = at.side()?.inside(|| self.read())?.filter(|before| *before != self.value);
             let before = before.map(|value| Sysctl { value, ..self.clone() });

@@ -25,7 +25,7 @@ impl Kind for Up {
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         // Somebody else's link that was down goes down again, should a later step fail.
-        if at.is_shared() && at.side()?.existing(&self.link)?.up {
+        if at.is_shared() && at.side()?.unchanged(&self.link)?.up {
             return Ok(());
         } else if at.is_shared() {
             at.undo.push(Undo::SharedUp(self.link.clone()));
