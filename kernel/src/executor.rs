@@ -32,7 +32,7 @@ impl Plan {
     pub fn apply(&self) -> Result<Applied> {
         let mut sides = Sides::open(self)?;
         // Held until the end: whoever wants to take back a shared object sees that it may be in use.
-        let lock = Namespace::current()?.lock_shared()?;
+        let lock = Namespace::current()?.lock_shared();
         let mut undo = Vec::new();
         let done =
             self.make(&mut sides, Mode::Add, &mut undo).and_then(|()| self.observe(&mut sides));
@@ -70,7 +70,7 @@ impl Plan {
             return Ok(before);
         }
         let mut sides = Sides::open(self)?;
-        let _lock = Namespace::current()?.lock_shared()?;
+        let _lock = Namespace::current()?.lock_shared();
         // What was put right stays so, even if a later step fails.
         self.make(&mut sides, Mode::Repair, &mut Vec::new())?;
         drop(sides);

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{NSFS_MAGIC, PROC_SUPER_MAGIC, fstatfs};
@@ -101,20 +102,33 @@ impl Namespace {
 /// A lock on a network namespace (`flock(2)` on its file): shared by those who make something in it, exclusive for who
 /// takes back something shared. It is gone with the process.
 #[derive(Debug)]
-pub(crate) struct Lock(File);
+pub(crate) struct Lock {
+    file: File,
+    is_held: bool,
+}
+
+/// How often, and how long apart, the lock is asked for: some ten times as long as anybody of ours has it exclusively.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(4);
 
 impl Namespace {
-    /// Waits for nobody but a short exclusive holder.
-    pub(crate) fn lock_shared(self) -> Result<Lock> {
-        self.file.lock_shared().doing(|| format!("lock the network namespace {}", self.path))?;
-        Ok(Lock(self.file))
+    /// Takes the lock, together with others. Whoever can open the file can hold it, so nobody waits for long: without it
+    /// the work goes on, and what is shared is then not taken back.
+    pub(crate) fn lock_shared(self) -> Lock {
+        for _ in 0..TRIES {
+            if self.file.try_lock_shared().is_ok() {
+                return Lock { file: self.file, is_held: true };
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Lock { file: self.file, is_held: false }
     }
 }
 
 impl Lock {
     /// Whether nobody else has the lock; nobody else gets it then.
     pub(crate) fn try_exclusive(&self) -> bool {
-        self.0.try_lock().is_ok()
+        self.is_held && self.file.try_lock().is_ok()
     }
 }
 

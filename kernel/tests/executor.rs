@@ -269,6 +269,17 @@ fn an_address_used_again_answers_its_first_packet() {
 }
 
 #[test]
+fn nobody_can_hold_up_an_add() {
+    host();
+    let pod = Pod_::new();
+    // Any process of the host can do this.
+    let file = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
+    file.lock().unwrap();
+    plan(owner("one"), &pod, 2).apply().unwrap();
+    assert!(pod.sh("ping -c1 -W1 10.1.2.1").0);
+}
+
+#[test]
 fn gc_removes_what_is_not_valid() {
     host();
     let (first, second) = (Pod_::new(), Pod_::new());
