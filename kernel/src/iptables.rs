@@ -36,11 +36,30 @@ pub fn masquerade(network: &str, container: &str, addresses: &[IpNetwork]) -> Re
     let chain = Chain::of(network, container)?;
     let mut wrote = false;
     for (family, addresses) in by_family(addresses) {
-        let change = chain.missing(&Saved::read(family)?, &addresses);
-        wrote |= !change.is_empty();
-        change.write(family)?;
+        wrote |= converge(family, |saved| chain.missing(saved, &addresses))?;
     }
     Ok(wrote)
+}
+
+/// How often what `iptables-save` said may be out of date by the time of `iptables-restore`: another process, perhaps
+/// one that a killed plugin had started, changed the same chain.
+const TRIES: usize = 5;
+
+/// Looks, writes what `plan` makes of it, and looks again where that was refused, until nothing is to be written. True
+/// if something was.
+fn converge(family: Family, plan: impl Fn(&Saved) -> Change) -> Result<bool> {
+    let mut refused = Ok(false);
+    for _ in 0..TRIES {
+        let change = plan(&Saved::read(family)?);
+        if change.is_empty() {
+            return Ok(false);
+        }
+        match change.write(family) {
+            Ok(()) => return Ok(true),
+            Err(error) => refused = Err(error),
+        }
+    }
+    refused
 }
 
 /// What [`masquerade`] would write: each missing chain or rule, as iptables writes it. Empty if nothing is missing.
@@ -81,15 +100,14 @@ pub fn unmasquerade(
         if addresses.as_ref().is_some_and(Vec::is_empty) {
             continue;
         }
-        let Some(saved) = Saved::read_if_installed(family)? else {
-            continue;
-        };
-        let change = saved.without(&chain.name, |rule| match &addresses {
+        if !family.is_installed() {
+            continue; // nothing can be there
+        }
+        let is_meant = |rule: &Rule| match &addresses {
             None => true,
             Some(addresses) => addresses.iter().any(|one| is_source(rule, *one)),
-        });
-        removed |= !change.is_empty();
-        change.write(family)?;
+        };
+        removed |= converge(family, |saved| saved.without(&chain.name, is_meant))?;
     }
     Ok(removed)
 }
@@ -102,22 +120,21 @@ pub fn unmasquerade(
 pub fn collect(network: &str, is_stale: impl Fn(&str) -> bool) -> Result<Vec<String>> {
     let mut gone = BTreeSet::new();
     for family in Family::BOTH {
-        let Some(saved) = Saved::read_if_installed(family)? else {
-            continue;
-        };
-        let mut change = Change::default();
-        let containers: BTreeSet<String> = saved
-            .rules
-            .iter()
-            .filter_map(|rule| container_of(rule, network))
-            .filter(|container| is_stale(container))
-            .collect();
-        for container in containers {
-            let name = chain_name(network, &container);
-            change.append(saved.without(&name, |_| true));
-            gone.insert(container);
+        if !family.is_installed() {
+            continue; // nothing can be there
         }
-        change.write(family)?;
+        let stale = |saved: &Saved| -> BTreeSet<String> {
+            let containers = saved.rules.iter().filter_map(|rule| container_of(rule, network));
+            containers.filter(|container| is_stale(container)).collect()
+        };
+        gone.extend(stale(&Saved::read(family)?));
+        converge(family, |saved| {
+            let mut change = Change::default();
+            for container in stale(saved) {
+                change.append(saved.without(&chain_name(network, &container), |_| true));
+            }
+            change
+        })?;
     }
     Ok(gone.into_iter().collect())
 }

@@ -58,14 +58,6 @@ impl Saved {
         Ok(Saved::parse(&save(family)?))
     }
 
-    /// Reads the table `nat`; `None` if this family's iptables is not installed, so that nothing can be there.
-    pub(super) fn read_if_installed(family: Family) -> Result<Option<Saved>> {
-        if !family.is_installed() {
-            return Ok(None);
-        }
-        Saved::read(family).map(Some)
-    }
-
     pub(super) fn parse(text: &str) -> Saved {
         let mut saved = Saved::default();
         for line in text.lines() {
