@@ -11,6 +11,9 @@
     reason = "tests report by panicking"
 )]
 
+use std::fs;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use testbed::{Cni, Node, Pod, assert_same};
 
@@ -168,7 +171,25 @@ fn killed_at(call: &Cni, verb: &str, kill: Kill, when: usize) -> bool {
     if kill.children {
         strace.push("-f");
     }
-    call.clone().under(&strace).raw(verb).status.success()
+    let is_done = call.clone().under(&strace).raw(verb).status.success();
+    wait_for_orphans();
+    is_done
+}
+
+/// Waits for what the killed plugin had started: it goes on for a moment, as it does for a runtime, whose next call
+/// comes later than ours.
+fn wait_for_orphans() {
+    let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
+    let is_orphan = |entry: fs::DirEntry| {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        let is_other = pid.is_some_and(|pid| pid != std::process::id());
+        is_other && fs::read_link(entry.path().join("ns/net")).is_ok_and(|ns| ns == own)
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while fs::read_dir("/proc").unwrap().flatten().any(is_orphan) {
+        assert!(Instant::now() < deadline, "something that a killed plugin started does not end");
+        std::thread::yield_now();
+    }
 }
 
 /// A state without what is shared and comes or goes by the way: the files that say which address was handed out last,
