@@ -23,8 +23,8 @@
 use std::collections::BTreeSet;
 
 use ferrocni::{
-    Ends, Linux, no_router_advertisements, plan_announcement, plan_forwarding, plan_interface,
-    plan_masquerade, plan_neighbours, plan_of,
+    Ends, Linux, Subnet, no_router_advertisements, plan_announcement, plan_forwarding,
+    plan_interface, plan_masquerade, plan_neighbours, plan_of, unless_deleting,
 };
 use kernel::Place::Host;
 use kernel::{Address, Conflict, Guard, Mac, Owner, Peer, Plan, Port, Up, Veth, Vlans};
@@ -160,7 +160,7 @@ impl libcni::Plugin for Bridge {
         plan.own(Host, Up::of(host)); // ip link set veth1a2b up
 
         if !self.disable_container_interface {
-            plan_interface(&mut plan, pod, &addresses, self.enabledad);
+            plan_interface(&mut plan, pod, &addresses, Subnet::OnLink, self.enabledad);
         }
         if self.is_gateway() {
             plan_neighbours(&mut plan, &gateway_link, &ends, &addresses);
@@ -182,14 +182,6 @@ impl libcni::Plugin for Bridge {
 
     fn status(&self, _call: &Call) -> Result<()> {
         self.bridge_link().usable().map_err(ferrocni::unavailable)
-    }
-}
-
-/// A mistake in the configuration is none of DEL's business: what was made before somebody made it has to go.
-fn unless_deleting<T>(call: &Call, checked: Result<T>) -> Result<Option<T>> {
-    match checked {
-        Err(_) if call.verb == Verb::Del => Ok(None),
-        checked => checked.map(Some),
     }
 }
 
@@ -289,7 +281,7 @@ impl Bridge {
         }
         let conflict = if self.force_address { Conflict::Replace } else { Conflict::Refuse };
         for address in addresses.gateways() {
-            plan.share(Host, Address { link: link.to_owned(), address, dad: false, conflict }); // ip address add 10.1.2.1/24 dev cbr0
+            plan.share(Host, Address { conflict, ..Address::new(link, address) }); // ip address add 10.1.2.1/24 dev cbr0
         }
     }
 
@@ -335,7 +327,7 @@ impl Bridge {
         };
         let mut interfaces = vec![
             host(self.bridge(), ""), // the bridge's MAC is known once it exists
-            host(&ends.host, &ends.host_mac.to_string()),
+            ends.host_interface(),
             ends.interface(call),
         ];
         if gateway_link != self.bridge() {

@@ -12,12 +12,14 @@ mod interface;
 use std::path::Path;
 
 use kernel::{Owner, Plan};
-use libcni::{AddResult, Attachment, Call, Error, Interface, IpConfig, NetworkName, Result, code};
+use libcni::{
+    AddResult, Attachment, Call, Error, Interface, IpConfig, NetworkName, Result, Verb, code,
+};
 
 pub use ends::Ends;
 pub use interface::{
-    no_router_advertisements, plan_announcement, plan_forwarding, plan_interface, plan_masquerade,
-    plan_neighbours,
+    Subnet, no_router_advertisements, plan_announcement, plan_forwarding, plan_gateway_end,
+    plan_interface, plan_masquerade, plan_neighbours,
 };
 
 /// The executor of all plugins: this machine's kernel.
@@ -86,6 +88,18 @@ fn owner(network: &NetworkName, attachment: &Attachment) -> Owner {
         network: network.to_string(),
         container: attachment.container.to_string(),
         ifname: attachment.ifname.to_string(),
+    }
+}
+
+/// A mistake in the configuration is none of DEL's business: what was made before somebody made it has to go.
+///
+/// # Errors
+///
+/// The mistake, on every other verb.
+pub fn unless_deleting<T>(call: &Call, checked: Result<T>) -> Result<Option<T>> {
+    match checked {
+        Err(_) if call.verb == Verb::Del => Ok(None),
+        checked => checked.map(Some),
     }
 }
 

@@ -30,9 +30,11 @@ mod plan;
 mod rtnl;
 mod rules;
 mod side;
+mod survey;
 
 pub use error::{Doing, Error, Result};
 pub use executor::{Applied, collect, ready};
+pub use link::Link;
 pub use netns::Namespace;
 pub use object::{
     Address, Announce, Backend, Bridge, Conflict, Guard, Loopback, Masquerade, Neighbours, Object,
@@ -40,3 +42,4 @@ pub use object::{
 };
 pub use owner::{Mac, Owner};
 pub use plan::{Ownership, Place, Plan, Step};
+pub use survey::Survey;

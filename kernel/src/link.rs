@@ -8,25 +8,32 @@ use crate::owner::Mac;
 use crate::rtnl::{Message, Request, attributes, text, word};
 
 /// What the kernel says of a link.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Link {
-    pub(crate) index: u32,
-    pub(crate) name: String,
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Its number in its namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
     /// `veth`, `bridge`, ...; empty for physical ones.
-    pub(crate) kind: String,
-    pub(crate) mac: Option<Mac>,
-    pub(crate) mtu: u32,
+    pub kind: String,
+    /// Its MAC address; none if its address is of another sort.
+    pub mac: Option<Mac>,
+    /// The largest packet in bytes.
+    pub mtu: u32,
     /// The index of the bridge (or other controller) the link is a port of.
-    pub(crate) master: Option<u32>,
-    /// The index of the other end of a veth, in its own namespace.
-    pub(crate) peer: Option<u32>,
-    pub(crate) alias: String,
-    pub(crate) group: u32,
-    pub(crate) up: bool,
+    pub master: Option<u32>,
+    /// The index of the other end of a veth, or of the parent, in its own namespace.
+    pub peer: Option<u32>,
+    /// What somebody wrote on it.
+    pub alias: String,
+    /// Its group; 0 is that of all links that were put into none.
+    pub group: u32,
+    /// It is switched on.
+    pub up: bool,
     /// Packets pass: the link is up and has a carrier (RFC 2863 `ifOperStatus`).
-    pub(crate) running: bool,
+    pub running: bool,
     /// Whether somebody set it to receive every frame (a packet capture alone does not count).
-    pub(crate) promiscuous: bool,
+    pub promiscuous: bool,
     pub(crate) vlan_filtering: bool,
     pub(crate) hairpin: bool,
     pub(crate) isolated: bool,

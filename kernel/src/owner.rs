@@ -81,6 +81,13 @@ impl Owner {
         (u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff).max(1)
     }
 
+    /// A number that stands for the attachment where no text fits, as in the metric of a route on a link that several
+    /// attachments share. Never 0.
+    pub fn number(&self) -> u32 {
+        let [a, b, c, d, ..] = self.digest("number");
+        (u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff).max(1)
+    }
+
     fn digest(&self, role: &str) -> [u8; 32] {
         let mut hasher = Sha256::new();
         for part in [role, &self.network, &self.container, &self.ifname] {

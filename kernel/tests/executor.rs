@@ -62,7 +62,6 @@ fn owner(container: &str) -> Owner {
     Owner { network: "net".into(), container: container.into(), ifname: "eth0".into() }
 }
 
-#[expect(clippy::too_many_lines, reason = "a plan is a list")]
 fn plan(owner: Owner, pod: &Pod_, last: u8) -> Plan {
     let name = owner.host_ifname();
     let (host_mac, mac) = (owner.mac("host"), owner.mac("pod"));
@@ -81,34 +80,10 @@ fn plan(owner: Owner, pod: &Pod_, last: u8) -> Plan {
     plan.own(Host, Port { link: name.clone(), hairpin: true, isolated: false });
     plan.own(Host, Up::of(&name));
     let conflict = Conflict::Refuse;
-    plan.share(
-        Host,
-        Address {
-            link: "br0".into(),
-            address: "10.1.2.1/24".parse().unwrap(),
-            dad: false,
-            conflict,
-        },
-    );
-    plan.share(
-        Host,
-        Address {
-            link: "br0".into(),
-            address: "fd00:1::1/64".parse().unwrap(),
-            dad: false,
-            conflict,
-        },
-    );
+    plan.share(Host, Address { conflict, ..Address::new("br0", "10.1.2.1/24".parse().unwrap()) });
+    plan.share(Host, Address { conflict, ..Address::new("br0", "fd00:1::1/64".parse().unwrap()) });
     for address in [format!("10.1.2.{last}/24"), format!("fd00:1::{last}/64")] {
-        plan.own(
-            Pod,
-            Address {
-                link: "eth0".into(),
-                address: address.parse().unwrap(),
-                dad: false,
-                conflict: Conflict::Keep,
-            },
-        );
+        plan.own(Pod, Address::new("eth0", address.parse().unwrap()));
     }
     plan.own(Pod, Sysctl::new("ipv4/conf/eth0/arp_notify", "1"));
     plan.own(Pod, Sysctl::new("ipv6/conf/eth0/ndisc_notify", "1"));
@@ -117,14 +92,9 @@ fn plan(owner: Owner, pod: &Pod_, last: u8) -> Plan {
         plan.own(
             Pod,
             Route {
-                link: "eth0".into(),
-                dst: dst.parse().unwrap(),
                 via: Some(via.parse().unwrap()),
                 mtu: 1300,
-                advmss: 0,
-                priority: 0,
-                table: None,
-                scope: None,
+                ..Route::new("eth0", dst.parse().unwrap())
             },
         );
     }
@@ -203,12 +173,8 @@ fn a_failed_plan_leaves_nothing() {
     let pod = Pod_::new();
     let mut plan = plan(owner("one"), &pod, 2);
     let via = Some("192.0.2.1".parse().unwrap()); // not reachable
-    let link = "eth0".into();
     let dst = "198.51.100.0/24".parse().unwrap();
-    plan.own(
-        Pod,
-        Route { link, dst, via, mtu: 0, advmss: 0, priority: 0, table: None, scope: None },
-    );
+    plan.own(Pod, Route { via, ..Route::new("eth0", dst) });
     let before = sh("ip -d addr; ip neigh; ip route").1;
     let error = plan.apply().unwrap_err();
     assert_eq!(

@@ -54,6 +54,15 @@ impl Ends {
         }
     }
 
+    /// The host's end in a result.
+    pub fn host_interface(&self) -> Interface {
+        Interface {
+            name: self.host.clone(),
+            mac: self.host_mac.to_string(),
+            ..Interface::default()
+        }
+    }
+
     /// The container's end in a result.
     pub fn interface(&self, call: &Call) -> Interface {
         Interface {

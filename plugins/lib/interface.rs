@@ -2,21 +2,37 @@
 
 use std::net::IpAddr;
 
+use ipnetwork::IpNetwork;
 use kernel::Place::{self, Host, Pod};
-use kernel::{
-    Address, Announce, Backend, Conflict, Masquerade, Neighbours, Plan, Route, Sysctl, Up, Wait,
-};
+use kernel::{Address, Announce, Backend, Masquerade, Neighbours, Plan, Route, Sysctl, Up, Wait};
 use libcni::{Addresses, Error, Result};
 
 use crate::Ends;
 
 /// The scope of destinations on the link itself (`ip-route(8)`); larger ones are narrower still.
 const SCOPE_LINK: u8 = 253;
+/// The scope that the reference suite gives its routes to containers.
+const SCOPE_HOST: u8 = 254;
+
+/// Where the other addresses of a container's subnet are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subnet {
+    /// On the link, as in a switched network.
+    OnLink,
+    /// Behind the gateway, which is all there is on the link: a routed network.
+    BehindGateway,
+}
 
 /// The container's interface `link`, which exists already: its addresses, up, its routes.
 ///
 /// With `dad`, the kernel first looks for duplicates of IPv6 addresses, and the plan waits until it has.
-pub fn plan_interface(plan: &mut Plan, link: &str, addresses: &Addresses, dad: bool) {
+pub fn plan_interface(
+    plan: &mut Plan,
+    link: &str,
+    addresses: &Addresses,
+    subnet: Subnet,
+    dad: bool,
+) {
     let has_ipv6 = addresses.ips().iter().any(|ip| ip.address.is_ipv6());
     if has_ipv6 {
         for link in ["lo", link] {
@@ -35,12 +51,15 @@ pub fn plan_interface(plan: &mut Plan, link: &str, addresses: &Addresses, dad: b
     plan.own(Pod, Sysctl::new(format!("ipv4/conf/{link}/arp_notify"), "1"));
     plan.own(Pod, Sysctl::optional(format!("ipv6/conf/{link}/ndisc_notify"), "1"));
     for ip in addresses.ips() {
-        let (link, address) = (link.to_owned(), ip.address);
-        plan.own(Pod, Address { link, address, dad, conflict: Conflict::Keep }); // ip -n POD address add 10.1.2.5/24 dev eth0
+        let noprefixroute = subnet == Subnet::BehindGateway;
+        plan.own(Pod, Address { dad, noprefixroute, ..Address::new(link, ip.address) }); // ip -n POD address add 10.1.2.5/24 dev eth0
     }
     plan.own(Pod, Up::of(link)); // ip -n POD link set eth0 up
     if has_ipv6 && dad {
         plan.own(Pod, Wait::Addresses { link: link.to_owned() });
+    }
+    if subnet == Subnet::BehindGateway {
+        plan_subnet_routes(plan, link, addresses);
     }
     for route in addresses.routes() {
         // What is on the link has no next hop.
@@ -51,16 +70,48 @@ pub fn plan_interface(plan: &mut Plan, link: &str, addresses: &Addresses, dad: b
     }
 }
 
+/// The way to each gateway, and through it to its subnet.
+fn plan_subnet_routes(plan: &mut Plan, link: &str, addresses: &Addresses) {
+    for ip in addresses.ips() {
+        let (Some(gateway), Ok(subnet)) =
+            (ip.gateway, IpNetwork::new(ip.address.network(), ip.address.prefix()))
+        else {
+            continue;
+        };
+        let src = Some(ip.address.ip());
+        let scope = Some(SCOPE_LINK);
+        plan.own(Pod, Route { scope, src, ..Route::new(link, gateway.into()) }); // ip -n POD route add 10.1.2.1 dev eth0 scope link src 10.1.2.5
+        if !is_single(subnet) {
+            plan.own(Pod, Route { via: Some(gateway), src, ..Route::new(link, subnet) }); // ip -n POD route add 10.1.2.0/24 via 10.1.2.1 dev eth0 src 10.1.2.5
+        }
+    }
+}
+
+/// Whether a subnet is one address.
+fn is_single(subnet: IpNetwork) -> bool {
+    subnet.prefix() == if subnet.is_ipv4() { 32 } else { 128 }
+}
+
+/// Makes the host's end of a wire the gateway of the container at its other end, with a route to each of its addresses.
+pub fn plan_gateway_end(plan: &mut Plan, link: &str, addresses: &Addresses) {
+    for ip in addresses.ips() {
+        if let Some(gateway) = ip.gateway {
+            plan.own(Host, Address::new(link, gateway.into())); // ip address add 10.1.2.1/32 dev veth1a2b
+        }
+        let scope = Some(SCOPE_HOST);
+        plan.own(Host, Route { scope, ..Route::new(link, ip.address.ip().into()) }); // ip route add 10.1.2.5 dev veth1a2b scope host
+    }
+}
+
 fn pod_route(link: &str, route: &libcni::Route, via: Option<std::net::IpAddr>) -> Route {
     Route {
-        link: link.to_owned(),
-        dst: route.dst,
         via,
         mtu: route.mtu,
         advmss: route.advmss,
         priority: route.priority,
         table: route.table,
         scope: route.scope,
+        ..Route::new(link, route.dst)
     }
 }
 

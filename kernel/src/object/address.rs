@@ -21,6 +21,9 @@ pub struct Address {
     /// Whether the kernel looks for another owner first (IPv6 duplicate address detection, RFC 4862), which keeps the
     /// address unusable for a second or so.
     pub dad: bool,
+    /// Whether the address comes without a route to its subnet (`noprefixroute`): the subnet is not on the link.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub noprefixroute: bool,
     /// What becomes of addresses that the link has already and that do not go with this one. Only for shared links.
     #[serde(default)]
     pub conflict: Conflict,
@@ -41,10 +44,24 @@ pub enum Conflict {
     Replace,
 }
 
+impl Address {
+    /// An address that is used at once, with a route to its subnet, beside whatever the link has.
+    pub fn new(link: impl Into<String>, address: IpNetwork) -> Address {
+        let conflict = Conflict::Keep;
+        Address { link: link.into(), address, dad: false, noprefixroute: false, conflict }
+    }
+}
+
 impl Kind for Address {
     fn show(&self, place: Place) -> String {
-        let nodad = if self.address.is_ipv6() && !self.dad { " nodad" } else { "" };
-        format!("{} address add {} dev {}{nodad}", ip(place), self.address, self.link)
+        let mut line = format!("{} address add {} dev {}", ip(place), self.address, self.link);
+        if self.address.is_ipv6() && !self.dad {
+            line += " nodad";
+        }
+        if self.noprefixroute {
+            line += " noprefixroute";
+        }
+        line
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
@@ -93,8 +110,11 @@ impl Address {
         {
             message.attributes.push(AddressAttribute::Broadcast(network.broadcast()));
         }
-        if self.address.is_ipv6() && !self.dad {
-            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        let mut flags = AddressFlags::empty();
+        flags.set(AddressFlags::Nodad, self.address.is_ipv6() && !self.dad);
+        flags.set(AddressFlags::Noprefixroute, self.noprefixroute);
+        if !flags.is_empty() {
+            message.attributes.push(AddressAttribute::Flags(flags));
         }
         Request::new(
             format!("add the address {} to {}", self.address, self.link),

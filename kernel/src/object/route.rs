@@ -3,7 +3,8 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
+    RouteType,
 };
 use rtnetlink::RouteMessageBuilder;
 use serde::{Deserialize, Serialize};
@@ -37,10 +38,42 @@ pub struct Route {
     /// The scope: 0 global, 253 link, 254 host; none is global.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<u8>,
+    /// The source address of what this namespace itself sends this way; none leaves it to the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub src: Option<IpAddr>,
+    /// The next hop counts as reachable over the link, whatever the addresses say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub onlink: bool,
+    /// Who made it (`/etc/iproute2/rt_protos`): ours are [`Route::PROTOCOL`]. None is "boot", as routes made by hand
+    /// have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<u8>,
 }
 
 /// The table of routes that name none (`/etc/iproute2/rt_tables`).
 const MAIN: u32 = 254;
+
+impl Route {
+    /// The protocol number of routes that outlive the link of one attachment: how they are told from everybody else's.
+    pub const PROTOCOL: u8 = 226;
+
+    /// A route to `dst` over `link`, and nothing else said.
+    pub fn new(link: impl Into<String>, dst: IpNetwork) -> Route {
+        Route {
+            link: link.into(),
+            dst,
+            via: None,
+            mtu: 0,
+            advmss: 0,
+            priority: 0,
+            table: None,
+            scope: None,
+            src: None,
+            onlink: false,
+            protocol: None,
+        }
+    }
+}
 
 fn is_zero(number: &u32) -> bool {
     *number == 0
@@ -57,6 +90,15 @@ impl Kind for Route {
         }
         if let Some(scope) = self.scope {
             line += &format!(" scope {scope}");
+        }
+        if let Some(src) = self.src {
+            line += &format!(" src {src}");
+        }
+        if let Some(protocol) = self.protocol {
+            line += &format!(" proto {protocol}");
+        }
+        if self.onlink {
+            line += " onlink";
         }
         line
     }
@@ -80,7 +122,7 @@ impl Kind for Route {
         let routes = at.side()?.routes()?;
         Ok(match routes.iter().find(|route| self.is_same_place(&wanted, route)) {
             None => vec![format!("route {} is gone", self.named())],
-            Some(route) => self.diff_metrics(route),
+            Some(route) => self.diff_details(route),
         })
     }
 }
@@ -104,16 +146,22 @@ impl Route {
             .map_err(|error| wrong(&error))?
             .output_interface(index)
             .table_id(self.table.unwrap_or(MAIN))
-            .protocol(RouteProtocol::Boot)
+            .protocol(self.protocol.map_or(RouteProtocol::Boot, RouteProtocol::from))
             .scope(RouteScope::from(self.scope.unwrap_or_default()))
             .kind(RouteType::Unicast);
         if let Some(via) = self.via {
             builder = builder.gateway(via).map_err(|error| wrong(&error))?;
         }
+        if let Some(src) = self.src {
+            builder = builder.pref_source(src).map_err(|error| wrong(&error))?;
+        }
         if self.priority != 0 {
             builder = builder.priority(self.priority);
         }
         let mut message = builder.build();
+        if self.onlink {
+            message.header.flags |= RouteFlags::Onlink;
+        }
         let mut metrics = Vec::new();
         if self.mtu != 0 {
             metrics.push(RouteMetric::Mtu(self.mtu));
@@ -135,7 +183,8 @@ impl Route {
                 == found_key.with_priority(if self.priority == 0 { 0 } else { found_key.priority })
     }
 
-    fn diff_metrics(&self, route: &RouteMessage) -> Vec<String> {
+    /// What is different of a route that leads to the right place.
+    fn diff_details(&self, route: &RouteMessage) -> Vec<String> {
         let metrics = route.attributes.iter().find_map(|attribute| match attribute {
             RouteAttribute::Metrics(metrics) => Some(metrics.as_slice()),
             _ => None,
@@ -156,6 +205,15 @@ impl Route {
                     self.named()
                 ));
             }
+        }
+        let src = route.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::PrefSource(src) => as_ip(src),
+            _ => None,
+        });
+        if let Some(wanted) = self.src.filter(|wanted| Some(*wanted) != src) {
+            let now = src.map_or_else(|| "none".to_owned(), |src| src.to_string());
+            differences
+                .push(format!("route {} has the source {now} instead of {wanted}", self.named()));
         }
         differences
     }

@@ -1,0 +1,94 @@
+//! `ptp` joins a container to its host by a wire of its own: a veth pair, and nothing else on it. The host routes
+//! between the container and everybody else.
+//!
+//! ```json
+//! {
+//!   "cniVersion": "1.1.0",
+//!   "name": "pods",
+//!   "type": "ptp",
+//!   "ipMasq": true,
+//!   "ipam": {
+//!     "type": "host-local",
+//!     "ranges": [[{ "subnet": "10.1.2.0/24" }], [{ "subnet": "fd00:1:2::/64" }]],
+//!     "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]
+//!   }
+//! }
+//! ```
+//!
+//! Every container's gateway is the host's end of its own wire, so they all have the same gateway address, and a
+//! container reaches the others of its subnet through the host as well. There is no bridge, no flooding and no shared
+//! broadcast domain; what a container may reach is decided by the host's routes and its firewall alone.
+
+use ferrocni::{
+    Ends, Linux, Subnet, no_router_advertisements, plan_announcement, plan_forwarding,
+    plan_gateway_end, plan_interface, plan_masquerade, plan_of, unless_deleting,
+};
+use kernel::Place::Host;
+use kernel::{Plan, Up};
+use libcni::{AddResult, Addresses, Addressing, Call, Manual, Result};
+use serde::Deserialize;
+
+fn main() -> std::process::ExitCode {
+    libcni::run::<Ptp>()
+}
+
+/// The configuration of a `ptp` network.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Ptp {
+    /// Hides the containers' addresses behind the host's, except within their own subnet.
+    ip_masq: bool,
+    /// What ipMasq is made with: nftables needs no program on the host; iptables runs the host's.
+    ip_masq_backend: Option<String>,
+    /// The largest packet, in bytes, of the veth pair. 0 leaves it to the kernel.
+    mtu: u32,
+}
+
+impl libcni::Plugin for Ptp {
+    const MANUAL: Manual = Manual::new(
+        "ptp",
+        "joins a container to its host by a routed veth pair",
+        include_str!("ptp.schema.json"),
+    );
+    type Executor = Linux;
+
+    /// Without an address there would be nothing to route.
+    fn addressing(&self, _call: &Call) -> Addressing {
+        Addressing::Required
+    }
+
+    fn plan(&self, call: &Call, addresses: &Addresses) -> Result<(Plan, AddResult)> {
+        let mut addresses = addresses.clone();
+        addresses.default_gateways();
+        let mut plan = plan_of(call)?;
+        let ends = Ends::of(call, &plan, None, &[])?;
+
+        plan.own(Host, ends.veth(self.mtu, None)); // ip link add veth1a2b type veth peer name eth0 netns POD
+        plan.own(Host, no_router_advertisements(&ends.host)); // sysctl -w net/ipv6/conf/veth1a2b/accept_ra=0
+        plan.because("a container must not reroute the host by router advertisements");
+        plan.own(Host, Up::of(&ends.host)); // ip link set veth1a2b up
+        plan_interface(&mut plan, &ends.pod, &addresses, Subnet::BehindGateway, false);
+        plan_gateway_end(&mut plan, &ends.host, &addresses);
+
+        if self.ip_masq {
+            let backend = self.ip_masq_backend.as_deref();
+            unless_deleting(call, plan_masquerade(&mut plan, backend, &addresses))?;
+        }
+        plan_forwarding(&mut plan, &addresses);
+        plan_announcement(&mut plan, &ends, None, &addresses);
+
+        let interfaces = vec![ends.host_interface(), ends.interface(call)];
+        Ok((plan, addresses.into_result(call, interfaces, 1)))
+    }
+}
+
+#[test]
+fn the_manual_is_true() {
+    testbed::assert_manual(
+        include_str!("ptp.rs"),
+        &schemars::schema_for!(Ptp).to_value(),
+        <Ptp as libcni::Plugin>::MANUAL.schema,
+        concat!(env!("CARGO_MANIFEST_DIR"), "/ptp.schema.json"),
+    );
+}
