@@ -209,8 +209,6 @@ fn ptp_wires() {
     assert_same_as_reference("ptp", ptp(json!({ "ipam": v4() })), "");
     assert_same_as_reference("ptp", ptp(json!({ "ipam": dual(), "mtu": 1400 })), "MAC=zz");
     assert_same_as_reference("ptp", ptp(json!({ "ipam": dual(), "ipMasq": true })), "");
-    let single = json!({ "type": "static", "addresses": [{ "address": "10.1.2.7/32", "gateway": "10.1.2.1" }] });
-    assert_same_as_reference("ptp", ptp(json!({ "ipam": single })), "");
     assert_same_as_reference("ptp", ptp(json!({})), "");
 }
 
