@@ -8,6 +8,7 @@
     reason = "tests report by panicking"
 )]
 
+mod cluster;
 mod kernel;
 mod vlan;
 
