@@ -2,6 +2,7 @@
 //! load-balancer address. What our plugins make has to work with what others put on top, and the other way round.
 
 mod bird;
+mod services;
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -21,7 +22,7 @@ struct Member {
 
 struct Cluster {
     /// What the namespaces are in; it is no machine of the cluster.
-    node: Node,
+    _node: Node,
     router: Pod,
     members: Vec<Member>,
 }
@@ -43,7 +44,7 @@ impl Cluster {
         let router = node.pod("router");
         setup(&router, "link set lo up");
         let members = [1, 2].map(|number| Member::new(&node, &router, number));
-        Cluster { node, router, members: members.into() }
+        Cluster { _node: node, router, members: members.into() }
     }
 
     fn pod(&self, number: u8, pod: u8) -> &Pod {
@@ -66,12 +67,13 @@ impl Member {
                  link set node{number} up"
             ),
         );
+        // The segments cross the wire one by one, as on a real one.
         setup(
             &host,
             &format!(
                 "link set lo up
                  addr add {}/24 dev eth0
-                 link set eth0 up
+                 link set eth0 up gso_max_segs 1
                  route add default via 172.18.{number}.1
                  link add lb0 type dummy
                  link set lb0 up",
@@ -108,7 +110,8 @@ fn join(node: &Node, host: &Pod, number: u8, pod: &Pod) {
         "bridge",
         json!({
             "cniVersion": "1.1.0", "name": "pods", "type": "bridge", "bridge": "cni0",
-            "isDefaultGateway": true, "hairpinMode": true, "ipMasq": true, "mtu": 1480,
+            "isDefaultGateway": true, "hairpinMode": true, "mtu": 1480,
+            "ipMasq": true, "ipMasqBeyond": ["10.244.0.0/16"],
             "ipam": {
                 "type": "host-local", "subnet": format!("10.244.{number}.0/24"),
                 "dataDir": format!("/run/node{number}")
@@ -130,8 +133,15 @@ fn a_cluster_of_two_nodes() {
             ),
         );
     }
+    let t = std::time::Instant::now();
     let routers = Bird::start(&cluster);
+    println!("bird {:?}", t.elapsed());
     bird::pods_meet_in_the_tunnel(&cluster);
+    println!("pods {:?}", t.elapsed());
+    services::are_reached(&cluster);
+    println!("services {:?}", t.elapsed());
+    picture(&cluster);
+    println!("picture {:?}", t.elapsed());
     bird::a_node_without_bird_is_gone(&cluster, routers);
 }
 
