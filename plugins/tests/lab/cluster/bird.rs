@@ -19,9 +19,10 @@ const REFLECTOR: &str = "
     protocol device { }
     template bgp node {
         local as 64512;
+        direct;
         passive;
         rr client;
-        ipv4 { import all; export all; };
+        ipv4 { gateway direct; import all; export all; };
     }
     protocol bgp node1 from node { neighbor 172.18.1.10 as 64512; }
     protocol bgp node2 from node { neighbor 172.18.2.10 as 64512; }

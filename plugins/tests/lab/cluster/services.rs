@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use testbed::Pod;
 
-use super::{Cluster, Member, bird, node_address, pod_address};
+use super::{Cluster, Member, bird, pod_address};
 
 /// Services that the cluster has for itself, the one by nf_tables, the other by IPVS; and what each makes of an address
 /// that the world knows.
@@ -23,13 +23,12 @@ const PATIENCE: Duration = Duration::from_millis(900);
 /// otherwise: a client that is no pod, and a pod that is led to itself.
 const RULES: &str = "
     table ip services {
-        map endpoint { type mark : ipv4_addr . inet_service; elements = { 0 : 10.244.1.2 . 8080, 1 : 10.244.2.2 . 8080 } }
         chain services {
             ip daddr { 10.96.0.10, 10.96.0.20, 203.0.113.10 } ip saddr != 10.244.0.0/16 meta mark set meta mark | 0x4000
-            ip daddr . tcp dport { 10.96.0.10 . 80, 203.0.113.10 . 80 } dnat ip to numgen inc mod 2 map @endpoint
+            ip daddr . tcp dport { 10.96.0.10 . 80, 203.0.113.10 . 80 } dnat ip to numgen inc mod 2 map { 0 : 10.244.1.2 . 8080, 1 : 10.244.2.2 . 8080 }
         }
         chain prerouting { type nat hook prerouting priority dstnat; jump services; }
-        chain output { type nat hook output priority dstnat; jump services; }
+        chain output { type nat hook output priority -100; jump services; }
         chain postrouting {
             type nat hook postrouting priority srcnat
             meta mark & 0x4000 != 0 masquerade
