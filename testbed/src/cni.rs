@@ -27,7 +27,6 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Cni {
     plugin: String,
     folder: Option<PathBuf>,
-    on: Option<PathBuf>,
     under: Vec<OsString>,
     env: BTreeMap<OsString, OsString>,
     unset: Vec<OsString>,
@@ -53,7 +52,6 @@ impl Cni {
         let cni = Cni {
             plugin: plugin.to_owned(),
             folder: None,
-            on: None,
             under: Vec::new(),
             env: BTreeMap::new(),
             unset: Vec::new(),
@@ -67,14 +65,6 @@ impl Cni {
     #[must_use]
     pub fn suite(mut self, folder: impl Into<PathBuf>) -> Cni {
         self.folder = Some(folder.into());
-        self
-    }
-
-    /// Calls the plugin on another machine than the test's node: the namespace of [`Node::machine`](crate::Node::machine)
-    /// becomes its host's. Files are the node's.
-    #[must_use]
-    pub fn on(mut self, machine: &Pod) -> Cni {
-        self.on = Some(machine.path().to_owned());
         self
     }
 
@@ -202,14 +192,14 @@ impl Cni {
 
     fn command(&self, folder: &Path, verb: &str) -> Command {
         let binary = bin::in_folder(folder, &self.plugin);
-        let on = self.on.iter().flat_map(|machine| {
-            let mut net = OsString::from("--net=");
-            net.push(machine);
-            ["nsenter".into(), net, "--".into()]
-        });
-        let mut words = on.chain(self.under.iter().cloned()).chain([binary.into_os_string()]);
-        let mut command = Command::new(words.next().expect("a program"));
-        command.args(words);
+        let mut command = match self.under.split_first() {
+            None => Command::new(binary),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary);
+                command
+            }
+        };
         command.env_clear().env("CNI_PATH", folder).env("CNI_COMMAND", verb).envs(&self.env);
         self.unset.iter().for_each(|name| {
             command.env_remove(name);

@@ -28,7 +28,6 @@ thread_local! {
 pub struct Node {
     host: Pod,
     pods: RefCell<Vec<Pod>>,
-    wires: Cell<u32>,
     /// Namespaces belong to a thread, so the node must stay on it.
     not_send: PhantomData<*const ()>,
 }
@@ -64,7 +63,7 @@ impl Node {
         own_folders();
         let host = Pod::of_this_thread("node", "/run/testbed/node");
         host.run(&["ip", "link", "set", "lo", "up"]);
-        Node { host, pods: RefCell::default(), wires: Cell::default(), not_send: PhantomData }
+        Node { host, pods: RefCell::default(), not_send: PhantomData }
     }
 
     /// A new network namespace at `/run/netns/NAME`, with a `lo` that is down.
@@ -95,27 +94,6 @@ impl Node {
             sysctl -qw net.ipv6.conf.eth0.accept_dad=0
             ip link set eth0 up; ip link set lo up");
         Outside { namespace: outside, v4: "192.0.2.2", v6: "2001:db8:ffff::2" }
-    }
-
-    /// Another machine: a node of a cluster, a router, a switch. It is a network namespace with its `lo` up; files are
-    /// this node's. Plugins are called on it with [`Cni::on`].
-    pub fn machine(&self, name: &str) -> Pod {
-        let machine = self.pod(name);
-        machine.run(&["ip", "link", "set", "lo", "up"]);
-        machine
-    }
-
-    /// A wire between two machines, each with the name of its end, both up.
-    pub fn wire(&self, (a, a_end): (&Pod, &str), (b, b_end): (&Pod, &str)) {
-        // Not the same index on both sides: then the kernel takes a second to notice the carrier, and IPv6 waits for it.
-        let index = 1000 + 2 * self.wires.replace(self.wires.get() + 1);
-        let peer = b.path().display();
-        a.sh(&format!(
-            "ip link add {a_end} index {index} type veth peer name {b_end} index {} netns {peer}
-            ip link set {a_end} up",
-            index + 1
-        ));
-        b.run(&["ip", "link", "set", b_end, "up"]);
     }
 
     /// A call of the built plugin called `name`.

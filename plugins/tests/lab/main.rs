@@ -8,6 +8,7 @@
     reason = "tests report by panicking"
 )]
 
+mod ipip;
 mod kernel;
 mod vlan;
 
