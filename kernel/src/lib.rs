@@ -37,9 +37,9 @@ pub use executor::{Applied, collect, ready};
 pub use link::Link;
 pub use netns::Namespace;
 pub use object::{
-    Address, Announce, Backend, Bridge, Conflict, Guard, Loopback, Masquerade, Neighbours, Object,
-    Peer, Port, Route, Sysctl, Up, Veth, Vlans, Wait,
+    Address, Announce, Backend, Bridge, Conflict, Guard, Loopback, Masquerade, Mtu, Neighbours,
+    Object, Peer, Port, Route, RouteSet, Sysctl, Tunnel, Up, Veth, Vlans, Wait,
 };
 pub use owner::{Mac, Owner};
 pub use plan::{Ownership, Place, Plan, Step};
-pub use survey::Survey;
+pub use survey::{Egress, Survey};

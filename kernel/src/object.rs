@@ -7,10 +7,13 @@ mod bridge;
 mod guard;
 mod loopback;
 mod masquerade;
+mod mtu;
 mod neighbour;
 mod port;
 mod route;
+mod route_set;
 mod sysctl;
+mod tunnel;
 mod up;
 mod veth;
 mod vlans;
@@ -29,10 +32,13 @@ pub use bridge::Bridge;
 pub use guard::Guard;
 pub use loopback::Loopback;
 pub use masquerade::{Backend, Masquerade};
+pub use mtu::Mtu;
 pub use neighbour::Neighbours;
 pub use port::Port;
 pub use route::Route;
+pub use route_set::RouteSet;
 pub use sysctl::Sysctl;
+pub use tunnel::Tunnel;
 pub use up::Up;
 pub use veth::{Peer, Veth};
 pub use vlans::Vlans;
@@ -136,7 +142,8 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Address, Announce, Bridge, Guard, Loopback, Masquerade, Neighbours, Port, Route, Sysctl, Up, Veth, Vlans, Wait,
+    Address, Announce, Bridge, Guard, Loopback, Masquerade, Mtu, Neighbours, Port, Route, RouteSet, Sysctl,
+    Tunnel, Up, Veth, Vlans, Wait,
 }
 
 impl Object {
@@ -160,3 +167,7 @@ impl Object {
 
 pub(crate) use address::remove as remove_address;
 pub(crate) use loopback::addresses as loopback_addresses;
+pub(crate) use mtu::mtu_of;
+pub(crate) use route::Key;
+pub(crate) use route_set::collect as collect_routes;
+pub(crate) use tunnel::collect as collect_tunnels;

@@ -50,10 +50,10 @@ pub struct Route {
     pub protocol: Option<u8>,
 }
 
-/// The table of routes that name none (`/etc/iproute2/rt_tables`).
-const MAIN: u32 = 254;
-
 impl Route {
+    /// The table of routes that name none (`/etc/iproute2/rt_tables`).
+    pub(crate) const MAIN: u32 = 254;
+
     /// The protocol number of routes that outlive the link of one attachment: how they are told from everybody else's.
     pub const PROTOCOL: u8 = 226;
 
@@ -133,14 +133,14 @@ impl Kind for Route {
 
 impl Route {
     /// Destination, next hop, link and table: what tells one route from another.
-    fn named(&self) -> String {
+    pub(super) fn named(&self) -> String {
         let dst = if self.dst.prefix() == 0 { "default".to_owned() } else { self.dst.to_string() };
         let via = self.via.map_or_else(String::new, |via| format!(" via {via}"));
         let table = self.table.map_or_else(String::new, |table| format!(" table {table}"));
         format!("{dst}{via} dev {}{table}", self.link)
     }
 
-    fn message(&self, index: u32) -> Result<RouteMessage> {
+    pub(super) fn message(&self, index: u32) -> Result<RouteMessage> {
         let wrong = |error: &dyn std::fmt::Display| {
             Error::found(format!("add the route {}", self.named()), error.to_string())
         };
@@ -149,7 +149,7 @@ impl Route {
             .destination_prefix(self.dst.network(), self.dst.prefix())
             .map_err(|error| wrong(&error))?
             .output_interface(index)
-            .table_id(self.table.unwrap_or(MAIN))
+            .table_id(self.table.unwrap_or(Route::MAIN))
             .protocol(self.protocol.map_or(RouteProtocol::Boot, RouteProtocol::from))
             .scope(RouteScope::from(self.scope.unwrap_or_default()))
             .kind(RouteType::Unicast);
@@ -225,18 +225,18 @@ impl Route {
 
 /// What tells routes apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Key {
+pub(crate) struct Key {
     family: u8,
-    dst: Option<IpAddr>,
-    prefix: u8,
-    via: Option<IpAddr>,
-    oif: Option<u32>,
-    table: u32,
-    priority: u32,
+    pub(crate) dst: Option<IpAddr>,
+    pub(crate) prefix: u8,
+    pub(crate) via: Option<IpAddr>,
+    pub(crate) oif: Option<u32>,
+    pub(crate) table: u32,
+    pub(crate) priority: u32,
 }
 
 impl Key {
-    fn read(message: &RouteMessage) -> Key {
+    pub(crate) fn read(message: &RouteMessage) -> Key {
         let header = &message.header;
         let mut key = Key {
             family: header.address_family.into(),

@@ -9,6 +9,7 @@
 )]
 
 mod cluster;
+mod ipip;
 mod kernel;
 mod vlan;
 
