@@ -50,7 +50,7 @@ fn set_up(member: &Member) {
     let servers: Vec<&str> =
         SERVERS.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     member.host.sh(&format!(
-        "ip link add ipvs0 type dummy
+        "ip link add ipvs0 type dummy; ip link set ipvs0 up
          ip addr add 10.96.0.20/32 dev ipvs0
          ip addr add 203.0.113.10/32 dev lb0
          nft -f - <<'END'\n{RULES}\nEND
