@@ -41,8 +41,7 @@ struct Ptp {
     ip_masq: bool,
     /// What ipMasq is made with: nftables needs no program on the host; iptables runs the host's.
     ip_masq_backend: Option<String>,
-    /// The networks, at most one of each family, within which ipMasq hides nothing: that of all nodes' containers, for
-    /// example. The container's own subnet if not given.
+    /// Where ipMasq hides nothing: the networks of all nodes' containers, for example. If none, the container's subnet.
     ip_masq_beyond: Vec<String>,
     /// The largest packet, in bytes, of the veth pair. 0 leaves it to the kernel.
     mtu: u32,

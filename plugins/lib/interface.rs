@@ -145,22 +145,23 @@ pub fn plan_masquerade(
                 .details("ipMasqBackend is \"nftables\" or \"iptables\""));
         }
     };
+    let beyond = beyond.iter().map(|text| network(text)).collect::<Result<Vec<IpNetwork>>>()?;
     for ip in addresses.ips() {
-        let address = within(ip.address, beyond)?;
+        let address = within(ip.address, &beyond)?;
         plan.own(Host, Masquerade { address, backend });
     }
     Ok(())
 }
 
+fn network(text: &str) -> Result<IpNetwork> {
+    text.parse().map_err(|error| {
+        Error::config(format!("ipMasqBeyond: \"{text}\" is no network: {error}"))
+            .details("write networks as \"10.244.0.0/16\"")
+    })
+}
+
 /// The address with the length of the network that it is in, or of its own subnet if none of its family is given.
-fn within(address: IpNetwork, networks: &[String]) -> Result<IpNetwork> {
-    let parse = |text: &String| {
-        text.parse::<IpNetwork>().map_err(|error| {
-            Error::config(format!("ipMasqBeyond: \"{text}\" is no network: {error}"))
-                .details("write the networks as \"10.244.0.0/16\"")
-        })
-    };
-    let networks = networks.iter().map(parse).collect::<Result<Vec<IpNetwork>>>()?;
+fn within(address: IpNetwork, networks: &[IpNetwork]) -> Result<IpNetwork> {
     let mut family = networks.iter().filter(|n| n.is_ipv4() == address.is_ipv4()).peekable();
     if family.peek().is_none() {
         return Ok(address);
@@ -168,9 +169,7 @@ fn within(address: IpNetwork, networks: &[String]) -> Result<IpNetwork> {
     let Some(network) = family.find(|network| network.contains(address.ip())) else {
         let address = address.ip();
         return Err(Error::config(format!("ipMasqBeyond: {address} is in none of its networks"))
-            .details(
-                "they are networks that the container is in, such as that of all nodes' containers",
-            ));
+            .details("the container is in one of them, such as that of all nodes' containers"));
     };
     Ok(IpNetwork::new(address.ip(), network.prefix()).unwrap_or(address))
 }
