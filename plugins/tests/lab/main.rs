@@ -8,7 +8,12 @@
     reason = "tests report by panicking"
 )]
 
+mod compare;
 mod ipip;
+mod kernel;
+mod vlan;
+#[path = "../compare/mod.rs"]
+mod compare;
 mod kernel;
 mod vlan;
 
