@@ -313,9 +313,12 @@ impl Bridge {
             Host,
             Vlans { link: port.to_owned(), keep_default: false, untagged, tagged: Vec::new() },
         );
+        plan.share(Host, no_router_advertisements(port));
         plan.share(Host, no_router_advertisements(link));
         plan.share(Host, Sysctl::optional(format!("ipv6/conf/{link}/accept_dad"), "0"));
-        plan.because("its addresses are nobody else's, and without a link-local one it asks for no neighbours");
+        plan.because(
+            "without a link-local address it cannot ask for neighbours, and nobody else has its own",
+        );
         plan.share(Host, Up::of(port));
         plan.share(Host, Up::of(link));
     }

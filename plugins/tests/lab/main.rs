@@ -9,7 +9,12 @@
 )]
 
 mod cluster;
+mod compare;
 mod ipip;
+mod kernel;
+mod vlan;
+#[path = "../compare/mod.rs"]
+mod compare;
 mod kernel;
 mod vlan;
 

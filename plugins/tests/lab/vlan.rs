@@ -314,3 +314,19 @@ fn many_at_once_share_one_gateway() {
         assert!(pod.ping(GATEWAYS[0]) && pod.ping(GATEWAYS[1]), "{}", pod.name());
     }
 }
+
+/// What the kernel keeps of VLANs is the same as with the reference suite.
+#[test]
+fn ports_are_as_the_reference_suite_makes_them() {
+    std::thread::spawn(|| drop(crate::node())).join().unwrap();
+    // The version that Debian has knows neither trunks nor ports that leave VLAN 1.
+    for keys in [
+        json!({ "vlan": 100, "preserveDefaultVlan": true }),
+        json!({ "vlan": 100, "preserveDefaultVlan": true, "isDefaultGateway": true, "ipMasq": true }),
+        json!({ "vlan": 5000 }),
+    ] {
+        let mut config = config(keys);
+        config["cniVersion"] = "1.0.0".into();
+        crate::compare::assert_same_as_reference("bridge", config, "");
+    }
+}
