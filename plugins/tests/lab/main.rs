@@ -9,12 +9,9 @@
 )]
 
 mod cluster;
-mod compare;
-mod ipip;
-mod kernel;
-mod vlan;
 #[path = "../compare/mod.rs"]
 mod compare;
+mod ipip;
 mod kernel;
 mod vlan;
 
