@@ -147,7 +147,6 @@ impl libcni::Plugin for Ipip {
     fn network_plan(&self, call: &Call) -> Result<Option<Plan>> {
         let mut plan = ferrocni::network_plan_of(call);
         let node = self.node()?;
-        node.check_pod(&Addresses::default())?;
         self.plan_network(&mut plan, node, self.address()?)?;
         Ok(Some(plan))
     }
@@ -155,7 +154,6 @@ impl libcni::Plugin for Ipip {
     fn status(&self, call: &Call) -> Result<()> {
         let unavailable = |error: Error| Error { code: code::UNAVAILABLE, ..error };
         let node = self.node().map_err(unavailable)?;
-        node.check_pod(&Addresses::default()).map_err(unavailable)?;
         let address = self.address().map_err(unavailable)?;
         self.tunnel(call.network.as_str(), node, address).usable().map_err(ferrocni::unavailable)
     }

@@ -37,6 +37,8 @@ pub struct Link {
     /// Whether somebody set it to receive every frame (a packet capture alone does not count).
     pub promiscuous: bool,
     pub(crate) vlan_filtering: bool,
+    /// Of a bridge: the VLAN that new ports are put into, if there is one.
+    pub(crate) default_vlan: Option<u16>,
     pub(crate) hairpin: bool,
     pub(crate) isolated: bool,
     pub(crate) tunnel: TunnelEnds,
@@ -71,6 +73,7 @@ mod ifla {
     pub(super) const INFO_SLAVE_DATA: u16 = 5;
 
     pub(super) const BR_VLAN_FILTERING: u16 = 7;
+    pub(super) const BR_VLAN_DEFAULT_PVID: u16 = 39;
     pub(super) const BRPORT_MODE: u16 = 4;
     pub(super) const BRPORT_ISOLATED: u16 = 33;
 
@@ -121,6 +124,10 @@ impl Link {
                 // What the data mean depends on the kind, which comes first.
                 ifla::INFO_DATA if self.kind == "bridge" => {
                     self.vlan_filtering = is_on(value, ifla::BR_VLAN_FILTERING);
+                    let default = attributes(value)
+                        .find(|(kind, _)| *kind == ifla::BR_VLAN_DEFAULT_PVID)
+                        .and_then(|(_, vid)| vid.try_into().ok().map(u16::from_ne_bytes));
+                    self.default_vlan = default.filter(|vid| *vid != 0);
                 }
                 ifla::INFO_DATA if self.kind == "ipip" => self.tunnel = TunnelEnds::read(value),
                 ifla::INFO_SLAVE_DATA => {

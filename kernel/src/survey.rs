@@ -74,6 +74,21 @@ impl Survey {
         self.side.links()
     }
 
+    /// The other end of a veth pair that has both ends in this namespace.
+    ///
+    /// # Errors
+    ///
+    /// The kernel would not say.
+    pub fn other_end(&mut self, name: &str) -> Result<Option<Link>> {
+        let Some(near) = self.side.link(name)?.filter(|link| link.kind == "veth") else {
+            return Ok(None);
+        };
+        let is_other = |far: &Link| {
+            far.kind == "veth" && near.peer == Some(far.index) && far.peer == Some(near.index)
+        };
+        Ok(self.side.links()?.into_iter().find(is_other))
+    }
+
     /// The addresses of a link, in the order in which they were given to it.
     ///
     /// # Errors

@@ -8,6 +8,8 @@
     reason = "tests report by panicking"
 )]
 
+#[path = "../compare/mod.rs"]
+mod compare;
 mod ipip;
 mod kernel;
 mod vlan;
