@@ -353,7 +353,7 @@ fn keys_of_ipip() {
         (
             json!({ "ipam": { "type": "host-local", "subnet": "fd00:1:2::/64" } }),
             CONFIG,
-            "IPv6 over sit or ip6tnl tunnels is not supported",
+            "address fd00:1:2::2/64: the tunnel carries IPv4 only",
         ),
     ] {
         refused_with_files(&bed.node, &bed.call().conf(bed.config(keys)), code, text);
