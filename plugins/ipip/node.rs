@@ -117,10 +117,15 @@ impl View {
             Local::Address(address) => {
                 absent(format!("local {address} is no address of this host"))
             }
-            Local::Link(name) => match self.held.iter().find(|(link, _)| link == name.as_str()) {
-                Some((_, address)) => Ok(address.ip()),
-                None => absent(format!("local {name} is no interface with an IPv4 address")),
-            },
+            Local::Link(name) => {
+                let is_it = |(link, held): &&(String, Ipv4Network)| {
+                    link == name.as_str() && peers::is_of_a_host(held.ip())
+                };
+                match self.held.iter().find(is_it) {
+                    Some((_, address)) => Ok(address.ip()),
+                    None => absent(format!("local {name} is no interface with an IPv4 address")),
+                }
+            }
         }
     }
 }

@@ -111,23 +111,24 @@ pub(super) fn are_reached(cluster: &Cluster) {
                 .unwrap();
         }
         from_outside(cluster);
-        from_the_node(cluster);
+        are_reached_by(cluster.host(1));
         from_the_pod_itself(cluster);
         from_another_pod(cluster, on == "1");
     }
     nothing_else_passes(cluster);
 }
 
+/// A pod reaches every service, and both pods behind it.
+pub(super) fn are_reached_by(client: &Pod) {
+    for target in CLUSTER_IPS.iter().chain(&LOAD_BALANCED) {
+        both_answer(client, target);
+    }
+}
+
 /// The world reaches the load balancer's address, by a node that it need not choose, and nothing else.
 fn from_outside(cluster: &Cluster) {
     for target in LOAD_BALANCED {
         both_answer(&cluster.router, target);
-    }
-}
-
-fn from_the_node(cluster: &Cluster) {
-    for target in CLUSTER_IPS.iter().chain(&LOAD_BALANCED) {
-        both_answer(cluster.host(1), target);
     }
 }
 
