@@ -149,7 +149,11 @@ fn attachments_are_as_they_were(cluster: &Cluster) {
 /// What goes with a pod is nothing of the others', and nothing of the services'.
 fn a_pod_leaves(cluster: &Cluster) {
     let member = &cluster.members[0];
-    let seen = || member.host.sh("nft list table ip services; ipvsadm -Sn; ip addr show tunl0; ip route show proto bird");
+    let seen = || {
+        member.host.sh(
+            "nft list table ip services; ipvsadm -Sn; ip addr show tunl0; ip route show proto bird",
+        )
+    };
     let before = seen();
     let [bridge, ipip] = chain(&cluster.node, member.number, &member.pods[1]);
     let result = &member.results[1];
