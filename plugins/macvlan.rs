@@ -62,7 +62,7 @@ struct Macvlan {
     host_access: bool,
     /// Destinations that the containers reach through the host, such as a cluster's service range.
     host_routes: Option<Vec<String>>,
-    /// Lets the container receive every frame; the parent is promiscuous for as long as one of its containers is.
+    /// Makes the parent promiscuous for as long as the container lives: some switches and cards pass its frames only then.
     promiscuous: bool,
     args: Args,
     runtime_config: RuntimeConfig,
@@ -122,11 +122,12 @@ impl libcni::Plugin for Macvlan {
             access.plan_host(&mut plan, &ends, addresses, self.mtu);
         }
         plan_interface(&mut plan, &ends.pod, addresses, Subnet::OnLink, false);
-        if let Some(access) = &access {
-            access.plan_pod(&mut plan, &ends, addresses);
-        }
         if !addresses.is_empty() {
             plan_announced(&mut plan, &ends, addresses);
+        }
+        if let Some(access) = &access {
+            // After the announcement, which makes the kernel forget all neighbours.
+            access.plan_pod(&mut plan, &ends, addresses);
         }
         let result = addresses.clone().into_result(call, vec![ends.interface(call)], 0);
         Ok((plan, result))
@@ -207,6 +208,10 @@ impl Macvlan {
                     .details("it is the parent's, which is left as it is: ip link set dev PARENT address .. changes it"))
             }
             (MacvlanMode::Passthru, _) => Ok(of_parent),
+            (_, Some(mac)) if of_parent == Some(mac) => {
+                Err(Error::config(format!("the MAC address {mac} is the parent's own"))
+                    .details("give the container another one, or use mode passthru"))
+            }
             (_, wanted) => Ok(wanted),
         }
     }

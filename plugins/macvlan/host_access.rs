@@ -71,7 +71,7 @@ impl HostAccess {
         if !addresses.is_empty() && !addresses.ips().iter().any(|ip| is_reached(&ip)) {
             let parent = &self.shim.parent;
             return Err(Error::config(format!(
-                "hostAccess: neither {parent} nor a default route has an address of the container's family"
+                "nothing to reach on the host: neither {parent} nor a default route has an address of the container's family"
             ))
             .details(format!("give the host one: ip address add .. dev {parent}")));
         }

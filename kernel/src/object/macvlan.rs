@@ -35,7 +35,7 @@ pub struct Macvlan {
     /// How many broadcasts may wait; 0 leaves it to the kernel.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub bc_queue_len: u32,
-    /// Whether it receives every frame. The kernel counts that in the parent's promiscuity for as long as the link is up.
+    /// Whether it is promiscuous. The kernel counts that in the parent's promiscuity for as long as the link is up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub promiscuous: bool,
 }
@@ -142,8 +142,12 @@ impl Kind for Macvlan {
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         let parent = at.sides.side(self.parent_place)?.link(&self.parent)?;
         let mut differences = Vec::new();
-        if parent.is_none() {
-            differences.push(format!("the parent {} is gone", self.parent));
+        match &parent {
+            None => differences.push(format!("the parent {} is gone", self.parent)),
+            Some(parent) if !parent.up => {
+                differences.push(format!("the parent {} is down", self.parent));
+            }
+            Some(_) => {}
         }
         let Some(link) = at.side()?.link(&self.name)? else {
             differences.push(format!("interface {} is gone", self.name));
