@@ -66,7 +66,8 @@ pub fn plan_interface(
         let is_local = route.scope.is_some_and(|scope| scope >= SCOPE_LINK);
         let gateway = addresses.gateway(route.dst.is_ipv4()).filter(|_| !is_local);
         let via = route.gw.or(gateway);
-        plan.own(Pod, pod_route(link, route, via)); // ip -n POD route add default via 10.1.2.1 dev eth0
+        let onlink = subnet == Subnet::BehindGateway && is_neighbour(via, addresses);
+        plan.own(Pod, Route { onlink, ..pod_route(link, route, via) }); // ip -n POD route add default via 10.1.2.1 dev eth0
     }
 }
 
@@ -101,6 +102,15 @@ pub fn plan_gateway_end(plan: &mut Plan, link: &str, addresses: &Addresses) {
         let scope = Some(SCOPE_HOST);
         plan.own(Host, Route { scope, ..Route::new(link, ip.address.ip().into()) }); // ip route add 10.1.2.5 dev veth1a2b scope host
     }
+}
+
+/// Whether a next hop is in a subnet of the container, and not a gateway. The reference suite accepts such routes on
+/// routed wires too; who answers there for the neighbour is the host's business (`proxy_arp`).
+fn is_neighbour(via: Option<IpAddr>, addresses: &Addresses) -> bool {
+    let is_gateway = |via| addresses.ips().iter().any(|ip| ip.gateway == Some(via));
+    via.is_some_and(|via| {
+        !is_gateway(via) && addresses.ips().iter().any(|ip| ip.address.contains(via))
+    })
 }
 
 fn pod_route(link: &str, route: &libcni::Route, via: Option<std::net::IpAddr>) -> Route {
@@ -153,7 +163,7 @@ pub fn plan_neighbours(plan: &mut Plan, link: &str, ends: &Ends, addresses: &Add
     let addresses = addresses.ips().iter().map(|ip| ip.address.ip()).collect();
     let link = link.to_owned();
     plan.own(Host, Neighbours { link, mac: ends.pod_mac, addresses, permanent: false });
-    plan.because("an address that is used again has a new MAC");
+    plan.because("an address that is used again has a new MAC, and the first packet must not wait to learn it");
 }
 
 /// Waits until frames pass between both ends, and to the host's addresses on `gateway` if it has any, and both take

@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use testbed::{Cni, Node, Pod, assert_same};
+use testbed::{Cni, Node, Outcome, Pod, assert_same};
 
 const ENVIRONMENT: u64 = 4;
 const DECODE: u64 = 6;
@@ -22,42 +22,98 @@ const NETNS: u64 = 8;
 const AGAIN: u64 = 11;
 const INTERNAL: u64 = 999;
 
-fn config(keys: Value) -> Value {
-    let mut config = json!({
-        "cniVersion": "1.1.0",
-        "name": "pods",
-        "type": "bridge",
-        "bridge": "cbr0",
-        "isGateway": true,
-        "ipMasq": true,
-        "ipam": { "type": "host-local", "subnet": "10.1.2.0/24" }
-    });
+/// The plugins that join a container to a network, each with the keys that are its own in these tests.
+fn plugins() -> Vec<(&'static str, Value)> {
+    vec![
+        ("bridge", json!({ "bridge": "cbr0", "isGateway": true, "ipMasq": true })),
+        ("ptp", json!({ "ipMasq": true })),
+    ]
+}
+
+/// Where a plugin is tried.
+struct Bed {
+    node: Node,
+    pod: Pod,
+    /// The configuration that works.
+    config: Value,
+}
+
+impl Bed {
+    fn new(plugin: &str, keys: &Value) -> Bed {
+        let node = Node::new();
+        let pod = node.pod("a");
+        let config = json!({
+            "cniVersion": "1.1.0",
+            "name": "pods",
+            "type": plugin,
+            "ipam": { "type": "host-local", "subnet": "10.1.2.0/24" }
+        });
+        Bed { node, pod, config: with(config, keys) }
+    }
+
+    fn bridge() -> Bed {
+        let (plugin, keys) = &plugins()[0];
+        Bed::new(plugin, keys)
+    }
+
+    /// The configuration with other keys.
+    fn config(&self, keys: Value) -> Value {
+        with(self.config.clone(), &keys)
+    }
+
+    fn call(&self) -> Cni {
+        let plugin = self.config["type"].as_str().unwrap();
+        self.node.plugin(plugin).conf(&self.config).container("c1").netns(&self.pod)
+    }
+}
+
+fn with(mut config: Value, keys: &Value) -> Value {
     let (Value::Object(all), Value::Object(keys)) = (&mut config, keys) else { unreachable!() };
-    all.extend(keys);
+    all.extend(keys.clone());
     config
 }
 
-fn call(node: &Node, pod: &Pod) -> Cni {
-    node.plugin("bridge").conf(config(json!({}))).container("c1").netns(pod)
+/// Does the work for each plugin, on a node of its own.
+fn for_each_plugin(work: impl Fn(&Bed) + Sync) {
+    std::thread::scope(|scope| {
+        for (plugin, keys) in plugins() {
+            let work = &work;
+            let done = scope.spawn(move || work(&Bed::new(plugin, &keys))).join();
+            done.unwrap_or_else(|panic| {
+                eprintln!("with the plugin {plugin}");
+                std::panic::resume_unwind(panic)
+            });
+        }
+    });
 }
 
 /// Calls `verb` and expects an error with this code and text, and a machine that has not changed.
 #[track_caller]
 fn refused(node: &Node, call: &Cni, verb: &str, code: u64, text: &str) {
     let before = node.state();
+    let outcome = says(call, verb, code, text);
+    assert_same!(before, node.state(), "after {outcome}");
+}
+
+/// Calls `verb` and expects an error with this code and text.
+#[track_caller]
+fn says(call: &Cni, verb: &str, code: u64, text: &str) -> Outcome {
     let outcome = call.raw(verb);
     let (seen, msg, details) = outcome.err();
     let all = format!("{msg}\n{details}");
     assert!(seen == code && all.contains(text), "expected {code} with {text:?}\n{outcome}");
     assert!(!msg.contains('\n') && msg.len() < 1000, "one clear message\n{outcome}");
-    assert_same!(before, node.state(), "after {outcome}");
+    outcome
 }
 
 #[test]
 fn environment_variables() {
-    let node = Node::new();
-    let pod = node.pod("a");
-    let call = call(&node, &pod);
+    for_each_plugin(try_environment_variables);
+}
+
+fn try_environment_variables(bed: &Bed) {
+    let call = bed.call();
+    let before = bed.node.state();
     for (verb, missing) in [
         ("ADD", "CNI_CONTAINERID"),
         ("ADD", "CNI_NETNS"),
@@ -70,15 +126,14 @@ fn environment_variables() {
         ("STATUS", "CNI_PATH"),
     ] {
         let text = format!("required env variables [{missing}] missing");
-        refused(&node, &call.clone().unset(missing), verb, ENVIRONMENT, &text);
-        refused(&node, &call.clone().env(missing, ""), verb, ENVIRONMENT, &text);
+        says(&call.clone().unset(missing), verb, ENVIRONMENT, &text);
+        says(&call.clone().env(missing, ""), verb, ENVIRONMENT, &text);
     }
-    refused(&node, &call, "SHRUG", ENVIRONMENT, "unknown CNI_COMMAND: SHRUG");
-    refused(&node, &call, "add", ENVIRONMENT, "unknown CNI_COMMAND: add");
+    says(&call, "SHRUG", ENVIRONMENT, "unknown CNI_COMMAND: SHRUG");
+    says(&call, "add", ENVIRONMENT, "unknown CNI_COMMAND: add");
     for id in ["../c1", "c1/..", "-c1", ".c1", "c 1", "c1\n", "c;1", "ü"] {
         for verb in ["ADD", "DEL", "CHECK"] {
-            refused(
-                &node,
+            says(
                 &call.clone().container(id),
                 verb,
                 ENVIRONMENT,
@@ -95,29 +150,30 @@ fn environment_variables() {
         ("a-name-too-long0", "interface name is too long"),
     ] {
         for verb in ["ADD", "DEL", "CHECK"] {
-            refused(&node, &call.clone().ifname(ifname), verb, ENVIRONMENT, text);
+            says(&call.clone().ifname(ifname), verb, ENVIRONMENT, text);
         }
     }
     for args in
         ["MAC", "MAC=1=2", "MAC=02:00:00:00:00:01;", "FOO=bar", "IgnoreUnknown=perhaps;FOO=bar"]
     {
-        refused(&node, &call.clone().args(args), "ADD", ENVIRONMENT, "ARGS");
+        says(&call.clone().args(args), "ADD", ENVIRONMENT, "ARGS");
     }
-    refused(&node, &call.clone().args("MAC=zz"), "ADD", CONFIG, "invalid MAC address: zz");
-    refused(
-        &node,
+    says(
         &call.clone().env("CNI_PATH", "/nowhere"),
         "ADD",
         INTERNAL,
         "failed to find plugin \"host-local\"",
     );
+    assert_same!(before, bed.node.state());
 }
 
 #[test]
 fn bytes_on_stdin() {
-    let node = Node::new();
-    let pod = node.pod("a");
-    let good = config(json!({})).to_string();
+    for_each_plugin(try_bytes_on_stdin);
+}
+
+fn try_bytes_on_stdin(bed: &Bed) {
+    let good = bed.config(json!({})).to_string();
     let nested =
         format!("{{\"name\": \"pods\", \"x\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
     let huge = format!(
@@ -136,22 +192,21 @@ fn bytes_on_stdin() {
         ("deeply nested", nested.into_bytes()),
         ("10 MB", huge.into_bytes()),
     ];
+    let before = bed.node.state();
     for (what, bytes) in inputs {
         for verb in ["ADD", "DEL", "CHECK", "GC", "STATUS"] {
-            let before = node.state();
-            let outcome = call(&node, &pod).stdin(bytes.clone()).raw(verb);
+            let outcome = bed.call().stdin(bytes.clone()).raw(verb);
             let (code, msg, _) = outcome.err();
             assert!(code == DECODE && msg.len() < 1000, "{what}: {code} {msg}");
-            assert_same!(before, node.state(), "{what}, {verb}");
         }
     }
+    assert_same!(before, bed.node.state());
 }
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn keys_of_the_configuration() {
-    let node = Node::new();
-    let pod = node.pod("a");
+    let bed = Bed::bridge();
     for (keys, code, text) in [
         (json!({ "mtu": "1500" }), DECODE, "mtu"),
         (json!({ "mtu": -1 }), DECODE, "mtu"),
@@ -211,29 +266,57 @@ fn keys_of_the_configuration() {
             "dataDir",
         ),
     ] {
-        let call = call(&node, &pod).conf(config(keys));
-        refused(&node, &call, "ADD", code, text);
+        let call = bed.call().conf(bed.config(keys));
+        refused(&bed.node, &call, "ADD", code, text);
+    }
+}
+
+#[test]
+fn what_only_a_bridge_can_be_asked_for() {
+    let bed = Bed::bridge();
+    let mac = bed.call().args("MAC=zz");
+    refused(&bed.node, &mac, "ADD", CONFIG, "invalid MAC address: zz");
+    let layer2 =
+        json!({ "cniVersion": "0.2.0", "name": "wire", "type": "bridge", "bridge": "cbr0" });
+    let call = bed.call().conf(layer2);
+    refused(&bed.node, &call, "ADD", INTERNAL, "cannot convert: no valid IP addresses");
+}
+
+#[test]
+fn keys_of_ptp() {
+    let keys = plugins().into_iter().find(|(plugin, _)| *plugin == "ptp").unwrap().1;
+    let bed = Bed::new("ptp", &keys);
+    for (keys, code, text) in [
+        (json!({ "mtu": "1500" }), DECODE, "mtu"),
+        (json!({ "mtu": -1 }), DECODE, "mtu"),
+        (json!({ "ipMasq": 1 }), DECODE, "ipMasq"),
+        (json!({ "ipMasqBackend": "pf" }), CONFIG, "unknown ipmasq backend \"pf\""),
+        (json!({ "ipam": {} }), CONFIG, "no plugin name provided"),
+        (json!({ "mtu": 20_000_000 }), INTERNAL, "create the veth pair"),
+    ] {
+        refused_with_files(&bed.node, &bed.call().conf(bed.config(keys)), code, text);
     }
 }
 
 #[test]
 fn the_last_of_duplicate_keys_counts() {
-    let node = Node::new();
-    let pod = node.pod("a");
+    let bed = Bed::bridge();
     let text =
-        config(json!({})).to_string().replacen('{', "{\"mtu\": \"wrong\", \"mtu\": 1400, ", 1);
-    call(&node, &pod).stdin(text).add().ok();
-    assert!(pod.sh("ip link show eth0").contains("mtu 1400"));
+        bed.config(json!({})).to_string().replacen('{', "{\"mtu\": \"wrong\", \"mtu\": 1400, ", 1);
+    bed.call().stdin(text).add().ok();
+    assert!(bed.pod.sh("ip link show eth0").contains("mtu 1400"));
 }
 
 #[test]
 fn namespaces() {
-    let node = Node::new();
-    let pod = node.pod("a");
+    for_each_plugin(try_namespaces);
+}
+
+fn try_namespaces(bed: &Bed) {
     fs::write("/run/file", "").unwrap();
-    let call = call(&node, &pod);
+    let call = bed.call();
     let fifo = "/run/fifo";
-    node.sh(&format!("mkfifo {fifo}"));
+    bed.node.sh(&format!("mkfifo {fifo}"));
     for (path, text) in [
         ("/run/netns/gone", "No such file"),
         ("/run/file", "no namespace"),
@@ -244,10 +327,10 @@ fn namespaces() {
         ("relative", "No such file"),
         ("/proc/self/ns/net", "should not be the same"),
     ] {
-        refused(&node, &call.clone().env("CNI_NETNS", path), "ADD", NETNS, text);
+        refused(&bed.node, &call.clone().env("CNI_NETNS", path), "ADD", NETNS, text);
     }
     refused(
-        &node,
+        &bed.node,
         &call.clone().env("CNI_NETNS", "/proc/self/ns/net"),
         "DEL",
         NETNS,
@@ -255,20 +338,19 @@ fn namespaces() {
     );
     // A DEL must not be held up by a namespace that is no more.
     for path in ["/run/netns/gone", "/run/file"] {
-        let before = node.state();
+        let before = bed.node.state();
         call.clone().env("CNI_NETNS", path).del().ok();
-        assert_same!(without_folders(&before), without_folders(&node.state()));
+        assert_same!(without_folders(&before), without_folders(&bed.node.state()));
     }
 }
 
 #[test]
 fn del_looks_past_mistakes_made_after_add() {
-    let node = Node::new();
-    let pod = node.pod("a");
-    let call = call(&node, &pod);
+    let bed = Bed::bridge();
+    let call = bed.call();
     let first = call.add().ok();
     call.clone().prev(&first).del().ok();
-    let before = node.state();
+    let before = bed.node.state();
     for mistake in [
         json!({ "hairpinMode": true, "promiscMode": true }),
         json!({ "disableContainerInterface": true }),
@@ -280,10 +362,10 @@ fn del_looks_past_mistakes_made_after_add() {
         json!({ "runtimeConfig": { "mac": "zz" } }),
     ] {
         let result = call.add().ok();
-        let later = call.clone().conf(config(mistake.clone())).prev(&result);
+        let later = call.clone().conf(bed.config(mistake.clone())).prev(&result);
         later.check().err();
         later.del().ok();
-        assert_same!(without_folders(&before), without_folders(&node.state()), "{mistake}");
+        assert_same!(without_folders(&before), without_folders(&bed.node.state()), "{mistake}");
     }
 }
 
@@ -298,34 +380,33 @@ fn without_folders(state: &str) -> String {
 
 #[test]
 fn things_that_are_there_already() {
-    let node = Node::new();
-    let pod = node.pod("a");
-    pod.sh("ip link add eth0 type veth peer name eth9");
-    refused(&node, &call(&node, &pod), "ADD", INTERNAL, "\"eth0\" already exists");
-    pod.sh("ip link del eth0");
+    let bed = Bed::bridge();
+    bed.pod.sh("ip link add eth0 type veth peer name eth9");
+    refused(&bed.node, &bed.call(), "ADD", INTERNAL, "\"eth0\" already exists");
+    bed.pod.sh("ip link del eth0");
 
-    node.sh("ip link add cbr0 type veth peer name other");
+    bed.node.sh("ip link add cbr0 type veth peer name other");
     refused_with_files(
-        &node,
-        &call(&node, &pod),
+        &bed.node,
+        &bed.call(),
         INTERNAL,
         "\"cbr0\" already exists but is not a bridge",
     );
-    node.sh("ip link del cbr0; ip link add cbr0 type bridge; ip addr add 10.9.9.1/24 dev cbr0");
+    bed.node.sh("ip link del cbr0; ip link add cbr0 type bridge; ip addr add 10.9.9.1/24 dev cbr0");
     refused_with_files(
-        &node,
-        &call(&node, &pod),
+        &bed.node,
+        &bed.call(),
         INTERNAL,
         "\"cbr0\" already has an IP address different from 10.1.2.1/24",
     );
-    node.sh("ip link del cbr0");
+    bed.node.sh("ip link del cbr0");
 
-    let tiny = config(json!({ "ipam": { "type": "host-local", "subnet": "10.1.2.0/30" } }));
-    call(&node, &pod).conf(&tiny).add().ok();
-    let second = node.pod("b");
-    let full = call(&node, &second).conf(&tiny).container("c2");
+    let tiny = bed.config(json!({ "ipam": { "type": "host-local", "subnet": "10.1.2.0/30" } }));
+    bed.call().conf(&tiny).add().ok();
+    let second = bed.node.pod("b");
+    let full = bed.call().netns(&second).conf(&tiny).container("c2");
     refused(
-        &node,
+        &bed.node,
         &full,
         "ADD",
         AGAIN,
@@ -343,7 +424,7 @@ fn refused_with_files(node: &Node, call: &Cni, code: u64, text: &str) {
         "expected {code} with {text:?}: {seen} {msg} {details}"
     );
     assert_same!(before, without_folders(&node.state()));
-    let left = fs::read_dir("/var/lib/cni/networks/pods").unwrap();
+    let left = fs::read_dir("/var/lib/cni/networks/pods").into_iter().flatten();
     let left: Vec<_> =
         left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(!left.iter().any(|name| name.starts_with("10.")), "{left:?}");
@@ -351,16 +432,18 @@ fn refused_with_files(node: &Node, call: &Cni, code: u64, text: &str) {
 
 #[test]
 fn previous_results() {
-    let node = Node::new();
-    let pod = node.pod("a");
-    let result = call(&node, &pod).add().ok();
-    let with = |prev: &Value| call(&node, &pod).prev(prev);
+    for_each_plugin(try_previous_results);
+}
+
+fn try_previous_results(bed: &Bed) {
+    let result = bed.call().add().ok();
+    let with = |prev: &Value| bed.call().prev(prev);
     let changed = |key: &str, value: Value| {
         let mut prev = result.clone();
         prev[key] = value;
         prev
     };
-    refused(&node, &call(&node, &pod), "CHECK", CONFIG, "Required prevResult missing");
+    refused(&bed.node, &bed.call(), "CHECK", CONFIG, "Required prevResult missing");
     for (prev, code, text) in [
         (json!("nonsense"), DECODE, "prevResult"),
         (json!([]), DECODE, "prevResult"),
@@ -375,18 +458,21 @@ fn previous_results() {
         (changed("interfaces", json!({})), DECODE, "interfaces"),
         (changed("routes", json!([{ "gw": "10.1.2.1" }])), DECODE, "dst"),
     ] {
-        refused(&node, &with(&prev), "CHECK", code, text);
+        refused(&bed.node, &with(&prev), "CHECK", code, text);
     }
     let mut elsewhere = result.clone();
-    elsewhere["interfaces"][2]["sandbox"] = json!("/run/netns/other");
-    refused(&node, &with(&elsewhere), "CHECK", CONFIG, "doesn't match configured netns");
+    elsewhere["interfaces"].as_array_mut().unwrap().last_mut().unwrap()["sandbox"] =
+        json!("/run/netns/other");
+    refused(&bed.node, &with(&elsewhere), "CHECK", CONFIG, "doesn't match configured netns");
     with(&result).check().ok();
 }
 
 #[test]
 fn versions_that_lack_a_verb() {
-    let node = Node::new();
-    let pod = node.pod("a");
+    for_each_plugin(try_versions_that_lack_a_verb);
+}
+
+fn try_versions_that_lack_a_verb(bed: &Bed) {
     for (version, verb, code, text) in [
         ("0.3.1", "CHECK", 1, "config version does not allow CHECK"),
         ("1.0.0", "GC", 1, "config version does not allow GC"),
@@ -394,17 +480,13 @@ fn versions_that_lack_a_verb() {
         ("1.0.x", "CHECK", DECODE, "version"),
         ("1.1.0.0", "GC", DECODE, "version"),
     ] {
-        let call = call(&node, &pod).conf(config(json!({ "cniVersion": version })));
-        refused(&node, &call, verb, code, text);
+        let call = bed.call().conf(bed.config(json!({ "cniVersion": version })));
+        refused(&bed.node, &call, verb, code, text);
     }
-    let layer2 =
-        json!({ "cniVersion": "0.2.0", "name": "wire", "type": "bridge", "bridge": "cbr0" });
-    let call = call(&node, &pod).conf(layer2);
-    refused(&node, &call, "ADD", INTERNAL, "cannot convert: no valid IP addresses");
 }
 
 /// Puts a program called `lying` into a folder of its own, to be used as IPAM plugin.
-fn ipam(script: &str) -> Value {
+fn lying(script: &str) -> Value {
     let folder = Path::new("/run/plugins");
     fs::create_dir_all(folder).unwrap();
     let program = folder.join("lying");
@@ -414,14 +496,16 @@ fn ipam(script: &str) -> Value {
     )
     .unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    config(json!({ "ipam": { "type": "lying" } }))
+    json!({ "ipam": { "type": "lying" } })
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn ipam_plugins_that_fail_hang_or_lie() {
-    let node = Node::new();
-    let pod = node.pod("a");
+    for_each_plugin(try_ipam_plugins_that_fail_hang_or_lie);
+}
+
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
+fn try_ipam_plugins_that_fail_hang_or_lie(bed: &Bed) {
     let answer = |json: &str| format!("[ $CNI_COMMAND = ADD ] && echo '{json}'; exit 0");
     let on_add = |script: &str| format!("[ $CNI_COMMAND = ADD ] || exit 0; {script}");
     for (script, code, text) in [
@@ -469,15 +553,12 @@ fn ipam_plugins_that_fail_hang_or_lie() {
             "add the route 10.7.0.0/16 via 10.99.0.1 dev eth0",
         ),
     ] {
-        let config = ipam(&script);
+        let config = bed.config(lying(&script));
         fs::write("/run/plugins.log", "").unwrap();
-        let before = node.state();
+        let before = bed.node.state();
         let path = format!("/run/plugins:{}", testbed::bin().display());
-        let outcome = call(&node, &pod)
-            .conf(&config)
-            .env("CNI_PATH", path)
-            .env("FERROCNI_TIMEOUT", "0.5")
-            .add();
+        let outcome =
+            bed.call().conf(&config).env("CNI_PATH", path).env("FERROCNI_TIMEOUT", "0.5").add();
         let (seen, msg, details) = outcome.err();
         assert!(
             seen == code && format!("{msg} {details}").contains(text),
@@ -488,6 +569,6 @@ fn ipam_plugins_that_fail_hang_or_lie() {
         let expected = if code == 123 { "ADD\n" } else { "ADD\nDEL\n" };
         assert_eq!(asked, expected, "{script}\n{outcome}");
         fs::write("/run/plugins.log", "").unwrap();
-        assert_same!(before, node.state(), "{script}");
+        assert_same!(before, bed.node.state(), "{script}");
     }
 }

@@ -1,4 +1,4 @@
-//! Killed at any point, `bridge` leaves nothing that the next DEL or GC does not remove.
+//! Killed at any point, a plugin leaves nothing that the next DEL or GC does not remove.
 //!
 //! `strace` kills it right before a system call: every one that changes something, one after the other, so that every
 //! state in between is seen. What is shared stays: the bridge and its addresses, forwarding, the tables and their
@@ -100,7 +100,8 @@ impl Lab {
     }
 
     fn call(&self) -> Cni {
-        self.node.plugin("bridge").conf(&self.config).container(CONTAINER).netns(&self.pod)
+        let plugin = self.config["type"].as_str().unwrap();
+        self.node.plugin(plugin).conf(&self.config).container(CONTAINER).netns(&self.pod)
     }
 
     /// Deletes the pod's namespace and makes a new one.
@@ -279,6 +280,22 @@ fn masquerade_by_iptables_killed_anywhere() {
         lab.sweep(verb, kill("sendmsg", 1, CHILDREN));
     }
     println!("with iptables, ADD and DEL were killed at {} points", lab.points);
+}
+
+/// A routed wire instead of a bridge.
+fn ptp() -> Value {
+    let ipam = config(json!({}))["ipam"].clone();
+    json!({ "cniVersion": "1.1.0", "name": "pods", "type": "ptp", "ipMasq": true, "ipam": ipam })
+}
+
+#[test]
+fn a_routed_wire_killed_anywhere() {
+    sweep("ADD", ptp(), &[kill("sendto", 1, ALONE), kill("write", 2, ALONE)]);
+}
+
+#[test]
+fn the_end_of_a_routed_wire_killed_anywhere() {
+    sweep("DEL", ptp(), &[kill("sendto", 1, ALONE), kill("exit_group", 1, ALONE)]);
 }
 
 /// The first ADD of a node makes the shared things. Killed half way, the next one completes them: what is there in the

@@ -61,14 +61,18 @@ fn shown(outcome: &testbed::Outcome) -> String {
     serde_json::to_string_pretty(&result).unwrap()
 }
 
-/// Without MAC addresses and random names, not even which of them are the same: the reference's bridges take the MACs
+/// Without MAC addresses and random names, not even which of the MACs are the same: the reference's bridges take those
 /// of their ports.
 fn anonymous(text: &str) -> String {
-    let text = normalise(text);
+    without_numbers(&normalise(text), "<mac")
+}
+
+/// `<mac>` for `<mac7>`.
+fn without_numbers(text: &str, of: &str) -> String {
     let digits = |rest: &str| rest.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
-    let mut parts = text.split("<mac");
+    let mut parts = text.split(of);
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + "<mac" + &digits(part))
+    parts.fold(first, |text, part| text + of + &digits(part))
 }
 
 /// The state without the firewall's rules (those are compared by packets, in `bridge.rs`), and without what
@@ -76,7 +80,8 @@ fn anonymous(text: &str) -> String {
 fn state(node: &Node) -> String {
     const FIREWALL: [&str; 9] =
         ["table ", "\t", "}", "iptables", "ip6tables", "*", ":", "-A ", "COMMIT"];
-    let text = anonymous(&node.state());
+    // Which name is which depends on their order, and theirs are random.
+    let text = without_numbers(&anonymous(&node.state()), "<veth");
     let lines = text.lines().filter(|line| !FIREWALL.iter().any(|start| line.starts_with(start)));
     let alike = |line: &str| {
         let words: Vec<&str> = line.split(' ').collect();
@@ -84,7 +89,11 @@ fn state(node: &Node) -> String {
         let is_alias = |at: usize| alias.is_some_and(|alias| at == alias || at == alias + 1);
         let kept = words.iter().enumerate().filter(|(at, _)| !is_alias(*at)).map(|(_, word)| *word);
         let line = kept.collect::<Vec<_>>().join(" ");
-        let line = line.trim_end_matches(" nodad").replace("file 0644 ", "file 0600 ");
+        let flags = [" nodad", " noprefixroute", " onlink"];
+        let line = flags
+            .iter()
+            .fold(line, |line, flag| line.replace(flag, ""))
+            .replace("file 0644 ", "file 0600 ");
         if line.starts_with("link cbr0 ") {
             line.replace("00:00:00:00:00:00", "<mac>")
         } else {
@@ -186,6 +195,30 @@ fn bridge_dns_and_versions() {
 fn bridge_odd_spellings() {
     let keys = json!({ "ISGATEWAY": true, "Mtu": 1300, "Ipam": { "Type": "host-local", "SubNet": "10.1.2.0/24" } });
     assert_same_as_reference("bridge", bridge(keys), "");
+}
+
+fn ptp(keys: Value) -> Value {
+    let mut config = json!({ "cniVersion": "1.0.0", "name": "pods", "type": "ptp" });
+    let (Value::Object(all), Value::Object(keys)) = (&mut config, keys) else { unreachable!() };
+    all.extend(keys);
+    config
+}
+
+#[test]
+fn ptp_wires() {
+    assert_same_as_reference("ptp", ptp(json!({ "ipam": v4() })), "");
+    assert_same_as_reference("ptp", ptp(json!({ "ipam": dual(), "mtu": 1400 })), "MAC=zz");
+    assert_same_as_reference("ptp", ptp(json!({ "ipam": dual(), "ipMasq": true })), "");
+    assert_same_as_reference("ptp", ptp(json!({})), "");
+}
+
+#[test]
+fn ptp_dns_and_versions() {
+    let dns = json!({ "nameservers": ["10.1.2.53"], "domain": "pods.test", "search": ["a.test"], "options": ["ndots:2"] });
+    assert_same_as_reference("ptp", ptp(json!({ "ipam": v4(), "dns": dns })), "");
+    for version in ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0"] {
+        assert_same_as_reference("ptp", ptp(json!({ "cniVersion": version, "ipam": dual() })), "");
+    }
 }
 
 #[test]

@@ -110,6 +110,24 @@ fn bridge() {
 }
 
 #[test]
+fn ptp() {
+    let routes = json!({ "type": "host-local", "dataDir": "/nowhere",
+        "ranges": [[{ "subnet": "10.1.2.0/24" }], [{ "subnet": "fd00:1:2::/64" }]],
+        "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }, { "dst": "10.8.0.0/16", "gw": "10.1.2.9" }] });
+    for (name, keys) in [
+        ("single_stack", json!({ "ipam": v4() })),
+        ("dual_stack", json!({ "ipMasq": true, "ipam": routes })),
+        ("mtu", json!({ "mtu": 1400, "ipam": v4() })),
+        (
+            "masquerade_iptables",
+            json!({ "ipMasq": true, "ipMasqBackend": "iptables", "ipam": v4() }),
+        ),
+    ] {
+        assert_plan(&format!("ptp_{name}"), "ptp", keys);
+    }
+}
+
+#[test]
 fn loopback() {
     assert_plan("loopback", "loopback", json!({}));
 }

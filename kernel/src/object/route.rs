@@ -89,7 +89,11 @@ impl Kind for Route {
             }
         }
         if let Some(scope) = self.scope {
-            line += &format!(" scope {scope}");
+            line += &match scope {
+                253 => " scope link".to_owned(),
+                254 => " scope host".to_owned(),
+                other => format!(" scope {other}"),
+            };
         }
         if let Some(src) = self.src {
             line += &format!(" src {src}");
