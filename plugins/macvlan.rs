@@ -128,6 +128,7 @@ impl libcni::Plugin for Macvlan {
         if let Some(access) = &access {
             // After the announcement, which makes the kernel forget all neighbours.
             access.plan_pod(&mut plan, &ends, addresses);
+            access.plan_forwarding(&mut plan, addresses);
         }
         let result = addresses.clone().into_result(call, vec![ends.interface(call)], 0);
         Ok((plan, result))

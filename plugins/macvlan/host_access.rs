@@ -119,6 +119,11 @@ impl HostAccess {
             let (link, mac) = (shim.clone(), ends.pod_mac);
             plan.own(Host, Neighbours { link, mac, addresses, permanent: true }); // ip neighbour replace 192.168.7.128 lladdr 02:.. dev shim-1a2b nud permanent
         }
+    }
+
+    /// Lets the host forward in the families in which something is behind it. It stays on: others rely on it by then.
+    pub fn plan_forwarding(&self, plan: &mut Plan, addresses: &Addresses) {
+        let served = self.served(addresses);
         for (is_ipv4, key) in [(true, "ipv4/ip_forward"), (false, "ipv6/conf/all/forwarding")] {
             let leads_on = self.routes.iter().any(|route| route.is_ipv4() == is_ipv4);
             if leads_on && served.iter().any(|address| address.is_ipv4() == is_ipv4) {
