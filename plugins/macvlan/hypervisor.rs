@@ -12,7 +12,7 @@ pub fn advice(link: &Link) -> &'static str {
         Some("hv_netvsc") => {
             "Hyper-V drops other MAC addresses unless MAC address spoofing is on for this adapter; in Azure it never is: use ptp or ipvlan"
         }
-        Some("ena" | "ixgbevf") => "AWS drops other MAC addresses, always: use ptp or ipvlan",
+        Some("ena") => "AWS drops other MAC addresses, always: use ptp or ipvlan",
         Some("gve") => "Google Cloud drops other MAC addresses, always: use ptp or ipvlan",
         Some("vif" | "xen_netfront") => {
             "Xen's hosts and clouds may drop other MAC addresses: ask whether this interface is locked to its own"
