@@ -34,6 +34,7 @@ mod rules;
 mod shims;
 mod side;
 mod survey;
+mod wireless;
 
 pub use error::{Doing, Error, Result};
 pub use executor::{Applied, collect, ready};

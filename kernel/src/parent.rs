@@ -8,6 +8,7 @@ use crate::link::Link;
 use crate::netnsid;
 use crate::object::MacvlanMode;
 use crate::side::Side;
+use crate::wireless;
 
 /// What is known to be in the way before the kernel is asked.
 pub(crate) fn obstacle(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Error>> {
@@ -55,7 +56,10 @@ pub(crate) fn obstacle(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Res
     if !parent.up {
         return Ok(found(format!("{name} is down"), format!("ip link set {name} up")));
     }
-    if mode != MacvlanMode::Passthru && is_wireless(parent) {
+    if mode != MacvlanMode::Passthru
+        && parent.kind.is_empty()
+        && wireless::is_client(side, parent.index)
+    {
         return Ok(found(
             format!("{name} is a wireless link, whose access point takes frames from one MAC address only"),
             "use ptp, or ipvlan, which keep the host's MAC address; or mode passthru for a single container".into(),
@@ -102,16 +106,6 @@ pub(crate) fn explain(side: &mut Side, name: &str, mode: MacvlanMode, error: Err
             .hint(OTHER_PARENT),
         None => error.hint(OTHER_PARENT),
     }
-}
-
-/// Whether the link is a wireless one. Both places are asked: the one knows the thread's namespace but not every
-/// kernel has it, the other shows the namespace that `/sys` was mounted in.
-fn is_wireless(link: &Link) -> bool {
-    let listed = fs::read_to_string("/proc/thread-self/net/wireless").unwrap_or_default();
-    let is_listed = listed.lines().any(|line| {
-        line.trim_start().strip_prefix(&link.name).is_some_and(|rest| rest.starts_with(':'))
-    });
-    is_listed || folder(link).is_some_and(|folder| Path::new(&folder).join("phy80211").exists())
 }
 
 impl Link {

@@ -9,6 +9,7 @@
 )]
 
 mod kernel;
+mod macvlan;
 mod vlan;
 
 use std::sync::OnceLock;

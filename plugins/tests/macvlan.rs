@@ -7,13 +7,21 @@
     reason = "tests report by panicking"
 )]
 
+#[path = "macvlan/at_once.rs"]
 mod at_once;
+#[path = "macvlan/changes.rs"]
 mod changes;
+#[path = "macvlan/host_access.rs"]
 mod host_access;
+#[path = "macvlan/host_routes.rs"]
 mod host_routes;
+#[path = "macvlan/leftovers.rs"]
 mod leftovers;
+#[path = "macvlan/network.rs"]
 mod network;
+#[path = "macvlan/parents.rs"]
 mod parents;
+#[path = "macvlan/settings.rs"]
 mod settings;
 
 use serde_json::{Value, json};
