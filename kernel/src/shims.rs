@@ -1,7 +1,7 @@
 //! The host's links to macvlan containers, by their network: what DEL and GC remove without a plan that names them.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
@@ -17,6 +17,8 @@ use crate::side::Side;
 
 /// How long to wait for those who may be about to use a link that is to be deleted.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait before it is looked whether they use it by now.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The network's shims.
 fn of_network(host: &mut Side, network: &str) -> Result<Vec<Link>> {
@@ -50,17 +52,22 @@ pub(crate) fn forget(host: &mut Side, network: &str, is_stale: &dyn Fn(u32) -> b
 /// Deletes the network's shims that no attachment uses any more, unless somebody may be about to: then the next DEL or
 /// GC does.
 pub(crate) fn sweep(host: &mut Side, network: &str) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
     for shim in of_network(host, network)? {
-        if !host.routes_over(shim.index, Route::PROTOCOL)?.is_empty() {
-            continue;
-        }
-        let Some(_lock) = Namespace::current()?.lock_exclusive(PATIENCE) else { continue };
-        // Looked at again, now that nobody is on the way.
-        if host.routes_over(shim.index, Route::PROTOCOL)?.is_empty() {
-            host.now(link::delete(&shim.name, shim.index))?;
+        while is_unused(host, &shim)? && Instant::now() < deadline {
+            let Some(_lock) = Namespace::current()?.lock_exclusive(PAUSE) else { continue };
+            // Looked at again, now that nobody is on the way.
+            if is_unused(host, &shim)? {
+                host.now(link::delete(&shim.name, shim.index))?;
+            }
+            break;
         }
     }
     Ok(())
+}
+
+fn is_unused(host: &mut Side, shim: &Link) -> Result<bool> {
+    Ok(host.routes_over(shim.index, Route::PROTOCOL)?.is_empty())
 }
 
 /// GC: removes what belongs to attachments of `network` other than `valid`.

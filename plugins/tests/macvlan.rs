@@ -23,6 +23,8 @@ mod network;
 mod parents;
 #[path = "macvlan/settings.rs"]
 mod settings;
+#[path = "macvlan/takeover.rs"]
+mod takeover;
 
 use serde_json::{Value, json};
 use testbed::{Cni, Node, Outside, Pod};
