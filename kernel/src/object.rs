@@ -6,10 +6,12 @@ mod announce;
 mod bridge;
 mod guard;
 mod loopback;
+pub(crate) mod macvlan;
 mod masquerade;
 mod neighbour;
 mod port;
 mod route;
+mod shim;
 mod sysctl;
 mod up;
 mod veth;
@@ -28,10 +30,12 @@ pub use announce::Announce;
 pub use bridge::Bridge;
 pub use guard::Guard;
 pub use loopback::Loopback;
+pub use macvlan::{Macvlan, MacvlanMode};
 pub use masquerade::{Backend, Masquerade};
 pub use neighbour::Neighbours;
 pub use port::Port;
 pub use route::Route;
+pub use shim::Shim;
 pub use sysctl::Sysctl;
 pub use up::Up;
 pub use veth::{Peer, Veth};
@@ -136,7 +140,8 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Address, Announce, Bridge, Guard, Loopback, Masquerade, Neighbours, Port, Route, Sysctl, Up, Veth, Vlans, Wait,
+    Address, Announce, Bridge, Guard, Loopback, Macvlan, Masquerade, Neighbours, Port, Route, Shim, Sysctl, Up, Veth, Vlans,
+    Wait,
 }
 
 impl Object {

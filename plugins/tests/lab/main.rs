@@ -11,6 +11,7 @@
 #[path = "../compare/mod.rs"]
 mod compare;
 mod kernel;
+mod macvlan;
 mod vlan;
 
 use std::sync::OnceLock;
