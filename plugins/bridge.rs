@@ -51,10 +51,12 @@ struct Bridge {
     is_default_gateway: bool,
     /// Removes addresses of the bridge that conflict with the gateway's, instead of failing.
     force_address: bool,
-    /// Hides the containers' addresses behind the host's, except within their own subnet.
+    /// Hides the containers' addresses behind the host's, except within their own subnet (see ipMasqBeyond).
     ip_masq: bool,
     /// What ipMasq is made with: nftables needs no program on the host; iptables runs the host's.
     ip_masq_backend: Option<String>,
+    /// Where ipMasq hides nothing: the networks of all nodes' containers, for example. If none, the container's subnet.
+    ip_masq_beyond: Vec<String>,
     /// The largest packet, in bytes, of the veth pair, and of the bridge when it is made. 0 leaves it to the kernel.
     mtu: u32,
     /// Lets frames leave through the port they came in by, so that a container reaches itself through a service.
@@ -171,7 +173,8 @@ impl libcni::Plugin for Bridge {
         }
         if self.ip_masq {
             let backend = self.ip_masq_backend.as_deref();
-            unless_deleting(call, plan_masquerade(&mut plan, backend, &addresses))?;
+            let beyond = &self.ip_masq_beyond;
+            unless_deleting(call, plan_masquerade(&mut plan, backend, beyond, &addresses))?;
         }
         if self.is_gateway() {
             plan_forwarding(&mut plan, &addresses);
