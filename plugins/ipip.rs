@@ -35,7 +35,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ferrocni::{
     Ends, Linux, Subnet, no_router_advertisements, plan_announcement, plan_gateway_end,
-    plan_interface, plan_of,
+    plan_interface, plan_neighbours, plan_of,
 };
 use kernel::Place::{Host, Pod};
 use kernel::{Conflict, Mtu, Plan, RouteSet, Survey, Sysctl, Tunnel, Up};
@@ -121,6 +121,7 @@ impl libcni::Plugin for Ipip {
             addresses.default_gateways();
         }
         let node = self.node()?;
+        fits_ipv6(node.mtu, &addresses)?;
         let is_ipv4 = true;
         let address = match (self.address()?, addresses.gateway(is_ipv4)) {
             (Some(address), _) => Some(address),
@@ -146,7 +147,6 @@ impl libcni::Plugin for Ipip {
     fn network_plan(&self, call: &Call) -> Result<Option<Plan>> {
         let mut plan = ferrocni::network_plan_of(call);
         let node = self.node()?;
-        node.check_pod(&Addresses::default())?;
         self.plan_network(&mut plan, node, self.address()?)?;
         Ok(Some(plan))
     }
@@ -154,7 +154,6 @@ impl libcni::Plugin for Ipip {
     fn status(&self, call: &Call) -> Result<()> {
         let unavailable = |error: Error| Error { code: code::UNAVAILABLE, ..error };
         let node = self.node().map_err(unavailable)?;
-        node.check_pod(&Addresses::default()).map_err(unavailable)?;
         let address = self.address().map_err(unavailable)?;
         self.tunnel(call.network.as_str(), node, address).usable().map_err(ferrocni::unavailable)
     }
@@ -178,12 +177,14 @@ impl Ipip {
             return Err(Error::config(format!("invalid mtu {}", self.mtu))
                 .details(format!("it is between {least} and {most}, or 0")));
         }
-        let word = |key: &str, given: &Option<String>, words: [&str; 2]| match given.as_deref() {
+        let word = |key: &str, given: &Option<String>, [first, second]: [&str; 2]| match given
+            .as_deref()
+        {
             None | Some("") => Ok(false),
-            Some(given) if given == words[0] => Ok(false),
-            Some(given) if given == words[1] => Ok(true),
+            Some(given) if given == first => Ok(false),
+            Some(given) if given == second => Ok(true),
             Some(given) => Err(Error::config(format!("unknown {key} \"{given}\""))
-                .details(format!("{key} is \"{}\" or \"{}\"", words[0], words[1]))),
+                .details(format!("{key} is \"{first}\" or \"{second}\""))),
         };
         Ok(Wanted {
             device: self.device.as_deref().unwrap_or(Tunnel::FALLBACK).to_owned(),
@@ -259,6 +260,7 @@ fn plan_alone(
     plan.own(Host, Up::of(&ends.host)); // ip link set veth1a2b up
     plan_interface(plan, &ends.pod, &addresses, Subnet::BehindGateway, false);
     plan_gateway_end(plan, &ends.host, &addresses);
+    plan_neighbours(plan, &ends.host, ends, &addresses); // ip neighbour replace 10.1.1.5 lladdr MAC dev veth1a2b
     plan_announcement(plan, ends, None, &addresses);
     let with_mtu = |interface: Interface| Interface { mtu, ..interface };
     let interfaces = vec![with_mtu(ends.host_interface()), with_mtu(ends.interface(call))];
@@ -274,8 +276,32 @@ fn plan_chained(
     added: &[Route],
 ) -> Result<AddResult> {
     let mut result = call.prev.clone().unwrap_or_default();
-    plan.own(Host, Mtu { link: ends.host.clone(), most: mtu }); // ip link set veth1a2b mtu 1480
-    plan.own(Pod, Mtu { link: ends.pod.clone(), most: mtu }); // ip -n POD link set eth0 mtu 1480
+    let mut host = Survey::host().map_err(ferrocni::into_cni)?;
+    // In a preview, neither the links nor perhaps the namespace are there yet.
+    let mut pod = call.netns.as_deref().and_then(|path| Survey::pod(path.as_ref()).ok());
+    let most = |link: &str| Mtu { link: link.to_owned(), most: mtu };
+    // Results of the first versions of CNI name no interfaces.
+    if result.interfaces.is_empty() {
+        plan.own(Pod, most(&ends.pod));
+    }
+    for interface in &mut result.interfaces {
+        let on_host = interface.sandbox.is_empty();
+        let survey = if on_host { Some(&mut host) } else { pod.as_mut() };
+        let link = survey.map_or(Ok(None), |survey| survey.link(&interface.name));
+        let link = link.map_err(ferrocni::into_cni)?;
+        match on_host {
+            true if interface.name == ends.host => plan.own(Host, most(&interface.name)), // ip link set veth1a2b mtu 1480
+            true if link.as_ref().is_some_and(|link| link.kind == "bridge") => {
+                plan.share(Host, most(&interface.name)); // ip link set cni0 mtu 1480
+                plan.because("what is larger would be lost at the container's port without a word");
+            }
+            false if interface.name == ends.pod => plan.own(Pod, most(&interface.name)), // ip -n POD link set eth0 mtu 1480
+            _ => continue,
+        }
+        // A link that is smaller stays so.
+        let now = link.map_or(interface.mtu, |link| link.mtu);
+        interface.mtu = if now == 0 { mtu } else { now.min(mtu) };
+    }
     for route in added {
         plan.own(Pod, kernel::Route { via: route.gw, ..kernel::Route::new(&ends.pod, route.dst) }); // ip -n POD route add 10.1.2.0/24 via 10.1.1.1
     }
@@ -283,21 +309,6 @@ fn plan_chained(
         route.mtu = mtu;
     }
     result.routes.extend(added.iter().cloned());
-    let (mut host, mut pod) =
-        (Survey::host(), call.netns.as_deref().map(|path| Survey::pod(path.as_ref())));
-    for interface in &mut result.interfaces {
-        let is_host = interface.sandbox.is_empty();
-        if interface.name != if is_host { &ends.host } else { &ends.pod }.as_str() {
-            continue;
-        }
-        // A link that is smaller stays so. In a preview there may be none yet.
-        let survey = if is_host { Some(&mut host) } else { pod.as_mut() };
-        let link = survey
-            .and_then(|survey| survey.as_mut().ok())
-            .and_then(|survey| survey.link(&interface.name).ok().flatten());
-        let now = link.map_or(interface.mtu, |link| link.mtu);
-        interface.mtu = if now == 0 { mtu } else { now.min(mtu) };
-    }
     Ok(result)
 }
 
@@ -327,6 +338,19 @@ fn only_ipv4(addresses: &Addresses) -> Result<()> {
     match addresses.ips().iter().find(|ip| ip.address.is_ipv6()) {
         None => Ok(()),
         Some(ip) => Err(peers::no_ipv6(format!("address {}", ip.address))),
+    }
+}
+
+/// IPv6 addresses of the container do not go through the tunnel, but share the link that is made to fit it.
+fn fits_ipv6(mtu: u32, addresses: &Addresses) -> Result<()> {
+    /// RFC 8200 section 5: the kernel takes IPv6 off smaller links.
+    const LEAST: u32 = 1280;
+    match addresses.ips().iter().find(|ip| ip.address.is_ipv6()) {
+        Some(ip) if mtu < LEAST => Err(Error::config(format!(
+            "the tunnel's MTU is {mtu}, and the container has the IPv6 address {}, which needs {LEAST}",
+            ip.address
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -44,6 +44,9 @@ impl Local {
     }
 }
 
+/// The host's own IPv4 addresses, each with its link.
+type Held = Vec<(String, Ipv4Network)>;
+
 /// This node, as one call sees it.
 #[derive(Debug)]
 pub struct Node {
@@ -57,15 +60,15 @@ pub struct Node {
     external: bool,
     /// The peers that are not this host, each with the link on which it is reached directly.
     peers: Vec<(Peer, Option<String>)>,
-    /// The host's own IPv4 addresses, each with its link.
-    held: Vec<(String, Ipv4Network)>,
+    /// The host's own addresses, those on the tunnel aside.
+    held: Held,
 }
 
 /// What a look at the host shows.
 struct View {
     survey: Survey,
     links: Vec<Link>,
-    held: Vec<(String, Ipv4Network)>,
+    held: Held,
 }
 
 impl View {
@@ -114,10 +117,15 @@ impl View {
             Local::Address(address) => {
                 absent(format!("local {address} is no address of this host"))
             }
-            Local::Link(name) => match self.held.iter().find(|(link, _)| link == name.as_str()) {
-                Some((_, address)) => Ok(address.ip()),
-                None => absent(format!("local {name} is no interface with an IPv4 address")),
-            },
+            Local::Link(name) => {
+                let is_it = |(link, held): &&(String, Ipv4Network)| {
+                    link == name.as_str() && peers::is_of_a_host(held.ip())
+                };
+                match self.held.iter().find(is_it) {
+                    Some((_, address)) => Ok(address.ip()),
+                    None => absent(format!("local {name} is no interface with an IPv4 address")),
+                }
+            }
         }
     }
 }
@@ -132,6 +140,8 @@ impl Node {
         let mut view = View::new().map_err(ferrocni::into_cni)?;
         let (ours, others): (Vec<Peer>, Vec<Peer>) =
             wanted.peers.into_iter().partition(|peer| view.has(peer.node));
+        let held = view.held.iter().filter(|(link, _)| *link != wanted.device).cloned().collect();
+        check_claims(&others, &ours, &held)?;
         let nodes: Vec<Ipv4Addr> = others.iter().map(|peer| peer.node).collect();
         let ways = view.survey.egress(&nodes).map_err(ferrocni::into_cni)?;
         let tunnel =
@@ -144,10 +154,11 @@ impl Node {
             false => view.survey.default_egress().map_err(ferrocni::into_cni)?,
         };
         let reached: Vec<&Egress> = ways.iter().flatten().chain(&default).collect();
+        let is_direct = |way: &Egress| wanted.cross_subnet && way.via.is_none();
 
         let local = wanted.local.as_ref().map(|local| view.local(local)).transpose()?;
         if let Some(local) = local.filter(|_| wanted.device == Tunnel::FALLBACK) {
-            check_fallback(local, &reached)?;
+            check_fallback(local, reached.iter().filter(|way| !is_direct(way)))?;
         }
         let chosen = reached.iter().find_map(|way| way.source);
         let local = local.or(chosen).or(ours.first().map(|peer| peer.node));
@@ -163,13 +174,12 @@ impl Node {
         }
 
         let direct = |way: &Option<Egress>| {
-            let way = way.as_ref().filter(|way| wanted.cross_subnet && way.via.is_none())?;
+            let way = way.as_ref().filter(|way| is_direct(way))?;
             view.link(way.link).map(|link| link.name.clone())
         };
         let links: Vec<Option<String>> = ways.iter().map(direct).collect();
         let needs_loose_filter = wanted.cross_subnet && is_strict(&view.survey, &wanted.device)?;
-        let held = view.held.into_iter().filter(|(link, _)| *link != wanted.device).collect();
-        let node = Node {
+        Ok(Node {
             device: wanted.device,
             local,
             mtu,
@@ -177,34 +187,15 @@ impl Node {
             external: wanted.external,
             peers: others.into_iter().zip(links).collect(),
             held,
-        };
-        node.check_nodes(&ours)?;
-        Ok(node)
+        })
     }
 
-    /// Refuses peers whose containers' addresses include a node's own: the route would lead to itself.
-    fn check_nodes(&self, ours: &[Peer]) -> Result<()> {
-        let nodes = self.peers.iter().map(|(peer, _)| peer).chain(ours).map(|peer| peer.node);
-        let nodes: Vec<Ipv4Addr> = nodes.collect();
-        for (node, cidr) in self.cidrs() {
-            if let Some(inside) = nodes.iter().find(|inside| cidr.contains(**inside)) {
-                return Err(covers(cidr, node, &format!("the node {inside}")));
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses peers whose routes would take packets away from this host or from its own containers.
+    /// Refuses peers whose routes would take packets away from this host's own containers.
     ///
     /// # Errors
     ///
     /// Which peer, and what it covers.
     pub fn check_pod(&self, addresses: &Addresses) -> Result<()> {
-        for (node, cidr) in self.cidrs() {
-            if let Some((link, own)) = self.held.iter().find(|(_, own)| cidr.contains(own.ip())) {
-                return Err(covers(cidr, node, &format!("{own} of {link} on this host")));
-            }
-        }
         for pod in addresses.ips() {
             let (IpNetwork::V4(own), gateway) = (pod.address, pod.gateway) else { continue };
             // Where all of the subnet is on a link here, no part of it can be elsewhere.
@@ -280,9 +271,28 @@ impl Node {
     }
 }
 
+/// Refuses peers whose routes would take packets away from this host, or lead a node's own address into the tunnel to it.
+fn check_claims(others: &[Peer], ours: &[Peer], held: &Held) -> Result<()> {
+    let nodes: Vec<Ipv4Addr> = others.iter().chain(ours).map(|peer| peer.node).collect();
+    for peer in others {
+        for cidr in &peer.cidrs {
+            if let Some(inside) = nodes.iter().find(|inside| cidr.contains(**inside)) {
+                return Err(covers(*cidr, peer.node, &format!("the node {inside}")));
+            }
+            if let Some((link, own)) = held.iter().find(|(_, own)| cidr.contains(own.ip())) {
+                return Err(covers(*cidr, peer.node, &format!("{own} of {link} on this host")));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The kernel's fallback device sends from whatever address the route says.
-fn check_fallback(local: Ipv4Addr, reached: &[&Egress]) -> Result<()> {
-    let other = reached.iter().filter_map(|way| way.source).find(|source| *source != local);
+fn check_fallback<'a>(
+    local: Ipv4Addr,
+    mut tunnelled: impl Iterator<Item = &'a &'a Egress>,
+) -> Result<()> {
+    let other = tunnelled.find_map(|way| way.source.filter(|source| *source != local));
     other.map_or(Ok(()), |other| {
         Err(Error::config(format!(
             "local is {local}, but {} sends from {other} to the peers",

@@ -104,7 +104,7 @@ fn read_cidr(text: &str, node: Ipv4Addr) -> Result<Ipv4Network> {
 /// Whether all addresses of a subnet have another use (RFC 1122 section 3.2.1.3).
 fn is_nobodys(cidr: Ipv4Network) -> bool {
     let first = cidr.network();
-    let is_this_network = cidr.prefix() >= 8 && first.octets()[0] == 0;
+    let is_this_network = cidr.prefix() >= 8 && first.octets().first() == Some(&0);
     is_this_network || first.is_loopback() || first.is_multicast()
 }
 

@@ -18,6 +18,9 @@ pub struct Ends {
     pub pod: String,
     /// The container's end's MAC address.
     pub pod_mac: Mac,
+    /// The MTU that a `prevResult` says the container's end has, whatever the configuration says: another plugin of the
+    /// chain may have lowered it. 0 if it says nothing.
+    mtu: u32,
 }
 
 impl Ends {
@@ -31,6 +34,8 @@ impl Ends {
         let pod = call.attachment()?.ifname.to_string();
         let was_pod = was(call, |interface| !interface.sandbox.is_empty() && interface.name == pod);
         // The name tells it from other links on the host that a result may list: bridges, or what a chain added.
+        let mtu = found(call, |interface| !interface.sandbox.is_empty() && interface.name == pod)
+            .map_or(0, |interface| interface.mtu);
         let was_host = was(call, |interface| {
             interface.sandbox.is_empty()
                 && interface.name.starts_with("veth")
@@ -40,7 +45,7 @@ impl Ends {
             was_host.unwrap_or_else(|| (plan.owner.host_ifname(), plan.owner.mac("host")));
         let pod_mac =
             was_pod.map(|(_, mac)| mac).or(wanted).unwrap_or_else(|| plan.owner.mac("pod"));
-        Ok(Ends { host, host_mac, pod, pod_mac })
+        Ok(Ends { host, host_mac, pod, pod_mac, mtu })
     }
 
     /// The pair itself, the host's end a port of `master` if there is one.
@@ -48,7 +53,7 @@ impl Ends {
         Veth {
             name: self.host.clone(),
             mac: self.host_mac,
-            mtu,
+            mtu: if self.mtu == 0 { mtu } else { self.mtu },
             master: master.map(str::to_owned),
             peer: Peer { place: Pod, name: self.pod.clone(), mac: self.pod_mac },
         }
@@ -98,6 +103,10 @@ pub fn wanted_mac(
 
 /// What the previous result says of an interface.
 fn was(call: &Call, is_it: impl Fn(&Interface) -> bool) -> Option<(String, Mac)> {
-    let interface = call.prev.as_ref()?.interfaces.iter().find(|interface| is_it(interface))?;
+    let interface = found(call, is_it)?;
     Some((interface.name.clone(), Mac::parse(&interface.mac)?))
+}
+
+fn found(call: &Call, is_it: impl Fn(&Interface) -> bool) -> Option<&Interface> {
+    call.prev.as_ref()?.interfaces.iter().find(|interface| is_it(interface))
 }

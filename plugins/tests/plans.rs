@@ -164,6 +164,43 @@ fn macvlan() {
     assert_same!(before, node.state());
 }
 
+/// The MTU and the source are given, because a plan is otherwise about the node that it is made on.
+#[test]
+fn ipip() {
+    let node = Node::new();
+    node.sh("ip link add uplink type veth peer name other; ip addr add 192.0.2.1/24 dev uplink
+        ip link set uplink up; ip link set other up; ip route add default via 192.0.2.254
+        echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter");
+    let peers = json!([
+        { "node": "192.0.2.1", "podCIDRs": ["10.1.2.0/24"] },
+        { "node": "192.0.2.2", "podCIDRs": ["10.1.3.0/24", "10.1.4.0/24"] },
+        { "node": "198.51.100.3", "podCIDRs": ["10.1.5.0/24"] }
+    ]);
+    let ipam = json!({ "type": "host-local", "dataDir": "/nowhere", "subnet": "10.1.2.0/24", "routes": [{ "dst": "0.0.0.0/0" }] });
+    let prev = json!({
+        "cniVersion": "1.1.0",
+        "interfaces": [
+            { "name": "cni0", "mac": "02:00:00:00:00:01" },
+            { "name": "veth22bc1ca29f4", "mac": "02:00:00:00:00:02" },
+            { "name": "eth0", "mac": "02:00:00:00:00:03", "sandbox": "/run/netns/a" }
+        ],
+        "ips": [{ "address": "10.1.2.2/24", "gateway": "10.1.2.1", "interface": 2 }],
+        "routes": [{ "dst": "10.1.0.0/18", "mtu": 9000 }]
+    });
+    for (name, keys) in [
+        ("alone", json!({ "peers": peers, "ipam": ipam })),
+        ("chained", json!({ "peers": peers, "prevResult": prev })),
+        ("cross_subnet", json!({ "peers": peers, "mode": "crossSubnet", "ipam": ipam })),
+        (
+            "own_device",
+            json!({ "peers": peers, "device": "pods0", "mtu": 1400, "address": "10.1.2.9", "ipam": ipam }),
+        ),
+        ("external", json!({ "routes": "external", "ipam": ipam })),
+    ] {
+        assert_plan(&format!("ipip_{name}"), "ipip", keys);
+    }
+}
+
 #[test]
 fn loopback() {
     assert_plan("loopback", "loopback", json!({}));

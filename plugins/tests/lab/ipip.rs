@@ -1,10 +1,14 @@
 //! `ipip` between nodes: what passes, in what shape, and what is refused, seen and put right.
 
+mod life;
+mod refused;
+
+use std::cell::RefCell;
 use std::fs;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use testbed::{Cni, Node, Pod};
+use testbed::{Cni, Node, Outcome, Pod};
 
 /// The network the nodes are on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +37,8 @@ struct Cluster {
     used: Use,
     /// More keys of the configuration.
     keys: Value,
+    /// What the pods' ADDs answered, by node.
+    results: RefCell<[Value; 2]>,
 }
 
 const ADDRESSES: [&str; 2] = ["192.0.2.1", "192.0.2.2"];
@@ -47,29 +53,55 @@ impl Cluster {
         let node = crate::node();
         let middle = machine(&node, "middle");
         let hosts = [machine(&node, "n1"), machine(&node, "n2")];
-        for (index, host) in hosts.iter().enumerate() {
-            let port = host.name();
-            middle.sh(&format!(
-                "ip link add {port} index {} type veth peer name eth0 netns /run/netns/{port}
-                 ip link set {port} up",
-                1000 + index
-            ));
-            host.sh("ip link set eth0 up");
-        }
-        match between {
-            Between::Switch => middle.sh("ip link add sw type bridge; ip link set sw up
-                ip link set n1 master sw; ip link set n2 master sw"),
-            Between::Router => middle.sh("ip addr add 192.0.2.254/24 dev n1
-                ip addr add 198.51.100.254/24 dev n2; sysctl -qw net.ipv4.ip_forward=1"),
-        };
-        for (index, host) in hosts.iter().enumerate() {
-            address(host, between, index);
-        }
         let pods = [node.pod("p1"), node.pod("p2")];
         let keys = json!({ "peersFile": PEERS_FILE });
-        let cluster = Cluster { node, middle, hosts, pods, between, used, keys };
+        let cluster =
+            Cluster { node, middle, hosts, pods, between, used, keys, results: RefCell::default() };
+        cluster.wire(0);
+        cluster.wire(1);
+        let middle = &cluster.middle;
+        match between {
+            Between::Switch => batch(
+                middle,
+                "link add sw type bridge
+                 link set sw up
+                 link set n1 master sw
+                 link set n2 master sw",
+            ),
+            Between::Router => drop(
+                middle.sh("ip addr add 192.0.2.254/24 dev n1; ip addr add 198.51.100.254/24 dev n2
+                echo 1 >/proc/sys/net/ipv4/ip_forward"),
+            ),
+        }
         cluster.write_peers(&cluster.peers());
         cluster
+    }
+
+    /// Joins a node to what is between the nodes.
+    fn wire(&self, index: usize) {
+        let host = &self.hosts[index];
+        let port = host.name();
+        batch(
+            &self.middle,
+            &format!(
+                "link add {port} index {} type veth peer name eth0 netns {port}
+                 link set {port} up",
+                1000 + index
+            ),
+        );
+        let address = self.addresses()[index];
+        let (subnet, _) = address.rsplit_once('.').unwrap();
+        let mut lines = format!("addr add {address}/24 dev eth0\nlink set eth0 up");
+        if self.between == Between::Router {
+            lines += &format!("\nroute add default via {subnet}.254");
+        }
+        batch(host, &lines);
+    }
+
+    /// What a node's network is like, without what takes long to ask.
+    fn look(&self, index: usize) -> String {
+        self.hosts[index].sh("ip -o -d link | sed -e 's/ promiscuity.*//' -e 's/ qdisc [a-z]*//'; ip -o -4 addr; ip route show table main
+            cat /proc/sys/net/ipv4/ip_forward; ls /run/n*/pods 2>/dev/null | grep -v -e last -e lock || true")
     }
 
     /// As [`Cluster::new`], with a pod on each node.
@@ -136,7 +168,9 @@ impl Cluster {
 
     /// The pod's ADD, by all plugins. The last result.
     fn join(&self, index: usize) -> Value {
-        self.join_pod(index, &self.pods[index])
+        let result = self.join_pod(index, &self.pods[index]);
+        self.results.borrow_mut()[index] = result.clone();
+        result
     }
 
     fn join_pod(&self, index: usize, pod: &Pod) -> Value {
@@ -159,6 +193,11 @@ impl Cluster {
     /// The call of `ipip` itself for a node's pod.
     fn ipip(&self, index: usize) -> Cni {
         self.call(&self.conf(index), &self.pods[index])
+    }
+
+    /// Calls a plugin on a node.
+    fn at(&self, index: usize, call: Cni, verb: &str) -> Outcome {
+        self.hosts[index].enter(|| call.raw(verb))
     }
 
     /// `ipip sync`, which has to work. What it printed.
@@ -188,16 +227,10 @@ fn machine(node: &Node, name: &str) -> Pod {
     machine
 }
 
-/// The address of a node on what is between the nodes.
-fn address(host: &Pod, between: Between, index: usize) {
-    match between {
-        Between::Switch => host.sh(&format!("ip addr add {}/24 dev eth0", ADDRESSES[index])),
-        Between::Router => host.sh(&format!(
-            "ip addr add {0}/24 dev eth0; ip route add default via {1}.254",
-            ROUTED[index],
-            ROUTED[index].rsplit_once('.').unwrap().0
-        )),
-    };
+/// Runs lines of `ip` in one process: in the lab, starting one takes long.
+fn batch(machine: &Pod, lines: &str) {
+    let lines: Vec<&str> = lines.lines().map(str::trim).collect();
+    machine.sh(&format!("ip -batch - <<'END'\n{}\nEND", lines.join("\n")));
 }
 
 fn merge(into: &mut Value, keys: Value) {
@@ -205,11 +238,191 @@ fn merge(into: &mut Value, keys: Value) {
     into.extend(keys);
 }
 
-#[test]
-fn pods_on_two_nodes_meet() {
-    for used in [Use::Alone, Use::Chained] {
-        std::thread::spawn(move || Cluster::joined(Between::Switch, used).assert_works())
-            .join()
-            .unwrap_or_else(|_| panic!("{used:?}"));
+/// How many packets that match `filter` come from the first node to what is between the nodes.
+fn on_the_wire(cluster: &Cluster, filter: &str, work: impl FnOnce()) -> u64 {
+    cluster.middle.count("n1", filter, work)
+}
+
+/// Packets of the tunnel, from the first node to the second.
+fn tunnelled(cluster: &Cluster) -> String {
+    let [one, two] = cluster.addresses();
+    format!("ip protocol 4 ip saddr {one} ip daddr {two}")
+}
+
+/// Runs each case on a node of its own.
+fn each<T: Copy + std::fmt::Debug + Send + 'static>(cases: &[T], work: fn(T)) {
+    for case in cases {
+        let case = *case;
+        std::thread::spawn(move || work(case)).join().unwrap_or_else(|panic| {
+            eprintln!("with {case:?}");
+            std::panic::resume_unwind(panic)
+        });
     }
+}
+
+#[test]
+fn pods_on_two_nodes_meet_through_the_tunnel() {
+    each(&[(Between::Switch, Use::Chained), (Between::Router, Use::Alone)], |(between, used)| {
+        let cluster = Cluster::joined(between, used);
+        // One segment in a packet, as on a wire.
+        cluster.hosts.iter().for_each(|host| drop(host.sh("ip link set eth0 gso_max_segs 1")));
+        let full_size = format!("{} ip length 1500", tunnelled(&cluster));
+        let full = on_the_wire(&cluster, &full_size, || cluster.assert_works());
+        assert!(full > 700, "{full} full-size packets for 1 MB");
+        // Nothing goes around the tunnel, and what the nodes themselves send comes back.
+        let direct = on_the_wire(&cluster, "ip daddr 10.1.2.0/24", || {
+            assert!(cluster.hosts[0].ping(PODS[1]), "from the node to the other's pod");
+        });
+        assert_eq!(direct, 0);
+    });
+}
+
+#[test]
+fn across_subnets_only() {
+    each(&[Between::Switch, Between::Router], |between| {
+        let cluster = Cluster::new(between, Use::Chained).with(json!({ "mode": "crossSubnet" }));
+        cluster.hosts[0].sh("sysctl -qw net.ipv4.conf.all.rp_filter=1");
+        cluster.join(0);
+        cluster.join(1);
+        let through = on_the_wire(&cluster, &tunnelled(&cluster), || cluster.assert_works());
+        assert_eq!(through == 0, between == Between::Switch, "{through} packets in the tunnel");
+        // The other node goes on to tunnel for a while: what it sends is taken.
+        let [one, two] = &cluster.hosts;
+        if between == Between::Switch {
+            let priority = two.sh("ip route show 10.1.1.0/24 | grep -o 'metric [0-9]*'");
+            two.sh(&format!(
+                "ip route replace 10.1.1.0/24 via 192.0.2.1 dev tunl0 onlink proto 226 {priority}"
+            ));
+            assert_eq!(one.sh("cat /proc/sys/net/ipv4/conf/tunl0/rp_filter").trim(), "2");
+            assert!(cluster.pods[0].ping(PODS[1]), "while the nodes differ");
+        }
+    });
+}
+
+#[test]
+fn strict_filters_are_no_obstacle() {
+    let cluster = Cluster::new(Between::Router, Use::Alone);
+    for machine in cluster.hosts.iter().chain([&cluster.middle]) {
+        machine.sh("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1");
+    }
+    cluster.join(0);
+    cluster.join(1);
+    cluster.assert_works();
+    assert!(cluster.hosts[0].ping(PODS[1]) && cluster.hosts[1].ping(PODS[0]), "from the nodes");
+    assert_eq!(cluster.hosts[0].sh("cat /proc/sys/net/ipv4/conf/tunl0/rp_filter").trim(), "1");
+}
+
+/// Whether a ping with this many bytes of IP gets through. Fragments are allowed if `df` is `dont`.
+fn ping_of(pod: &Pod, bytes: u32, df: &str) -> bool {
+    let size = (bytes - 28).to_string();
+    let ping = ["ping", "-n", "-c1", "-W1", "-M", df, "-s", &size, PODS[1]];
+    pod.try_run(&ping).status.success()
+}
+
+#[test]
+fn the_path_mtu_is_found() {
+    each(&["tunl0", "pods0"], |device| {
+        let cluster = Cluster::new(Between::Router, Use::Alone).with(json!({ "device": device }));
+        cluster.join(0);
+        cluster.join(1);
+        let pod = &cluster.pods[0];
+        assert!(ping_of(pod, 1480, "do"), "what fits");
+        assert!(!ping_of(pod, 1481, "do"), "what does not fit");
+        assert!(ping_of(pod, 3000, "dont"), "what may be broken up");
+        // A link in between becomes smaller than the nodes' own.
+        cluster.middle.sh("ip link set n2 mtu 1400");
+        cluster.hosts[1].sh("ip link set eth0 mtu 1400");
+        let seen = pod.tcp(&cluster.pods[1], PODS[1].parse().unwrap(), 1 << 20).unwrap();
+        assert_eq!(seen.received, 1 << 20);
+        assert!(!ping_of(pod, 1480, "do"), "what does not fit any more");
+        assert!(ping_of(pod, 1380, "do"), "what still fits");
+        // Only the kernel's own tunnel lets others break up what may be.
+        assert_eq!(ping_of(pod, 1480, "dont"), device == "tunl0");
+    });
+}
+
+#[test]
+fn the_mtu_is_that_of_the_route_to_the_peers() {
+    let cluster = Cluster::new(Between::Router, Use::Chained);
+    cluster.hosts[0].sh("ip link set eth0 mtu 1460");
+    let result = cluster.join(0);
+    let said: Vec<(String, u64)> = result["interfaces"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|link| (link["name"].as_str().unwrap().to_owned(), link["mtu"].as_u64().unwrap()))
+        .collect();
+    assert!(said.iter().all(|(_, mtu)| *mtu == 1440), "{said:?}");
+    for (name, _) in &said[..2] {
+        cluster.hosts[0].sh(&format!("ip link show {name} | grep -q 'mtu 1440 '"));
+    }
+    cluster.pods[0].sh("ip link show eth0 | grep -q 'mtu 1440 '");
+    // The bridge was asked for 1500: it goes by the result.
+    for conf in cluster.plugins(0) {
+        let call = cluster.call(&conf, &cluster.pods[0]).prev(&result);
+        cluster.at(0, call, "CHECK").ok();
+    }
+    // The route says less than its link.
+    cluster.hosts[0].sh("ip route replace 198.51.100.2 via 192.0.2.254 mtu 1300");
+    let (_, _, details) = cluster.at(0, cluster.ipip(0).prev(&result), "CHECK").err();
+    assert!(details.contains("tunnel tunl0 has the MTU 1440 instead of 1280"), "{details}");
+}
+
+#[test]
+fn a_device_of_its_own_leaves_tunl0_alone() {
+    let cluster = Cluster::new(Between::Switch, Use::Chained).with(json!({ "device": "pods0" }));
+    let tunl0 = || cluster.hosts[0].sh("ip -d link show tunl0; ip addr show tunl0");
+    cluster.hosts[0].sh("ip addr add 10.200.0.1/32 dev tunl0; ip link set tunl0 up alias other");
+    let before = tunl0();
+    cluster.join(0);
+    cluster.join(1);
+    let through = on_the_wire(&cluster, &tunnelled(&cluster), || cluster.assert_works());
+    assert!(through > 0);
+    assert_eq!(before, tunl0());
+    // The node's own address changes, and the tunnel with it.
+    let [one, _] = &cluster.hosts;
+    one.sh("ip addr add 192.0.2.5/24 dev eth0; ip addr del 192.0.2.1/24 dev eth0 || true
+        ip addr show eth0 | grep -q 192.0.2.5 || ip addr add 192.0.2.5/24 dev eth0");
+    let peers = json!([{ "node": "192.0.2.5", "podCIDRs": ["10.1.1.0/24"] }, cluster.peers()[1]]);
+    cluster.write_peers(&peers);
+    let said = cluster.sync(0);
+    assert!(said.contains("tunnel pods0 has the source 192.0.2.1 instead of 192.0.2.5"), "{said}");
+    cluster.sync(1);
+    cluster.assert_works();
+    // GC takes it away, and nothing else.
+    let call = cluster.ipip(0).key("cni.dev/valid-attachments", json!([]));
+    cluster.at(0, call, "GC").ok();
+    assert_eq!(one.sh("ip -o link show type ipip | grep -c pods0 || true").trim(), "0");
+    assert_eq!(before, tunl0());
+}
+
+#[test]
+fn routes_of_somebody_else_are_left_to_him() {
+    let cluster =
+        Cluster::joined(Between::Router, Use::Chained).with(json!({ "routes": "external" }));
+    let said = cluster.sync(0);
+    assert!(said.contains("is left over"), "what was ours goes: {said}");
+    cluster.sync(1);
+    let [one, two] = &cluster.hosts;
+    one.sh("ip route add 10.1.2.0/24 via 198.51.100.2 dev tunl0 onlink proto bird metric 32");
+    two.sh("ip route add 10.1.1.0/24 via 192.0.2.1 dev tunl0 onlink proto bird metric 32");
+    assert_eq!(cluster.sync(0), "nothing to change\n");
+    cluster.assert_works();
+}
+
+#[test]
+fn a_pod_without_a_default_route_gets_those_to_the_peers() {
+    let cluster = Cluster::new(Between::Switch, Use::Chained);
+    let mut bridge = cluster.plugins(0).swap_remove(0);
+    bridge["ipam"]["routes"] = json!([{ "dst": "10.66.0.0/16", "mtu": 1500 }]);
+    let result = cluster.at(0, cluster.call(&bridge, &cluster.pods[0]), "ADD").ok();
+    let result = cluster.at(0, cluster.ipip(0).prev(&result), "ADD").ok();
+    assert_eq!(
+        result["routes"],
+        json!([{ "dst": "10.66.0.0/16", "mtu": 1480 }, { "dst": "10.1.2.0/24", "gw": "10.1.1.1" }])
+    );
+    cluster.at(0, cluster.ipip(0).prev(&result), "CHECK").ok();
+    cluster.pods[0].sh("ip route show 10.66.0.0/16 | grep -q 'mtu 1480'");
+    cluster.join(1);
+    cluster.assert_works();
 }

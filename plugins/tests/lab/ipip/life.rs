@@ -1,0 +1,214 @@
+//! A node's life: peers come and go, things break and are put right, pods leave.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use testbed::{Cni, Pod, assert_same};
+
+use super::{ADDRESSES, Between, Cluster, PODS, Use, machine};
+
+#[test]
+fn peers_come_change_and_go_while_pods_live() {
+    let cluster = Cluster::new(Between::Switch, Use::Chained);
+    let [one, two] = &cluster.hosts;
+    cluster.write_peers(&json!([{ "node": ADDRESSES[0], "podCIDRs": ["10.1.1.0/24"] }]));
+    cluster.join(0);
+    cluster.join(1);
+    assert!(!cluster.pods[1].ping(PODS[0]), "nobody knows the way back");
+    // One is added.
+    cluster.write_peers(&json!({ "peers": cluster.peers() }));
+    let said = cluster.sync(0);
+    assert_eq!(said, "put right: route 10.1.2.0/24 via 192.0.2.2 dev tunl0 is gone\n");
+    cluster.assert_works();
+    assert_eq!(cluster.sync(0), "nothing to change\n");
+    // It gets another address.
+    two.sh("ip addr add 192.0.2.7/24 dev eth0; ip addr del 192.0.2.2/24 dev eth0; ip addr add 192.0.2.7/24 dev eth0 2>/dev/null || true");
+    let moved = json!([cluster.peers()[0], { "node": "192.0.2.7", "podCIDRs": ["10.1.2.0/24"] }]);
+    cluster.write_peers(&moved);
+    assert!(!cluster.pods[0].ping(PODS[1]), "the old address is nobody's");
+    cluster.sync(1);
+    let said = cluster.sync(0);
+    assert_eq!(said, "put right: route 10.1.2.0/24 via 192.0.2.7 dev tunl0 leads elsewhere\n");
+    cluster.assert_works();
+    // It goes.
+    cluster.write_peers(&json!([cluster.peers()[0]]));
+    let said = cluster.sync(0);
+    assert_eq!(said, "put right: route 10.1.2.0/24 via 192.0.2.7 is left over\n");
+    assert_eq!(one.sh("ip route show proto 226"), "");
+    assert!(!cluster.pods[0].ping(PODS[1]));
+}
+
+#[test]
+fn a_node_that_was_rebooted_is_brought_back_by_the_next_add() {
+    let mut cluster = Cluster::joined(Between::Router, Use::Alone);
+    let state = testbed::normalise(&cluster.look(0));
+    cluster.node.delete(&cluster.hosts[0]);
+    cluster.node.delete(&cluster.pods[0]);
+    fs::remove_dir_all("/run/n1").unwrap();
+    // The wire goes with the namespace, a moment later.
+    while cluster.middle.try_run(&["ip", "link", "show", "n1"]).status.success() {
+        std::thread::yield_now();
+    }
+    cluster.hosts[0] = machine(&cluster.node, "n1");
+    cluster.wire(0);
+    cluster.middle.sh("ip addr add 192.0.2.254/24 dev n1");
+    cluster.pods[0] = cluster.node.pod("p1");
+    cluster.join(0);
+    cluster.assert_works();
+    assert_same!(state, testbed::normalise(&cluster.look(0)), "after the reboot");
+}
+
+#[test]
+fn a_stripped_tunnel_is_seen_and_repaired_under_a_running_ping() {
+    let cluster = Cluster::joined(Between::Switch, Use::Chained);
+    let [one, _] = &cluster.hosts;
+    let result = cluster.results.borrow()[0].clone();
+    let check = || cluster.at(0, cluster.ipip(0).prev(&result), "CHECK");
+    check().ok();
+    let before = cluster.look(0);
+    one.sh("ip addr flush dev tunl0; ip link set tunl0 mtu 1400");
+    assert!(!one.ping(PODS[1]), "the node has no address that the answer finds");
+    let (_, _, details) = check().err();
+    assert_eq!(
+        details,
+        "tunnel tunl0 has the MTU 1400 instead of 1480\naddress 10.1.1.1 is not on tunl0\n\
+         route 10.1.2.0/24 via 192.0.2.2 dev tunl0 is gone"
+    );
+    cluster.at(0, cluster.ipip(0).prev(&result), "REPAIR").ok();
+    // Without its address the kernel forgets the routes too. Between two packets all of that happens and is put right.
+    let mut ping = cluster.pods[0].command("ping");
+    ping.args(["-n", "-i", "2", "-c", "3", "-W", "1", PODS[1]]).stdout(Stdio::piped());
+    let mut ping = ping.spawn().unwrap();
+    let mut lines = BufReader::new(ping.stdout.take().unwrap()).lines();
+    while !lines.next().unwrap().unwrap().contains("icmp_seq=1") {}
+    one.sh("ip addr flush dev tunl0; ip link set tunl0 mtu 1400");
+    cluster.at(0, cluster.ipip(0).prev(&result), "REPAIR").ok();
+    let rest: String = lines.map(Result::unwrap).collect();
+    ping.wait().unwrap();
+    assert!(rest.contains(" 3 received") || rest.contains(" 2 received"), "{rest}");
+    assert_same!(before, cluster.look(0), "after the repair");
+}
+
+#[test]
+fn each_change_by_hand_is_named_and_put_right() {
+    let cluster = Cluster::joined(Between::Switch, Use::Chained);
+    let [one, _] = &cluster.hosts;
+    let result = cluster.results.borrow()[0].clone();
+    let check = || cluster.at(0, cluster.ipip(0).prev(&result), "CHECK");
+    let before = cluster.look(0);
+    let metric = "metric $(ip route show 10.1.2.0/24 | grep -o 'metric [0-9]*' | cut -d' ' -f2)";
+    let more =
+        format!("ip route add 10.9.0.0/16 via 192.0.2.2 dev tunl0 onlink proto 226 {metric}");
+    let turned =
+        format!("ip route replace 10.1.2.0/24 via 192.0.2.9 dev tunl0 onlink proto 226 {metric}");
+    for (damage, named) in [
+        ("ip link set tunl0 down", "tunnel tunl0 is down"),
+        ("ip link set tunl0 alias ''", "tunnel tunl0 does not have the alias ferrocni:pods"),
+        ("ip route del 10.1.2.0/24", "route 10.1.2.0/24 via 192.0.2.2 dev tunl0 is gone"),
+        (turned.as_str(), "route 10.1.2.0/24 via 192.0.2.2 dev tunl0 leads elsewhere"),
+        (more.as_str(), "route 10.9.0.0/16 via 192.0.2.2 is left over"),
+        ("sysctl -qw net.ipv4.ip_forward=0", "sysctl net/ipv4/ip_forward is 0 instead of 1"),
+    ] {
+        one.sh(damage);
+        let (_, _, details) = check().err();
+        assert!(details.contains(named), "{damage}: {details}");
+        cluster.at(0, cluster.ipip(0).prev(&result), "REPAIR").ok();
+        assert_same!(before, cluster.look(0), "after {damage} and the repair");
+    }
+    for (damage, named) in [
+        (
+            "ip link set eth0 mtu 1500",
+            "interface eth0 has the MTU 1500, and 1480 is the most that fits",
+        ),
+        (
+            "ip route replace default via 10.1.1.1 mtu 1490",
+            "a route over eth0 has the MTU 1490, and 1480 is the most that fits",
+        ),
+    ] {
+        cluster.pods[0].sh(damage);
+        let (_, _, details) = check().err();
+        assert!(details.contains(named), "{damage}: {details}");
+        cluster.at(0, cluster.ipip(0).prev(&result), "REPAIR").ok();
+        check().ok();
+    }
+    // Somebody else's route wins: that is for a person to decide.
+    one.sh("ip route add 10.1.2.0/24 via 192.0.2.9 metric 5");
+    let (_, _, details) = check().err();
+    assert!(
+        details.contains("has no effect: another one to 10.1.2.0/24 has the lower metric 5"),
+        "{details}"
+    );
+}
+
+#[test]
+fn del_leaves_the_node_alone_and_gc_removes_what_nobody_uses() {
+    let cluster = Cluster::new(Between::Switch, Use::Alone);
+    let [one, _] = &cluster.hosts;
+    let ours = || {
+        one.sh("ip route show proto 226; ip addr show tunl0; ip -o link show type veth | grep -c 'veth[0-9a-f]' || true")
+    };
+    one.sh("sysctl -qw net.ipv4.ip_forward=1; ip link set tunl0 mtu 1480");
+    let before = cluster.look(0);
+    let result = cluster.join(0);
+    assert!(ours().contains("10.1.2.0/24"));
+    let gc = |valid: Value| {
+        let call = cluster.ipip(0).key("cni.dev/valid-attachments", valid);
+        cluster.at(0, call, "GC").ok();
+    };
+    gc(json!([{ "containerID": "p1", "ifname": "eth0" }]));
+    cluster.at(0, cluster.ipip(0).prev(&result), "CHECK").ok();
+    // Without the namespace and the result.
+    let del = cluster.ipip(0).unset("CNI_NETNS");
+    for _ in 0..2 {
+        cluster.at(0, del.clone(), "DEL").ok();
+        let left = ours();
+        assert!(
+            left.ends_with("\n0\n") && left.contains("10.1.2.0/24") && left.contains("10.1.1.1/32"),
+            "{left}"
+        );
+    }
+    // Routes of others stay.
+    one.sh("ip route add 10.7.0.0/16 via 192.0.2.2 proto 226 metric 7");
+    gc(json!([]));
+    assert_eq!(
+        one.sh("ip route show proto 226").trim(),
+        "10.7.0.0/16 via 192.0.2.2 dev eth0 metric 7"
+    );
+    one.sh("ip route del 10.7.0.0/16");
+    assert_same!(before, cluster.look(0));
+}
+
+#[test]
+fn thirty_two_at_once() {
+    let cluster = Cluster::new(Between::Switch, Use::Alone);
+    let [one, _] = &cluster.hosts;
+    let calls: Vec<(Pod, Cni)> = (0..32)
+        .map(|index| {
+            let pod = cluster.node.pod(&format!("many{index}"));
+            let call = cluster.call(&cluster.conf(0), &pod);
+            (pod, call)
+        })
+        .collect();
+    let results: Vec<Value> = one.enter(|| {
+        std::thread::scope(|scope| {
+            let adds: Vec<_> =
+                calls.iter().map(|(_, call)| scope.spawn(|| call.add().ok())).collect();
+            adds.into_iter().map(|add| add.join().unwrap()).collect()
+        })
+    });
+    for ((_, call), result) in calls.iter().zip(&results).step_by(8) {
+        cluster.at(0, call.clone().prev(result), "CHECK").ok();
+    }
+    let count = one.sh("ip route show proto 226 | wc -l; ip -4 addr show tunl0 | grep -c inet; ip -o link | grep -c 'veth[0-9a-f]'");
+    assert_eq!(count.split_whitespace().collect::<Vec<_>>(), ["1", "1", "32"]);
+    one.enter(|| {
+        std::thread::scope(|scope| {
+            let dels: Vec<_> =
+                calls.iter().map(|(_, call)| scope.spawn(|| call.del().ok())).collect();
+            dels.into_iter().for_each(|del| drop(del.join().unwrap()));
+        });
+    });
+    assert_eq!(one.sh("ip -o link | grep -c 'veth[0-9a-f]' || true").trim(), "0");
+}
