@@ -27,8 +27,10 @@ use ferrocni::{
     plan_interface, plan_masquerade, plan_neighbours, plan_of, unless_deleting, wanted_mac,
 };
 use kernel::Place::Host;
-use kernel::{Address, Conflict, Guard, Mac, Owner, Peer, Plan, Port, Up, Veth, Vlans};
-use libcni::{AddResult, Addresses, Call, Error, IfName, Interface, Manual, Result};
+use kernel::{
+    Address, Conflict, Guard, Mac, Owner, Peer, Plan, Port, Survey, Sysctl, Up, Veth, Vlans, Wait,
+};
+use libcni::{AddResult, Addresses, Call, Error, IfName, Interface, Manual, Result, Verb};
 use serde::Deserialize;
 
 fn main() -> std::process::ExitCode {
@@ -49,10 +51,12 @@ struct Bridge {
     is_default_gateway: bool,
     /// Removes addresses of the bridge that conflict with the gateway's, instead of failing.
     force_address: bool,
-    /// Hides the containers' addresses behind the host's, except within their own subnet.
+    /// Hides the containers' addresses behind the host's, except within their own subnet (see ipMasqBeyond).
     ip_masq: bool,
     /// What ipMasq is made with: nftables needs no program on the host; iptables runs the host's.
     ip_masq_backend: Option<String>,
+    /// Where ipMasq hides nothing: the networks of all nodes' containers, for example. If none, the container's subnet.
+    ip_masq_beyond: Vec<String>,
     /// The largest packet, in bytes, of the veth pair, and of the bridge when it is made. 0 leaves it to the kernel.
     mtu: u32,
     /// Lets frames leave through the port they came in by, so that a container reaches itself through a service.
@@ -132,6 +136,7 @@ impl libcni::Plugin for Bridge {
         let bridge = self.bridge();
         let gateway_link = unless_deleting(call, self.gateway_link())?;
         let gateway_link = gateway_link.unwrap_or_else(|| bridge.to_owned());
+        let gateway_port = self.gateway_port(call, &gateway_link)?;
         let wanted_mac = unless_deleting(call, self.mac(call))?.flatten();
         let mut plan = plan_of(call)?;
         let ends = Ends::of(call, &plan, wanted_mac, &[bridge, &gateway_link])?;
@@ -139,7 +144,8 @@ impl libcni::Plugin for Bridge {
 
         plan.share(Host, self.bridge_link()); // ip link add cbr0 type bridge
         if self.is_gateway() {
-            self.plan_gateway(&mut plan, &gateway_link, &addresses);
+            let port = gateway_port.as_deref();
+            self.plan_gateway(&mut plan, &gateway_link, port, &addresses);
         }
         plan.share(Host, no_router_advertisements(bridge)); // sysctl -w net/ipv6/conf/cbr0/accept_ra=0
         plan.because(
@@ -167,10 +173,14 @@ impl libcni::Plugin for Bridge {
         }
         if self.ip_masq {
             let backend = self.ip_masq_backend.as_deref();
-            unless_deleting(call, plan_masquerade(&mut plan, backend, &addresses))?;
+            let beyond = &self.ip_masq_beyond;
+            unless_deleting(call, plan_masquerade(&mut plan, backend, beyond, &addresses))?;
         }
         if self.is_gateway() {
             plan_forwarding(&mut plan, &addresses);
+        }
+        if let Some(link) = gateway_port {
+            plan.share(Host, Wait::Running { link });
         }
         if !self.disable_container_interface {
             let gateway = Some(gateway_link.as_str()).filter(|_| self.is_gateway());
@@ -267,9 +277,9 @@ impl Bridge {
     }
 
     /// The gateway's addresses, on the bridge or in the VLAN. They come early: one that is refused changes nothing.
-    fn plan_gateway(&self, plan: &mut Plan, link: &str, addresses: &Addresses) {
-        if link != self.bridge() {
-            self.plan_vlan_gateway(plan, link);
+    fn plan_gateway(&self, plan: &mut Plan, link: &str, port: Option<&str>, addresses: &Addresses) {
+        if let Some(port) = port {
+            self.plan_vlan_gateway(plan, port, link);
         }
         let conflict = if self.force_address { Conflict::Replace } else { Conflict::Refuse };
         for address in addresses.gateways() {
@@ -277,19 +287,13 @@ impl Bridge {
         }
     }
 
-    /// A veth pair with both ends on the host: one is a port of the bridge in the VLAN, the other has the addresses.
-    fn plan_vlan_gateway(&self, plan: &mut Plan, link: &str) {
-        // It belongs to the bridge and the VLAN, so that is what its names derive from.
-        let of = Owner {
-            network: String::new(),
-            container: self.bridge().to_owned(),
-            ifname: link.to_owned(),
-        };
-        let port = of.host_ifname();
+    /// A veth pair with both ends on the host: one, `port`, is in the bridge and the VLAN, the other has the addresses.
+    fn plan_vlan_gateway(&self, plan: &mut Plan, port: &str, link: &str) {
+        let of = self.gateway_owner(link);
         plan.share(
             Host,
             Veth {
-                name: port.clone(),
+                name: port.to_owned(),
                 mac: of.mac("host"),
                 mtu: self.mtu,
                 master: Some(self.bridge().to_owned()),
@@ -299,10 +303,42 @@ impl Bridge {
         let untagged = u16::try_from(self.vlan).ok();
         plan.share(
             Host,
-            Vlans { link: port.clone(), keep_default: false, untagged, tagged: Vec::new() },
+            Vlans { link: port.to_owned(), keep_default: false, untagged, tagged: Vec::new() },
         );
-        plan.share(Host, Up::of(&port));
+        plan.share(Host, no_router_advertisements(port));
+        plan.share(Host, no_router_advertisements(link));
+        plan.share(Host, Sysctl::optional(format!("ipv6/conf/{link}/accept_dad"), "0"));
+        plan.because(
+            "without a link-local address it cannot ask for neighbours, and nobody else has its own",
+        );
+        plan.share(Host, Up::of(port));
         plan.share(Host, Up::of(link));
+    }
+
+    /// The gateway in a VLAN belongs to the bridge and the VLAN, so that is what its names derive from.
+    fn gateway_owner(&self, link: &str) -> Owner {
+        Owner {
+            network: String::new(),
+            container: self.bridge().to_owned(),
+            ifname: link.to_owned(),
+        }
+    }
+
+    /// The port that a gateway in a VLAN is behind. Where the reference suite made it, it has a random name.
+    fn gateway_port(&self, call: &Call, link: &str) -> Result<Option<String>> {
+        if link == self.bridge() || call.verb == Verb::Del {
+            return Ok(None);
+        }
+        let port = self.gateway_owner(link).host_ifname();
+        let look = || {
+            let mut host = Survey::host()?;
+            Ok(match host.link(&port)? {
+                Some(_) => None,
+                None => host.other_end(link)?.map(|port| port.name),
+            })
+        };
+        let theirs = look().map_err(ferrocni::into_cni)?;
+        Ok(Some(theirs.unwrap_or(port)))
     }
 
     fn result(

@@ -86,6 +86,12 @@ pub fn plan_of(call: &Call) -> Result<Plan> {
     Ok(Plan::new(owner(&call.network, attachment), call.netns.as_deref().map(Path::new)))
 }
 
+/// An empty plan for what a network has on the host, whatever attachments it has.
+pub fn network_plan_of(call: &Call) -> Plan {
+    let network = call.network.to_string();
+    Plan::new(Owner { network, container: String::new(), ifname: String::new() }, None)
+}
+
 fn owner(network: &NetworkName, attachment: &Attachment) -> Owner {
     Owner {
         network: network.to_string(),

@@ -225,7 +225,8 @@ fn unused(sides: &mut Sides, name: &str) -> Result<Option<Link>> {
     Ok(Some(link).filter(|_| !has_ports))
 }
 
-/// GC: removes what is owned by attachments of `network` other than `valid`, found by the marks on the objects.
+/// GC: removes what is owned by attachments of `network` other than `valid`, found by the marks on the objects. Without
+/// any valid one, also the tunnel and the routes that the network has on this host.
 ///
 /// # Errors
 ///
@@ -239,6 +240,10 @@ pub fn collect(network: &str, valid: &[Owner]) -> Result<()> {
     let mut sides = Sides::host_only()?;
     let mut errors = Vec::new();
     errors.extend(rules::collect(&mut sides, network, valid, &is_stale).err());
+    if valid.is_empty() {
+        errors.extend(object::collect_routes(&mut sides, network).err());
+        errors.extend(object::collect_tunnels(&mut sides, network).err());
+    }
     for link in sides.host.links()? {
         // A link whose ADD was killed before it had an alias is known by its group.
         let is_nameless = link.alias.is_empty()

@@ -42,8 +42,9 @@ pub use link::Link;
 pub use netns::Namespace;
 pub use object::{
     Address, Announce, Backend, Bridge, Conflict, Guard, Loopback, Macvlan, MacvlanMode,
-    Masquerade, Neighbours, Object, Peer, Port, Route, Shim, Sysctl, Up, Veth, Vlans, Wait,
+    Masquerade, Mtu, Neighbours, Object, Peer, Port, Route, RouteSet, Shim, Sysctl, Tunnel, Up,
+    Veth, Vlans, Wait,
 };
 pub use owner::{Mac, Owner};
 pub use plan::{Ownership, Place, Plan, Step};
-pub use survey::Survey;
+pub use survey::{Egress, Survey};

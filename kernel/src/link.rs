@@ -1,5 +1,7 @@
 //! Links as they are read from the kernel, and the requests about links as such.
 
+use std::net::Ipv4Addr;
+
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
@@ -43,8 +45,22 @@ pub struct Link {
     pub macvlan_mode: Option<MacvlanMode>,
     pub(crate) bc_queue_len: u32,
     pub(crate) vlan_filtering: bool,
+    /// Of a bridge: the VLAN that new ports are put into, if there is one.
+    pub(crate) default_vlan: Option<u16>,
     pub(crate) hairpin: bool,
     pub(crate) isolated: bool,
+    pub(crate) tunnel: TunnelEnds,
+}
+
+/// What the kernel says of an IPv4 tunnel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct TunnelEnds {
+    /// The source of its packets; none leaves it to the route.
+    pub(crate) local: Option<Ipv4Addr>,
+    /// The one machine it leads to; none leaves it to the route's next hop.
+    pub(crate) remote: Option<Ipv4Addr>,
+    /// Its packets are never broken up on the way.
+    pub(crate) pmtudisc: bool,
 }
 
 /// The attributes of a link that are read (`include/uapi/linux/if_link.h`). The library's own parser knows all of every
@@ -68,8 +84,14 @@ mod ifla {
     pub(super) const MACVLAN_MODE: u16 = 1;
     pub(super) const MACVLAN_BC_QUEUE_LEN: u16 = 7;
     pub(super) const BR_VLAN_FILTERING: u16 = 7;
+    pub(super) const BR_VLAN_DEFAULT_PVID: u16 = 39;
     pub(super) const BRPORT_MODE: u16 = 4;
     pub(super) const BRPORT_ISOLATED: u16 = 33;
+
+    /// Those of tunnels: `include/uapi/linux/if_tunnel.h`.
+    pub(super) const IPTUN_LOCAL: u16 = 2;
+    pub(super) const IPTUN_REMOTE: u16 = 3;
+    pub(super) const IPTUN_PMTUDISC: u16 = 10;
 }
 
 /// The bytes before a link's attributes (`struct ifinfomsg`: family, type, index, flags, change mask).
@@ -117,8 +139,13 @@ impl Link {
                 // What the data mean depends on the kind, which comes first.
                 ifla::INFO_DATA if self.kind == "bridge" => {
                     self.vlan_filtering = is_on(value, ifla::BR_VLAN_FILTERING);
+                    let default = attributes(value)
+                        .find(|(kind, _)| *kind == ifla::BR_VLAN_DEFAULT_PVID)
+                        .and_then(|(_, vid)| vid.try_into().ok().map(u16::from_ne_bytes));
+                    self.default_vlan = default.filter(|vid| *vid != 0);
                 }
                 ifla::INFO_DATA if self.kind == "macvlan" => self.read_macvlan(value),
+                ifla::INFO_DATA if self.kind == "ipip" => self.tunnel = TunnelEnds::read(value),
                 ifla::INFO_SLAVE_DATA => {
                     self.hairpin = is_on(value, ifla::BRPORT_MODE);
                     self.isolated = is_on(value, ifla::BRPORT_ISOLATED);
@@ -136,6 +163,25 @@ impl Link {
                 _ => {}
             }
         }
+    }
+}
+
+impl TunnelEnds {
+    fn read(values: &[u8]) -> TunnelEnds {
+        let mut ends = TunnelEnds::default();
+        let address = |value: &[u8]| {
+            let address = Ipv4Addr::from(<[u8; 4]>::try_from(value).ok()?);
+            Some(address).filter(|address| !address.is_unspecified())
+        };
+        for (kind, value) in attributes(values) {
+            match kind {
+                ifla::IPTUN_LOCAL => ends.local = address(value),
+                ifla::IPTUN_REMOTE => ends.remote = address(value),
+                ifla::IPTUN_PMTUDISC => ends.pmtudisc = value.first() == Some(&1),
+                _ => {}
+            }
+        }
+        ends
     }
 }
 

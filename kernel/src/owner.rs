@@ -45,7 +45,14 @@ impl Owner {
         format!("{MARK}{}/{container}/{}", shorten(&self.network), self.ifname)
     }
 
-    /// Whether `tag` marks an object of the network `network`.
+    /// The text that marks what a network has on the host for all its attachments: `ferrocni:NETWORK`, which is nobody's
+    /// [tag](Owner::tag).
+    pub fn network_tag(network: &str) -> String {
+        let plain = format!("{MARK}{network}");
+        if plain.len() <= TAG_MAX { plain } else { format!("{MARK}{}", shorten(network)) }
+    }
+
+    /// Whether `tag` marks an attachment of the network `network`.
     pub fn tag_is_of_network(tag: &str, network: &str) -> bool {
         tag.strip_prefix(MARK)
             .and_then(|rest| rest.split_once('/'))

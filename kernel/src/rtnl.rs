@@ -141,6 +141,60 @@ impl Rtnl {
         }
     }
 
+    /// Asks for one object with each request, in few datagrams; none where there is no such object, which `is_none` knows by
+    /// the error's number.
+    pub(crate) fn get_each(
+        &mut self,
+        requests: Vec<Request>,
+        is_none: impl Fn(&Error) -> bool,
+    ) -> Result<Vec<Option<Vec<u8>>>> {
+        let mut found = Vec::with_capacity(requests.len());
+        let mut requests = requests.into_iter().peekable();
+        while requests.peek().is_some() {
+            found.extend(self.get_some(requests.by_ref().take(BATCH).collect(), &is_none)?);
+        }
+        Ok(found)
+    }
+
+    /// As [`Rtnl::get_each`], in one datagram.
+    fn get_some(
+        &mut self,
+        requests: Vec<Request>,
+        is_none: impl Fn(&Error) -> bool,
+    ) -> Result<Vec<Option<Vec<u8>>>> {
+        let first = self.sequence.wrapping_add(1);
+        let mut datagram = Vec::new();
+        for request in &requests {
+            self.sequence = self.sequence.wrapping_add(1);
+            append(&mut datagram, &request.message, NLM_F_REQUEST | request.flags, self.sequence);
+        }
+        self.socket.send(&datagram, 0).doing(|| "send to the kernel")?;
+        let mut found: Vec<Option<Option<Vec<u8>>>> = vec![None; requests.len()];
+        let mut failed = Ok(());
+        while found.iter().any(Option::is_none) {
+            for answer in self.receive()? {
+                let (sequence, object) = match answer {
+                    Answer::Object { sequence, body, .. } => (sequence, Ok(body)),
+                    Answer::Ack { sequence, errno, said } => (sequence, Err((errno, said))),
+                    Answer::Done { .. } | Answer::Other => continue,
+                };
+                let place = sequence.wrapping_sub(first) as usize;
+                let (Some(request), Some(found)) = (requests.get(place), found.get_mut(place))
+                else {
+                    continue;
+                };
+                *found = Some(object.map(Some).unwrap_or_else(|(errno, said)| {
+                    let error = Error::errno(request.action.clone(), errno).said(said);
+                    if !is_none(&error) && failed.is_ok() {
+                        failed = Err(error);
+                    }
+                    None
+                }));
+            }
+        }
+        failed.map(|()| found.into_iter().map(Option::flatten).collect())
+    }
+
     /// Asks for all objects of a kind. A dump that the kernel says was interrupted by a change is asked for again.
     pub(crate) fn dump(&mut self, action: &str, message: Message) -> Result<Vec<Vec<u8>>> {
         for _ in 0..DUMP_TRIES {

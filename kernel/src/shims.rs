@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 
 use crate::error::Result;
 use crate::link::{self, Link};
 use crate::netns::Namespace;
-use crate::object::Route;
+use crate::object::{Key, Route, delete_route};
 use crate::owner::{Owner, SHIM_PREFIX};
 use crate::rtnl::{Message, Request};
 use crate::side::Side;
@@ -35,12 +34,12 @@ pub(crate) fn forget(host: &mut Side, network: &str, is_stale: &dyn Fn(u32) -> b
     for shim in of_network(host, network)? {
         let routes = host.routes_over(shim.index, Route::PROTOCOL)?;
         let (stale, kept): (Vec<_>, Vec<_>) =
-            routes.iter().partition(|route| is_stale(metric(route)));
+            routes.iter().partition(|route| is_stale(Key::read(route).priority));
         for route in stale {
-            host.queue(delete_route(route, &shim));
+            host.queue(delete_route(route.clone()));
             // The address may have come to another attachment since.
-            let Some(to) = destination(route) else { continue };
-            if !kept.iter().any(|other| destination(other) == Some(to)) {
+            let Some(to) = Key::read(route).dst else { continue };
+            if !kept.iter().any(|other| Key::read(other).dst == Some(to)) {
                 host.queue(delete_neighbour(to, &shim));
             }
         }
@@ -75,43 +74,6 @@ pub(crate) fn collect(host: &mut Side, network: &str, valid: &[Owner]) -> Result
     let valid: Vec<u32> = valid.iter().map(Owner::number).collect();
     forget(host, network, &|number| !valid.contains(&number))?;
     sweep(host, network)
-}
-
-fn metric(route: &RouteMessage) -> u32 {
-    let of = |attribute: &RouteAttribute| match attribute {
-        RouteAttribute::Priority(metric) => Some(*metric),
-        _ => None,
-    };
-    route.attributes.iter().find_map(of).unwrap_or_default()
-}
-
-fn destination(route: &RouteMessage) -> Option<IpAddr> {
-    route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(RouteAddress::Inet(ip)) => Some((*ip).into()),
-        RouteAttribute::Destination(RouteAddress::Inet6(ip)) => Some((*ip).into()),
-        _ => None,
-    })
-}
-
-/// `ip route del`, by what tells the route from others.
-fn delete_route(route: &RouteMessage, shim: &Link) -> Request {
-    let mut message = RouteMessage::default();
-    message.header = route.header.clone();
-    message.header.flags = Default::default();
-    message.attributes = route.attributes.clone();
-    message.attributes.retain(|attribute| {
-        matches!(
-            attribute,
-            RouteAttribute::Destination(_)
-                | RouteAttribute::Oif(_)
-                | RouteAttribute::Priority(_)
-                | RouteAttribute::Table(_)
-        )
-    });
-    let to = destination(route).map_or_else(String::new, |to| format!(" to {to}"));
-    let action = format!("remove the route{to} over {}", shim.name);
-    Request::new(action, 0, Message::DelRoute(message))
-        .tolerate(&[nix::libc::ESRCH, nix::libc::ENODEV])
 }
 
 fn delete_neighbour(address: IpAddr, shim: &Link) -> Request {

@@ -282,6 +282,16 @@ impl Side {
         }
     }
 
+    /// As many questions in few datagrams. See [`Rtnl::get_each`].
+    pub(crate) fn get_each(
+        &mut self,
+        requests: Vec<Request>,
+        is_none: impl Fn(&Error) -> bool,
+    ) -> Result<Vec<Option<Vec<u8>>>> {
+        self.flush()?;
+        self.rtnl.get_each(requests, is_none)
+    }
+
     /// Every neighbour that a request asks for.
     pub(crate) fn neighbours(&mut self, asked: NeighbourMessage) -> Result<Vec<NeighbourMessage>> {
         const ACTION: &str = "list the neighbours";

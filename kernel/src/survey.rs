@@ -1,20 +1,37 @@
 //! What a namespace is like before anything is planned: which link is the way out, what addresses it has. Plugins whose
 //! plan depends on that look first and then plan; nothing here changes anything.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use ipnetwork::IpNetwork;
+use netlink_packet_core::Parseable;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::netns::Namespace;
 use crate::object::MacvlanMode;
+use crate::object::{Key, Sysctl, mtu_of, source_of};
 use crate::parent;
 use crate::plan::Place;
+use crate::rtnl::{Message, Request};
 use crate::side::Side;
+
+/// The way that a namespace's packets take to an address (`ip route get ADDRESS`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Egress {
+    /// The index of the link they leave by.
+    pub link: u32,
+    /// The next hop; none if the address is on the link itself.
+    pub via: Option<Ipv4Addr>,
+    /// The source address that they get here.
+    pub source: Option<Ipv4Addr>,
+    /// The largest packet, in bytes, as the route says it; 0 leaves it to the link. What was only learnt of the path, and
+    /// will be forgotten, does not count.
+    pub mtu: u32,
+}
 
 /// A look at one network namespace.
 #[derive(Debug)]
@@ -59,6 +76,21 @@ impl Survey {
         self.side.links()
     }
 
+    /// The other end of a veth pair that has both ends in this namespace.
+    ///
+    /// # Errors
+    ///
+    /// The kernel would not say.
+    pub fn other_end(&mut self, name: &str) -> Result<Option<Link>> {
+        let Some(near) = self.side.link(name)?.filter(|link| link.kind == "veth") else {
+            return Ok(None);
+        };
+        let is_other = |far: &Link| {
+            far.kind == "veth" && near.peer == Some(far.index) && far.peer == Some(near.index)
+        };
+        Ok(self.side.links()?.into_iter().find(is_other))
+    }
+
     /// The addresses of a link, in the order in which they were given to it.
     ///
     /// # Errors
@@ -67,6 +99,58 @@ impl Survey {
     pub fn addresses(&mut self, link: &Link) -> Result<Vec<IpNetwork>> {
         let held = self.side.addresses(link.index)?;
         Ok(held.into_iter().map(|held| held.address).collect())
+    }
+
+    /// The way to each address, in the order asked; none where there is no way, or it is the namespace's own. All questions
+    /// go out together.
+    ///
+    /// # Errors
+    ///
+    /// The kernel would not say.
+    pub fn egress(&mut self, to: &[Ipv4Addr]) -> Result<Vec<Option<Egress>>> {
+        let ask = |address: &Ipv4Addr| {
+            let mut message = RouteMessage::default();
+            message.header.address_family = AddressFamily::Inet;
+            message.header.destination_prefix_length = 32;
+            message.attributes.push(RouteAttribute::Destination(RouteAddress::Inet(*address)));
+            Request::new(format!("look for the route to {address}"), 0, Message::GetRoute(message))
+        };
+        let no_way = |error: &Error| {
+            use nix::libc::{EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH};
+            [ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL].contains(&error.errno) || error.is_gone()
+        };
+        let found = self.side.get_each(to.iter().map(ask).collect(), no_way)?;
+        found.into_iter().map(|body| body.map_or(Ok(None), |body| Egress::read(&body))).collect()
+    }
+
+    /// The source address and the link of what leaves by the first default route.
+    ///
+    /// # Errors
+    ///
+    /// The kernel would not say.
+    pub fn default_egress(&mut self) -> Result<Option<Egress>> {
+        let defaults =
+            self.side.routes()?.iter().filter(|route| is_default(route, AddressFamily::Inet));
+        let Some(first) = defaults.min_by_key(|route| Key::read(route).priority) else {
+            return Ok(None);
+        };
+        let (key, source) = (Key::read(first), source_of(first).and_then(as_v4));
+        if let (None, Some(IpAddr::V4(gateway))) = (source, key.via) {
+            return Ok(self.egress(&[gateway])?.into_iter().flatten().next());
+        }
+        let (Some(link), mtu) = (key.oif, mtu_of(first)) else { return Ok(None) };
+        let held = self.side.addresses(link)?.into_iter().map(|held| held.address.ip());
+        let source = source.or(held.filter_map(as_v4).next());
+        Ok(Some(Egress { link, via: None, source, mtu }))
+    }
+
+    /// A setting below `/proc/sys/net`; none if the kernel does not have it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn sysctl(&self, key: &str) -> Result<Option<String>> {
+        self.side.inside(|| Sysctl::new(key, "").read())
     }
 
     /// The link that IPv4's first default route leads out of: where the world is.
@@ -82,8 +166,10 @@ impl Survey {
     fn default_route(&mut self, family: AddressFamily) -> Result<Option<(Link, Option<IpAddr>)>> {
         let routes = self.side.routes()?.iter();
         let defaults = routes.filter(|route| is_default(route, family));
-        let Some(first) = defaults.min_by_key(|route| metric(route)) else { return Ok(None) };
-        let (out, source) = (oif(first), source(first));
+        let Some(first) = defaults.min_by_key(|route| Key::read(route).priority) else {
+            return Ok(None);
+        };
+        let (out, source) = (Key::read(first).oif, source_of(first));
         let links = self.side.links()?;
         let link = links.into_iter().find(|link| Some(link.index) == out);
         Ok(link.map(|link| (link, source)))
@@ -133,6 +219,34 @@ impl Survey {
     }
 }
 
+impl Egress {
+    /// Reads the kernel's answer; none if the address is the namespace's own.
+    fn read(body: &[u8]) -> Result<Option<Egress>> {
+        let route = RouteMessage::parse(body)
+            .map_err(|error| Error::found("read a route", error.to_string()))?;
+        let key = Key::read(&route);
+        let Some(link) = key.oif.filter(|_| route.header.kind == RouteType::Unicast) else {
+            return Ok(None);
+        };
+        let expires = |attribute: &RouteAttribute| matches!(attribute, RouteAttribute::CacheInfo(info) if info.expires != 0);
+        let is_learnt = route.attributes.iter().any(expires);
+        let mtu = if is_learnt { 0 } else { mtu_of(&route) };
+        Ok(Some(Egress {
+            link,
+            via: key.via.and_then(as_v4),
+            source: source_of(&route).and_then(as_v4),
+            mtu,
+        }))
+    }
+}
+
+fn as_v4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
 /// Whether a route is a default route of the main table for a family.
 fn is_default(route: &RouteMessage, family: AddressFamily) -> bool {
     const MAIN: u8 = 254;
@@ -141,27 +255,4 @@ fn is_default(route: &RouteMessage, family: AddressFamily) -> bool {
         && header.destination_prefix_length == 0
         && header.table == MAIN
         && header.kind == RouteType::Unicast
-}
-
-fn metric(route: &RouteMessage) -> u32 {
-    let of = |attribute: &RouteAttribute| match attribute {
-        RouteAttribute::Priority(metric) => Some(*metric),
-        _ => None,
-    };
-    route.attributes.iter().find_map(of).unwrap_or_default()
-}
-
-fn source(route: &RouteMessage) -> Option<IpAddr> {
-    route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::PrefSource(RouteAddress::Inet(ip)) => Some((*ip).into()),
-        RouteAttribute::PrefSource(RouteAddress::Inet6(ip)) => Some((*ip).into()),
-        _ => None,
-    })
-}
-
-fn oif(route: &RouteMessage) -> Option<u32> {
-    route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Oif(index) => Some(*index),
-        _ => None,
-    })
 }

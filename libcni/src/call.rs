@@ -5,7 +5,8 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::{
-    AddResult, ContainerId, Dns, Error, IfName, NetworkName, Result, Version, args, code, json,
+    AddResult, Addresses, ContainerId, Dns, Error, IfName, IpConfig, NetworkName, Result, Version,
+    args, code, json,
 };
 
 /// What `CNI_COMMAND` can say.
@@ -27,11 +28,13 @@ pub enum Verb {
     Plan,
     /// Ours: make the attachment again what ADD left, without taking it down.
     Repair,
+    /// Ours: bring what the network has on this host in line with the configuration.
+    Sync,
 }
 
 impl Verb {
     /// All of them, the specification's first.
-    pub const ALL: [Verb; 8] = [
+    pub const ALL: [Verb; 9] = [
         Verb::Add,
         Verb::Check,
         Verb::Del,
@@ -40,6 +43,7 @@ impl Verb {
         Verb::Version,
         Verb::Plan,
         Verb::Repair,
+        Verb::Sync,
     ];
 
     /// The verb as `CNI_COMMAND` spells it.
@@ -53,6 +57,7 @@ impl Verb {
             Verb::Version => "VERSION",
             Verb::Plan => "PLAN",
             Verb::Repair => "REPAIR",
+            Verb::Sync => "SYNC",
         }
     }
 
@@ -90,7 +95,7 @@ pub struct Call {
     pub version: Version,
     /// The configuration's `name`.
     pub network: NetworkName,
-    /// `CNI_CONTAINERID` and `CNI_IFNAME`. None for GC and STATUS, which are about the network.
+    /// `CNI_CONTAINERID` and `CNI_IFNAME`. None for GC, STATUS and SYNC, which are about the network.
     pub attachment: Option<Attachment>,
     /// `CNI_NETNS` as given; none if empty or not given. ADD and CHECK always have it.
     pub netns: Option<String>,
@@ -124,6 +129,21 @@ impl Call {
         self.attachment.as_ref().ok_or_else(|| {
             Error::internal(format!("{} is not about one attachment", self.verb.as_str()))
         })
+    }
+
+    /// What `prevResult` says of the addresses of the attachment's interface, and its routes; nothing if there is none.
+    pub fn prev_addresses(&self) -> Addresses {
+        let (Some(prev), Some(attachment)) = (&self.prev, &self.attachment) else {
+            return Addresses::default();
+        };
+        let is_ours = |ip: &IpConfig| {
+            let interface = ip.interface.and_then(|index| prev.interfaces.get(index));
+            interface.is_none_or(|interface| {
+                !interface.sandbox.is_empty() && interface.name == attachment.ifname.as_str()
+            })
+        };
+        let ips = prev.ips.iter().filter(|ip| is_ours(ip)).cloned().collect();
+        Addresses(AddResult { ips, interfaces: Vec::new(), ..prev.clone() })
     }
 
     /// The value of a key of `CNI_ARGS`; the last one counts, and an empty one is none.

@@ -36,6 +36,17 @@ pub(crate) fn help(manual: &Manual) -> String {
     text = wrap(&text, 0);
     text += "Options:\n  --help     this text\n  --schema   the JSON Schema of the configuration\n  \
              --version  the version of this program, and of the protocol\n";
+    if !manual.sync.is_empty() {
+        text += "\nCommand:\n  sync [FILE]\n";
+        text += &wrap(
+            &format!(
+                "{}. FILE is a network configuration, or a list with this plugin in it; without one it is read from \
+                 stdin.\n",
+                manual.sync
+            ),
+            6,
+        );
+    }
     // The schema is part of the program; one that is not JSON has no keys to show.
     let schema: Value = serde_json::from_str(manual.schema).unwrap_or_default();
     let mut keys = String::new();

@@ -2,8 +2,8 @@
 
 use crate::delegate::Ipam;
 use crate::{
-    AddResult, Addresses, Addressing, Call, Error, Executor, IpConfig, Manual, Plugin, Preview,
-    Result, Verbs, code,
+    AddResult, Addresses, Addressing, Call, Error, Executor, Manual, Plugin, Preview, Result,
+    Verbs, code,
 };
 
 impl<P: Plugin> Verbs for P {
@@ -37,7 +37,7 @@ impl<P: Plugin> Verbs for P {
 
     /// The kernel's objects go first: an address is released only when nothing uses it any more.
     fn del(&self, call: &Call) -> Result<()> {
-        let (plan, _) = self.plan(call, &addresses_of(call))?;
+        let (plan, _) = self.plan(call, &call.prev_addresses())?;
         P::Executor::remove(&plan)?;
         self.ipam(call)?.map_or(Ok(()), |ipam| ipam.del())
     }
@@ -81,6 +81,13 @@ impl<P: Plugin> Verbs for P {
         repaired.extend(P::Executor::repair(&plan)?);
         Ok(repaired)
     }
+
+    fn sync(&self, call: &Call) -> Result<Vec<String>> {
+        match self.network_plan(call)? {
+            Some(plan) => P::Executor::repair(&plan),
+            None => Ok(Vec::new()),
+        }
+    }
 }
 
 /// What the verbs share.
@@ -120,22 +127,7 @@ fn previous(call: &Call) -> Result<Addresses> {
         );
         return Err(Error::config(msg));
     }
-    Ok(addresses_of(call))
-}
-
-/// What `prevResult` says of the addresses of the attachment's interface; nothing if there is none.
-fn addresses_of(call: &Call) -> Addresses {
-    let (Some(prev), Some(attachment)) = (&call.prev, &call.attachment) else {
-        return Addresses::default();
-    };
-    let is_ours = |ip: &IpConfig| {
-        let interface = ip.interface.and_then(|index| prev.interfaces.get(index));
-        interface.is_none_or(|interface| {
-            !interface.sandbox.is_empty() && interface.name == attachment.ifname.as_str()
-        })
-    };
-    let ips = prev.ips.iter().filter(|ip| is_ours(ip)).cloned().collect();
-    Addresses(AddResult { ips, interfaces: Vec::new(), ..prev.clone() })
+    Ok(call.prev_addresses())
 }
 
 /// CHECK's answer: how many differences, of which attachment, and each on a line of its own.

@@ -17,12 +17,20 @@ pub struct Manual {
     pub schema: &'static str,
     /// The versions of the specification it speaks.
     pub versions: &'static [Version],
+    /// What `NAME sync` does, in one line; empty if the plugin has nothing on a host beside its attachments.
+    pub sync: &'static str,
 }
 
 impl Manual {
     /// A manual of a plugin that speaks every version.
     pub const fn new(name: &'static str, summary: &'static str, schema: &'static str) -> Manual {
-        Manual { name, summary, schema, versions: &SUPPORTED }
+        Manual { name, summary, schema, versions: &SUPPORTED, sync: "" }
+    }
+
+    /// The manual of a plugin that also knows `sync`, and what that does.
+    #[must_use]
+    pub const fn with_sync(self, sync: &'static str) -> Manual {
+        Manual { sync, ..self }
     }
 }
 
@@ -89,6 +97,16 @@ pub trait Verbs: DeserializeOwned {
     fn repair(&self, _call: &Call) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
+
+    /// SYNC, a verb of ours: bring what the network has on this host, apart from its attachments, in line with the
+    /// configuration, and say what had to be done.
+    ///
+    /// # Errors
+    ///
+    /// What could not be.
+    fn sync(&self, _call: &Call) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 }
 
 /// What PLAN prints: what ADD would do, and what it would answer.
@@ -124,6 +142,16 @@ pub trait Plugin: DeserializeOwned {
     ///
     /// What is wrong with the configuration or the call.
     fn plan(&self, call: &Call, addresses: &Addresses) -> Result<(PlanOf<Self>, AddResult)>;
+
+    /// What should exist on this host for the network, whatever attachments it has: what SYNC brings about. It is also part
+    /// of each attachment's [plan](Plugin::plan). None if there is no such thing.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the configuration or the host.
+    fn network_plan(&self, _call: &Call) -> Result<Option<PlanOf<Self>>> {
+        Ok(None)
+    }
 
     /// What STATUS looks at beyond the IPAM plugin's own status.
     ///

@@ -22,7 +22,7 @@ use crate::{
 /// Without `CNI_COMMAND` it says what the plugin is, and understands `--help`, `--schema` and `--version`.
 pub fn run<V: Verbs>() -> ExitCode {
     match serve::<V>() {
-        Ok(answer) => print(&answer, ExitCode::SUCCESS),
+        Ok((answer, status)) => print(&answer, status),
         Err(error) => print(&text_of(&error), ExitCode::FAILURE),
     }
 }
@@ -49,18 +49,22 @@ fn warn(text: &str) {
 }
 
 /// Everything between reading and printing.
-fn serve<V: Verbs>() -> Result<String> {
+fn serve<V: Verbs>() -> Result<(String, ExitCode)> {
     let env = Env::read()?;
     let options = env::command_line();
-    match (env.command.as_deref(), options.first()) {
-        (Some("VERSION"), _) => Ok(versions(&V::MANUAL)),
-        (Some(command), _) => answer::<V>(command, &env),
-        (None, Some(option)) => by_hand(&V::MANUAL, option),
+    let answer = match (env.command.as_deref(), options.split_first()) {
+        (Some("VERSION"), _) => versions(&V::MANUAL),
+        (Some(command), _) => answer::<V>(command, &env, read_config)?,
+        (None, Some((word, rest))) if word == "sync" && !V::MANUAL.sync.is_empty() => {
+            return Ok(sync::sync::<V>(rest, &env));
+        }
+        (None, Some((option, _))) => by_hand(&V::MANUAL, option)?,
         (None, None) => {
             warn(help::about(&V::MANUAL).trim_end());
-            Ok(String::new())
+            String::new()
         }
-    }
+    };
+    Ok((answer, ExitCode::SUCCESS))
 }
 
 fn by_hand(manual: &Manual, option: &str) -> Result<String> {
@@ -80,9 +84,15 @@ fn versions(manual: &Manual) -> String {
 }
 
 /// Serves a verb that comes with a configuration.
-fn answer<V: Verbs>(command: &str, env: &Env) -> Result<String> {
+///
+/// The configuration is read when it is certain that one is needed.
+fn answer<V: Verbs>(
+    command: &str,
+    env: &Env,
+    config: impl FnOnce() -> Result<Value>,
+) -> Result<String> {
     let attachment = attachment_of(command, env)?;
-    let config = read_config()?;
+    let config = config()?;
     let network = network_of(&config)?;
     let verb = Verb::parse(command)?;
     let version = version_of(&config, verb, V::MANUAL.versions)?;
@@ -127,6 +137,7 @@ fn dispatch<V: Verbs>(plugin: &V, call: &Call) -> Result<String> {
         Verb::Status => plugin.status(call).map(nothing),
         Verb::Plan => json::pretty(&plugin.preview(call)?),
         Verb::Repair => json::pretty(&plugin.repair(call)?),
+        Verb::Sync => json::pretty(&plugin.sync(call)?),
         Verb::Version => Ok(versions(&V::MANUAL)),
     }
 }
@@ -165,14 +176,15 @@ fn attachment_of(command: &str, env: &Env) -> Result<Option<Attachment>> {
 }
 
 fn read_config() -> Result<Value> {
+    read_config_from(&mut io::stdin().lock(), "stdin")
+}
+
+/// Reads a configuration; `source` says where from.
+fn read_config_from(input: &mut dyn Read, source: &str) -> Result<Value> {
     let mut bytes = Vec::new();
     // One byte more than allowed tells that it is too much.
     let limit = u64::try_from(json::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    io::stdin()
-        .lock()
-        .take(limit)
-        .read_to_end(&mut bytes)
-        .context(|| "error reading from stdin")?;
+    input.take(limit).read_to_end(&mut bytes).context(|| format!("error reading from {source}"))?;
     json::parse(&bytes).context(|| "error unmarshall network config")
 }
 
@@ -201,7 +213,7 @@ fn version_of(config: &Value, verb: Verb, supported: &[Version]) -> Result<Versi
     let needs = match verb {
         Verb::Check | Verb::Repair => Some(Version::new(0, 4, 0)),
         Verb::Gc | Verb::Status => Some(Version::new(1, 1, 0)),
-        Verb::Add | Verb::Del | Verb::Version | Verb::Plan => None,
+        Verb::Add | Verb::Del | Verb::Version | Verb::Plan | Verb::Sync => None,
     };
     if let Some(needs) = needs {
         let (version, verb) = (Version::parse(text)?, verb.as_str());
@@ -281,5 +293,6 @@ fn previous_of(config: &Value, verb: Verb, version: Version) -> Result<Option<Ad
     }
 }
 
+mod sync;
 #[cfg(test)]
 mod tests;

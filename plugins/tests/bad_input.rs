@@ -253,6 +253,7 @@ fn keys_of_the_configuration() {
             "hairpin mode and promiscuous mode",
         ),
         (json!({ "ipMasqBackend": "pf" }), CONFIG, "unknown ipmasq backend \"pf\""),
+        (json!({ "ipMasqBeyond": ["all"] }), CONFIG, "ipMasqBeyond: \"all\" is no network"),
         (json!({ "runtimeConfig": { "mac": "zz" } }), CONFIG, "invalid MAC address: zz"),
         (
             json!({ "ipam": { "type": "../host-local" } }),
@@ -299,6 +300,8 @@ fn keys_of_ptp() {
         (json!({ "mtu": -1 }), DECODE, "mtu"),
         (json!({ "ipMasq": 1 }), DECODE, "ipMasq"),
         (json!({ "ipMasqBackend": "pf" }), CONFIG, "unknown ipmasq backend \"pf\""),
+        (json!({ "ipMasqBeyond": ["all"] }), CONFIG, "ipMasqBeyond: \"all\" is no network"),
+        (json!({ "ipMasqBeyond": ["10.9.0.0/16"] }), CONFIG, "is in none of its networks"),
         (json!({ "ipam": {} }), CONFIG, "no plugin name provided"),
         (json!({ "mtu": 20_000_000 }), INTERNAL, "create the veth pair"),
     ] {

@@ -1,6 +1,4 @@
-//! The reference suite as the oracle: the same configuration and the same calls, ours and theirs, each on a node of its
-//! own. Results must be equal, and the kernel's state too, but for names and MAC addresses and for what
-//! `docs/differences.md` lists.
+//! The reference suite as the oracle: what it makes of a configuration, ours makes too.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,122 +7,10 @@
     reason = "tests report by panicking"
 )]
 
+mod compare;
+
+use compare::assert_same_as_reference;
 use serde_json::{Value, json};
-use testbed::{Node, normalise};
-
-/// What is different on purpose; each has its line in `docs/differences.md`.
-fn is_intended(line: &str) -> bool {
-    // More is announced, on containers without IPv6 too, and nobody waits for duplicate address detection.
-    line.contains("sysctl ")
-        && ["arp_notify", "ndisc_notify", "accept_dad"].iter().any(|key| line.contains(key))
-}
-
-/// Both suites' results and states after ADD, and after DEL.
-struct Seen {
-    result: String,
-    added: String,
-    deleted: String,
-}
-
-fn run(reference: bool, plugin: &'static str, config: Value, args: &'static str) -> Seen {
-    std::thread::spawn(move || {
-        let node = Node::new();
-        let (a, b) = (node.pod("a"), node.pod("b"));
-        if plugin == "macvlan" {
-            node.outside();
-            node.sh("ip route add default via 192.0.2.2");
-        }
-        let call = |pod| {
-            let call = node.plugin(plugin).conf(&config).args(args).netns(pod);
-            if reference { call.suite(testbed::reference()) } else { call }
-        };
-        let (first, second) = (call(&a).container("c1"), call(&b).container("c2"));
-        let results = [first.add(), second.add()];
-        let result = anonymous(&results.iter().map(shown).collect::<Vec<_>>().join("\n"));
-        let added = state(&node);
-        for (call, outcome) in [(first, &results[0]), (second, &results[1])] {
-            if outcome.status.success() {
-                call.prev(&outcome.json()).del().ok();
-            }
-        }
-        Seen { result, added, deleted: state(&node) }
-    })
-    .join()
-    .unwrap()
-}
-
-fn shown(outcome: &testbed::Outcome) -> String {
-    if !outcome.status.success() {
-        return "an error".to_owned();
-    }
-    let mut result = outcome.json();
-    // Version 1.1.1 of the reference prints an empty `dns` in every version, later ones only below 1.0.0.
-    if result["cniVersion"] == "1.0.0" && result["dns"] == json!({}) {
-        result.as_object_mut().unwrap().remove("dns");
-    }
-    serde_json::to_string_pretty(&result).unwrap()
-}
-
-/// Without MAC addresses and random names, not even which of the MACs are the same: the reference's bridges take those
-/// of their ports.
-fn anonymous(text: &str) -> String {
-    without_numbers(&normalise(text), "<mac")
-}
-
-/// `<mac>` for `<mac7>`.
-fn without_numbers(text: &str, of: &str) -> String {
-    let digits = |rest: &str| rest.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
-    let mut parts = text.split(of);
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + of + &digits(part))
-}
-
-/// The state without the firewall's rules (those are compared by packets, in `bridge.rs`), and without what
-/// `docs/differences.md` says of names, MAC addresses, file modes and duplicate address detection.
-fn state(node: &Node) -> String {
-    const FIREWALL: [&str; 9] =
-        ["table ", "\t", "}", "iptables", "ip6tables", "*", ":", "-A ", "COMMIT"];
-    // Which name is which depends on their order, and theirs are random.
-    let text = without_numbers(&anonymous(&node.state()), "<veth");
-    let lines = text.lines().filter(|line| !FIREWALL.iter().any(|start| line.starts_with(start)));
-    let alike = |line: &str| {
-        let words: Vec<&str> = line.split(' ').collect();
-        let alias = words.iter().position(|word| *word == "alias");
-        let is_alias = |at: usize| alias.is_some_and(|alias| at == alias || at == alias + 1);
-        let kept = words.iter().enumerate().filter(|(at, _)| !is_alias(*at)).map(|(_, word)| *word);
-        let line = kept.collect::<Vec<_>>().join(" ");
-        let flags = [" nodad", " noprefixroute", " onlink"];
-        let line = flags
-            .iter()
-            .fold(line, |line, flag| line.replace(flag, ""))
-            .replace("file 0644 ", "file 0600 ");
-        if line.starts_with("link cbr0 ") {
-            line.replace("00:00:00:00:00:00", "<mac>")
-        } else {
-            line
-        }
-    };
-    lines.map(alike).collect::<Vec<_>>().join("\n")
-}
-
-#[track_caller]
-fn assert_same_as_reference(plugin: &'static str, config: Value, args: &'static str) {
-    let theirs = run(true, plugin, config.clone(), args);
-    let ours = run(false, plugin, config.clone(), args);
-    let about = format!("{plugin} with {config}");
-    let result = testbed::diff(&theirs.result, &ours.result);
-    assert!(result.is_empty(), "{about}: the result\n{result}");
-    for (when, theirs, ours) in
-        [("ADD", &theirs.added, &ours.added), ("DEL", &theirs.deleted, &ours.deleted)]
-    {
-        let differences = testbed::diff(theirs, ours);
-        let unexplained: Vec<_> = differences
-            .lines()
-            .filter(|line| (line.starts_with('-') || line.starts_with('+')) && !is_intended(line))
-            .collect();
-        assert!(unexplained.is_empty(), "{about}: the state after {when}\n{differences}");
-    }
-}
 
 fn bridge(keys: Value) -> Value {
     let mut config =

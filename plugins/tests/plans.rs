@@ -86,6 +86,10 @@ fn bridge() {
         ("force_address", json!({ "isGateway": true, "forceAddress": true, "ipam": v4() })),
         ("masquerade", json!({ "isDefaultGateway": true, "ipMasq": true, "ipam": dual() })),
         (
+            "masquerade_beyond",
+            json!({ "isGateway": true, "ipMasq": true, "ipMasqBeyond": ["10.0.0.0/8"], "ipam": v4() }),
+        ),
+        (
             "masquerade_iptables",
             json!({ "isGateway": true, "ipMasq": true, "ipMasqBackend": "iptables", "ipam": dual() }),
         ),

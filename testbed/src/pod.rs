@@ -89,9 +89,12 @@ impl Pod {
     /// Runs a command in the namespace, which may fail.
     pub fn try_run(&self, command: &[&str]) -> Output {
         let program = command.first().expect("a command");
-        require(program);
-        let output = self.command(program).args(&command[1..]).output();
-        let output = output.unwrap_or_else(|error| panic!("in {}: {program}: {error}", self.name));
+        let mut child = Command::new(program);
+        child.args(&command[1..]).stdin(Stdio::null());
+        let output = self.enter(|| child.output());
+        let output = output.unwrap_or_else(|error| {
+            panic!("in {}: {program}: {error}{}", self.name, way_out(program, &error))
+        });
         Output {
             status: output.status,
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -101,7 +104,6 @@ impl Pod {
 
     /// A command in the namespace, to be completed and started by the caller.
     pub fn command(&self, program: &str) -> Command {
-        require("nsenter");
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.path.display())).arg("--").arg(program);
         command.stdin(Stdio::null());
@@ -143,20 +145,17 @@ pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Panics with the name of the Debian package if a tool of the tests is not there.
-pub(crate) fn require(program: &str) {
+/// What to do about a program of the tests that cannot be started.
+fn way_out(program: &str, error: &std::io::Error) -> String {
     let package = match program {
         "ip" | "bridge" | "tc" => "iproute2",
         "ping" => "iputils-ping",
         "nft" => "nftables",
-        "nsenter" => "util-linux",
-        _ => return,
+        "ipvsadm" | "tcpdump" | "iptables" => program,
+        _ => return String::new(),
     };
-    match Command::new(program).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status() {
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            panic!("{program} is not installed: apt-get install {package}")
-        }
-        Err(error) => panic!("{program}: {error}"),
+    match error.kind() {
+        ErrorKind::NotFound => format!(": apt-get install {package}"),
+        _ => String::new(),
     }
 }

@@ -55,6 +55,9 @@ impl View {
         let mut lines: Vec<String> = Vec::new();
         let links = json(pod, &["ip", "-j", "-d", "link"]);
         lines.extend(sorted(links.iter().map(link)));
+        if links.iter().any(|link| link["linkinfo"]["info_data"]["vlan_filtering"] == 1) {
+            lines.extend(vlans(pod));
+        }
         lines.extend(sorted(self.addresses(pod)));
         lines.extend(sorted(self.routes(pod)));
         lines.extend(sorted(self.neighbours(pod)));
@@ -157,6 +160,17 @@ fn link(link: &Value) -> String {
     }
     details(info).iter().for_each(|word| add(word));
     line
+}
+
+/// `vlan veth1a2b 100 PVID Egress Untagged`: the VLANs of ports, and of bridges themselves.
+fn vlans(pod: &Pod) -> Vec<String> {
+    let ports = json(pod, &["bridge", "-j", "-compressvlans", "vlan"]);
+    let of = |port: &Value| -> Vec<String> {
+        let vlans = port["vlans"].as_array().into_iter().flatten();
+        let name = str_of(port, "ifname");
+        vlans.map(|vlan| format!("vlan {name} {}", words(vlan, &["vlan", "vlanEnd"]))).collect()
+    };
+    sorted(ports.iter().flat_map(of))
 }
 
 /// Of a link's kind and of its port on a bridge: what is not as the kernel makes it.

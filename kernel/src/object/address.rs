@@ -103,7 +103,7 @@ impl Kind for Address {
 }
 
 impl Address {
-    fn request(&self, index: u32) -> Request {
+    pub(super) fn request(&self, index: u32) -> Request {
         let mut message = message(index, self.address);
         if let IpNetwork::V4(network) = self.address
             && network.prefix() < 31

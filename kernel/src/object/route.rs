@@ -50,10 +50,10 @@ pub struct Route {
     pub protocol: Option<u8>,
 }
 
-/// The table of routes that name none (`/etc/iproute2/rt_tables`).
-const MAIN: u32 = 254;
-
 impl Route {
+    /// The table of routes that name none (`/etc/iproute2/rt_tables`).
+    pub(crate) const MAIN: u32 = 254;
+
     /// The protocol number of routes that outlive the link of one attachment: how they are told from everybody else's.
     pub const PROTOCOL: u8 = 226;
 
@@ -133,14 +133,14 @@ impl Kind for Route {
 
 impl Route {
     /// Destination, next hop, link and table: what tells one route from another.
-    fn named(&self) -> String {
+    pub(super) fn named(&self) -> String {
         let dst = if self.dst.prefix() == 0 { "default".to_owned() } else { self.dst.to_string() };
         let via = self.via.map_or_else(String::new, |via| format!(" via {via}"));
         let table = self.table.map_or_else(String::new, |table| format!(" table {table}"));
         format!("{dst}{via} dev {}{table}", self.link)
     }
 
-    fn message(&self, index: u32) -> Result<RouteMessage> {
+    pub(super) fn message(&self, index: u32) -> Result<RouteMessage> {
         let wrong = |error: &dyn std::fmt::Display| {
             Error::found(format!("add the route {}", self.named()), error.to_string())
         };
@@ -149,7 +149,7 @@ impl Route {
             .destination_prefix(self.dst.network(), self.dst.prefix())
             .map_err(|error| wrong(&error))?
             .output_interface(index)
-            .table_id(self.table.unwrap_or(MAIN))
+            .table_id(self.table.unwrap_or(Route::MAIN))
             .protocol(self.protocol.map_or(RouteProtocol::Boot, RouteProtocol::from))
             .scope(RouteScope::from(self.scope.unwrap_or_default()))
             .kind(RouteType::Unicast);
@@ -210,10 +210,7 @@ impl Route {
                 ));
             }
         }
-        let src = route.attributes.iter().find_map(|attribute| match attribute {
-            RouteAttribute::PrefSource(src) => as_ip(src),
-            _ => None,
-        });
+        let src = source(route);
         if let Some(wanted) = self.src.filter(|wanted| Some(*wanted) != src) {
             let now = src.map_or_else(|| "none".to_owned(), |src| src.to_string());
             differences
@@ -225,18 +222,18 @@ impl Route {
 
 /// What tells routes apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Key {
+pub(crate) struct Key {
     family: u8,
-    dst: Option<IpAddr>,
-    prefix: u8,
-    via: Option<IpAddr>,
-    oif: Option<u32>,
-    table: u32,
-    priority: u32,
+    pub(crate) dst: Option<IpAddr>,
+    pub(crate) prefix: u8,
+    pub(crate) via: Option<IpAddr>,
+    pub(crate) oif: Option<u32>,
+    pub(crate) table: u32,
+    pub(crate) priority: u32,
 }
 
 impl Key {
-    fn read(message: &RouteMessage) -> Key {
+    pub(crate) fn read(message: &RouteMessage) -> Key {
         let header = &message.header;
         let mut key = Key {
             family: header.address_family.into(),
@@ -263,6 +260,42 @@ impl Key {
     fn with_priority(self, priority: u32) -> Key {
         Key { priority, ..self }
     }
+}
+
+/// The source address of what a namespace itself sends by a route, if the route says one.
+pub(crate) fn source(route: &RouteMessage) -> Option<IpAddr> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::PrefSource(source) => as_ip(source),
+        _ => None,
+    })
+}
+
+/// Destination and next hop of a route that was read.
+pub(crate) fn shown(route: &RouteMessage) -> String {
+    let key = Key::read(route);
+    let dst = key.dst.map_or_else(|| "default".to_owned(), |dst| format!("{dst}/{}", key.prefix));
+    key.via.map_or_else(|| dst.clone(), |via| format!("{dst} via {via}"))
+}
+
+/// `ip route del ...`, for a route that was read.
+pub(crate) fn delete(route: RouteMessage) -> Request {
+    let action = format!("remove the route {}", shown(&route));
+    let mut asked = RouteMessage::default();
+    asked.header = route.header;
+    asked.header.flags = RouteFlags::empty();
+    asked.attributes = route.attributes;
+    // What says which one it is, and not what the kernel only tells.
+    asked.attributes.retain(|attribute| {
+        matches!(
+            attribute,
+            RouteAttribute::Destination(_)
+                | RouteAttribute::Gateway(_)
+                | RouteAttribute::Oif(_)
+                | RouteAttribute::Priority(_)
+                | RouteAttribute::Table(_)
+        )
+    });
+    Request::new(action, 0, Message::DelRoute(asked)).tolerate(&[nix::libc::ESRCH])
 }
 
 fn as_ip(address: &RouteAddress) -> Option<IpAddr> {

@@ -45,7 +45,7 @@ impl Sysctl {
     }
 
     /// What it is now; none if the kernel does not have it.
-    fn read(&self) -> Result<Option<String>> {
+    pub(crate) fn read(&self) -> Result<Option<String>> {
         let path = self.path()?;
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text.trim_end().to_owned())),

@@ -64,7 +64,7 @@ impl Kind for Veth {
             return self.put_right(at, &near);
         }
         match self.create(at) {
-            Err(error) if error.is_taken() && at.is_shared() => {}
+            Err(error) if error.is_taken() && at.is_shared() => self.found(at)?,
             Err(error) if error.is_taken() => return Err(self.explain_taken(at, error)),
             Err(error) => return Err(error),
             Ok(()) if at.is_shared() => at.undo.push(Undo::SharedLink(self.name.clone())),
@@ -85,13 +85,15 @@ impl Kind for Veth {
         match &near {
             None => differences.push(format!("interface {} is gone", self.name)),
             Some(near) => {
-                self.diff_end(&self.name, self.mac, near, &mut differences);
+                self.diff_end(at, &self.name, self.mac, near, &mut differences);
                 self.diff_master(at, near, &mut differences)?;
             }
         }
         match &far {
             None => differences.push(format!("interface {} is gone", self.peer.name)),
-            Some(far) => self.diff_end(&self.peer.name, self.peer.mac, far, &mut differences),
+            Some(far) => {
+                self.diff_end(at, &self.peer.name, self.peer.mac, far, &mut differences);
+            }
         }
         if let (Some(near), Some(far)) = (near, far)
             && near.peer != Some(far.index)
@@ -172,6 +174,25 @@ impl Veth {
         }
     }
 
+    /// A shared pair whose name was taken: another call may have made it at the same time, but nothing else.
+    fn found(&self, at: &mut At<'_>) -> Result<()> {
+        let far = at.sides.side(self.peer.place)?.link(&self.peer.name)?;
+        match at.side()?.link(&self.name)? {
+            Some(near) if near.kind == "veth" => Ok(()),
+            _ => {
+                let kind = far.map_or_else(String::new, |far| far.kind);
+                Err(Error::found(
+                    format!("create the veth pair {} and {}", self.name, self.peer.name),
+                    format!(
+                        "{} exists already and is not the other end of {} but {kind}",
+                        self.peer.name, self.name
+                    ),
+                )
+                .hint(format!("remove it, if nobody needs it: ip link del {}", self.peer.name)))
+            }
+        }
+    }
+
     /// Gives a pair that is there the attributes it should have.
     fn put_right(&self, at: &mut At<'_>, near: &Link) -> Result<()> {
         if near.kind != "veth" {
@@ -218,9 +239,20 @@ impl Veth {
         Ok(())
     }
 
-    fn diff_end(&self, name: &str, mac: Mac, link: &Link, differences: &mut Vec<String>) {
+    fn diff_end(
+        &self,
+        at: &At<'_>,
+        name: &str,
+        mac: Mac,
+        link: &Link,
+        differences: &mut Vec<String>,
+    ) {
         if link.kind != "veth" {
             differences.push(format!("interface {name} is not a veth but {}", link.kind));
+        }
+        // What is shared is used as it was made, maybe by another network.
+        if at.is_shared() {
+            return;
         }
         if link.mac != Some(mac) {
             let seen = link.mac.map_or_else(|| "none".to_owned(), |mac| mac.to_string());

@@ -1,13 +1,17 @@
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{
     AfSpecBridge, BridgeVlanInfo, BridgeVlanInfoFlags, LinkAttribute, LinkExtentMask, LinkMessage,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{At, Kind, Place};
+use super::{At, Kind, Mode, Place};
 use crate::error::Result;
 use crate::link::IFINFOMSG;
 use crate::rtnl::{Message, Request, attributes, word};
+use crate::side::Side;
 
 /// The VLANs a bridge port is a member of (`bridge vlan`). Needs a bridge that filters VLANs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,37 +40,35 @@ impl Kind for Vlans {
         if let Some(vid) = self.untagged {
             lines.push(format!("bridge vlan add dev {} vid {vid} pvid untagged", self.link));
         }
+        let tagged: Vec<u16> =
+            self.tagged.iter().filter(|vid| self.untagged != Some(**vid)).copied().collect();
+        let tagged = ranges(&tagged);
         lines.extend(
-            ranges(&self.tagged)
+            tagged
                 .iter()
-                .map(|range| format!("bridge vlan add dev {} vid {range}", self.link)),
+                .map(|range| format!("bridge vlan add dev {} vid {}", self.link, show(range))),
         );
         lines.join(" && ")
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
+        let repair = at.mode == Mode::Repair;
         let side = at.side()?;
         let index = side.index(&self.link)?;
-        if !self.keep_default {
-            let now = memberships(&side.dump("list the VLANs of bridge ports", all())?, index);
-            for vid in now.iter().map(|info| info.vid).filter(|vid| !self.wants(*vid)) {
-                let gone = vlan(index, vid, BridgeVlanInfoFlags::empty());
+        let mut wanted = self.wanted(None);
+        if repair || !self.keep_default {
+            wanted = self.wanted(self.default_of(side)?);
+            for vid in memberships(side, index)?.into_keys().filter(|vid| !wanted.contains_key(vid))
+            {
+                let gone = message(index, &[(vid, BridgeVlanInfoFlags::empty())]);
                 let action = format!("take the port {} out of VLAN {vid}", self.link);
                 let request = Request::new(action, 0, Message::DelLink(gone));
                 side.queue(request.tolerate(&[nix::libc::ENOENT]));
             }
         }
-        let untagged = self
-            .untagged
-            .map(|vid| (vid, BridgeVlanInfoFlags::Pvid | BridgeVlanInfoFlags::Untagged));
-        let tagged = self.tagged.iter().map(|vid| (*vid, BridgeVlanInfoFlags::empty()));
-        for (vid, flags) in untagged.into_iter().chain(tagged) {
-            let message = Message::SetLink(vlan(index, vid, flags));
-            side.queue(Request::new(
-                format!("put the port {} into VLAN {vid}", self.link),
-                0,
-                message,
-            ));
+        for (vids, flags) in grouped(&wanted) {
+            let action = format!("put the port {} into VLAN {}", self.link, show(&vids));
+            side.queue(Request::new(action, 0, Message::SetLink(range(index, vids, flags))));
         }
         Ok(())
     }
@@ -74,27 +76,29 @@ impl Kind for Vlans {
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         let side = at.side()?;
         let Some(link) = side.link(&self.link)? else { return Ok(vec![]) };
-        let now = memberships(&side.dump("list the VLANs of bridge ports", all())?, link.index);
-        let untagged = BridgeVlanInfoFlags::Pvid | BridgeVlanInfoFlags::Untagged;
+        let now = memberships(side, link.index)?;
+        let wanted = self.wanted(self.default_of(side)?);
+        let missing: Vec<u16> =
+            wanted.keys().filter(|vid| !now.contains_key(vid)).copied().collect();
+        let unwanted: Vec<u16> =
+            now.keys().filter(|vid| !wanted.contains_key(vid)).copied().collect();
         let mut differences = Vec::new();
-        let wanted = self.untagged.iter().map(|vid| (*vid, untagged));
-        for (vid, flags) in
-            wanted.chain(self.tagged.iter().map(|vid| (*vid, BridgeVlanInfoFlags::empty())))
-        {
-            match now.iter().find(|info| info.vid == vid) {
-                None => differences.push(format!("port {} is not in VLAN {vid}", self.link)),
-                Some(info) if info.flags.intersection(untagged) != flags => {
-                    differences.push(format!(
-                        "port {} is in VLAN {vid}, but not tagged as wanted",
-                        self.link
-                    ));
-                }
-                Some(_) => {}
+        for (vids, is) in [(missing, "is not"), (unwanted, "is")] {
+            if !vids.is_empty() {
+                let vids = ranges(&vids).iter().map(show).collect::<Vec<_>>().join(", ");
+                differences.push(format!("port {} {is} in VLAN {vids}", self.link));
             }
         }
-        let unwanted =
-            now.iter().map(|info| info.vid).filter(|vid| !self.keep_default && !self.wants(*vid));
-        differences.extend(unwanted.map(|vid| format!("port {} is in VLAN {vid}", self.link)));
+        for (vid, flags) in &wanted {
+            if now.get(vid).is_some_and(|now| now != flags) {
+                let not = match flags.contains(BridgeVlanInfoFlags::Pvid) {
+                    true => "but not as the one of frames without tags",
+                    false if flags.is_empty() => "but not with tags both ways",
+                    false => "but not as ports are by default",
+                };
+                differences.push(format!("port {} is in VLAN {vid}, {not}", self.link));
+            }
+        }
         Ok(differences)
     }
 }
@@ -103,50 +107,120 @@ impl Vlans {
     fn wants(&self, vid: u16) -> bool {
         self.untagged == Some(vid) || self.tagged.contains(&vid)
     }
+
+    /// What the port should be a member of, and how. The VLAN of frames without tags may be one of the tagged too; a
+    /// port can be in a VLAN in one way only, and then it is that one.
+    fn wanted(&self, default: Option<u16>) -> BTreeMap<u16, BridgeVlanInfoFlags> {
+        let tagged = self.tagged.iter().map(|vid| (*vid, BridgeVlanInfoFlags::empty()));
+        // Its own frames go elsewhere, what the others there say arrives.
+        let default = default.map(|vid| (vid, BridgeVlanInfoFlags::Untagged));
+        let untagged = self.untagged.map(|vid| (vid, untagged()));
+        tagged.chain(default).chain(untagged).collect()
+    }
+
+    /// Where the bridge puts every new port, if this one shall stay there.
+    fn default_of(&self, side: &mut Side) -> Result<Option<u16>> {
+        let master = match side.link(&self.link)? {
+            Some(link) if self.keep_default => link.master,
+            _ => None,
+        };
+        let Some(master) = master else { return Ok(None) };
+        let bridge = side.links()?.into_iter().find(|link| link.index == master);
+        Ok(bridge.and_then(|bridge| bridge.default_vlan))
+    }
 }
 
-fn vlan(index: u32, vid: u16, flags: BridgeVlanInfoFlags) -> LinkMessage {
+/// The VLAN of what arrives without a tag, and sent on without one.
+fn untagged() -> BridgeVlanInfoFlags {
+    BridgeVlanInfoFlags::Pvid | BridgeVlanInfoFlags::Untagged
+}
+
+/// `bridge vlan add dev LINK vid FIRST-LAST`
+fn range(index: u32, vids: RangeInclusive<u16>, flags: BridgeVlanInfoFlags) -> LinkMessage {
+    match vids.into_inner() {
+        (first, last) if first == last => message(index, &[(first, flags)]),
+        (first, last) => message(
+            index,
+            &[
+                (first, flags | BridgeVlanInfoFlags::RangeBegin),
+                (last, flags | BridgeVlanInfoFlags::RangeEnd),
+            ],
+        ),
+    }
+}
+
+fn message(index: u32, vlans: &[(u16, BridgeVlanInfoFlags)]) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.interface_family = AddressFamily::Bridge;
     message.header.index = index;
-    let info = AfSpecBridge::VlanInfo(BridgeVlanInfo { vid, flags });
-    message.attributes.push(LinkAttribute::AfSpecBridge(vec![info]));
+    let infos = vlans.iter().map(|(vid, flags)| BridgeVlanInfo { vid: *vid, flags: *flags });
+    message
+        .attributes
+        .push(LinkAttribute::AfSpecBridge(infos.map(AfSpecBridge::VlanInfo).collect()));
     message
 }
 
-/// `bridge vlan show`
+/// `bridge -compressvlans vlan show`; without ranges, a port that is in all VLANs would not fit into a message.
 fn all() -> Message {
     let mut message = LinkMessage::default();
     message.header.interface_family = AddressFamily::Bridge;
-    message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::Brvlan]));
+    message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::BrvlanCompressed]));
     Message::GetLink(message)
 }
 
-/// What the VLANs of a port are in a list of all ports: `IFLA_AF_SPEC` holds an `IFLA_BRIDGE_VLAN_INFO` for each
-/// (`include/uapi/linux/if_bridge.h`).
-fn memberships(ports: &[Vec<u8>], index: u32) -> Vec<BridgeVlanInfo> {
+/// What a port is a member of: `IFLA_AF_SPEC` holds an `IFLA_BRIDGE_VLAN_INFO` for each VLAN, or two for the ends of a
+/// range (`include/uapi/linux/if_bridge.h`).
+fn memberships(side: &mut Side, index: u32) -> Result<BTreeMap<u16, BridgeVlanInfoFlags>> {
     const IFLA_AF_SPEC: u16 = 26;
     const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
+    let ports = side.dump("list the VLANs of bridge ports", all())?;
     let of_port = ports.iter().filter(|body| word(body, 4) == index);
-    of_port
+    let infos = of_port
         .flat_map(|body| attributes(body.get(IFINFOMSG..).unwrap_or_default()))
         .filter(|(kind, _)| *kind == IFLA_AF_SPEC)
         .flat_map(|(_, spec)| attributes(spec))
         .filter(|(kind, _)| *kind == IFLA_BRIDGE_VLAN_INFO)
-        .filter_map(|(_, info)| BridgeVlanInfo::try_from(info).ok())
-        .collect()
+        .filter_map(|(_, info)| BridgeVlanInfo::try_from(info).ok());
+    let (mut found, mut first) = (BTreeMap::new(), None);
+    for info in infos {
+        if info.flags.contains(BridgeVlanInfoFlags::RangeBegin) {
+            first = Some(info.vid);
+            continue;
+        }
+        let flags = info.flags.intersection(untagged());
+        found.extend((first.take().unwrap_or(info.vid)..=info.vid).map(|vid| (vid, flags)));
+    }
+    Ok(found)
 }
 
-/// Sorted numbers as `bridge(8)` takes them: `101`, `200-210`.
-fn ranges(vids: &[u16]) -> Vec<String> {
-    let mut ranges: Vec<(u16, u16)> = Vec::new();
+/// VLANs in ranges of the same flags.
+fn grouped(
+    vlans: &BTreeMap<u16, BridgeVlanInfoFlags>,
+) -> Vec<(RangeInclusive<u16>, BridgeVlanInfoFlags)> {
+    let kinds = [untagged(), BridgeVlanInfoFlags::Untagged, BridgeVlanInfoFlags::empty()];
+    let of_kind = |kind: BridgeVlanInfoFlags| {
+        let vids = vlans.iter().filter(move |(_, flags)| **flags == kind).map(|(vid, _)| *vid);
+        ranges(&vids.collect::<Vec<_>>()).into_iter().map(move |range| (range, kind))
+    };
+    kinds.into_iter().flat_map(of_kind).collect()
+}
+
+/// Sorted numbers in ranges.
+fn ranges(vids: &[u16]) -> Vec<RangeInclusive<u16>> {
+    let mut ranges: Vec<RangeInclusive<u16>> = Vec::new();
     for vid in vids {
         match ranges.last_mut() {
-            Some((_, last)) if *last + 1 == *vid => *last = *vid,
-            _ => ranges.push((*vid, *vid)),
+            Some(range) if *range.end() + 1 == *vid => *range = *range.start()..=*vid,
+            _ => ranges.push(*vid..=*vid),
         }
     }
-    let show =
-        |(first, last)| if first == last { format!("{first}") } else { format!("{first}-{last}") };
-    ranges.into_iter().map(show).collect()
+    ranges
+}
+
+/// A range as `bridge(8)` takes it: `101`, `200-210`.
+fn show(range: &RangeInclusive<u16>) -> String {
+    match (range.start(), range.end()) {
+        (first, last) if first == last => format!("{first}"),
+        (first, last) => format!("{first}-{last}"),
+    }
 }

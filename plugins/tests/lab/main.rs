@@ -8,6 +8,10 @@
     reason = "tests report by panicking"
 )]
 
+mod cluster;
+#[path = "../compare/mod.rs"]
+mod compare;
+mod ipip;
 mod kernel;
 mod macvlan;
 mod vlan;

@@ -1,0 +1,68 @@
+//! `NAME sync [FILE]`: SYNC by hand, or by whatever watches a file that the configuration names.
+
+use std::fs::File;
+use std::io;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::{answer, read_config_from, warn};
+use crate::env::Env;
+use crate::{Context, Error, Manual, Result, Verbs, code, json};
+
+/// Brings the host in line with the configuration in the file, or on stdin, and gives the text about what had to be done.
+/// What went wrong is said on stderr, in words for people.
+pub(super) fn sync<V: Verbs>(arguments: &[String], env: &Env) -> (String, ExitCode) {
+    match done::<V>(arguments, env) {
+        Ok(changes) if changes.is_empty() => ("nothing to change\n".to_owned(), ExitCode::SUCCESS),
+        Ok(changes) => {
+            let lines = changes.iter().map(|change| format!("put right: {change}\n"));
+            (lines.collect(), ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            warn(&format!("{} sync: {}", V::MANUAL.name, error.msg));
+            error.details.lines().for_each(|line| warn(&format!("  {line}")));
+            (String::new(), ExitCode::FAILURE)
+        }
+    }
+}
+
+fn done<V: Verbs>(arguments: &[String], env: &Env) -> Result<Vec<String>> {
+    let read = || match arguments {
+        [] => read_config_from(&mut io::stdin().lock(), "stdin"),
+        [file] if !file.starts_with('-') => {
+            let mut open = File::open(file).context(|| format!("cannot open {file}"))?;
+            read_config_from(&mut open, file)
+        }
+        _ => Err(Error::new(code::INVALID_ENVIRONMENT, "give at most one file")
+            .details(format!("usage: {} sync [FILE]", V::MANUAL.name))),
+    };
+    let said = answer::<V>("SYNC", env, || own_config(read()?, &V::MANUAL))?;
+    serde_json::from_str(&said).map_err(|error| Error::internal(error.to_string()))
+}
+
+/// The plugin's own configuration: the one given, or the part that is about it of a list.
+fn own_config(config: Value, manual: &Manual) -> Result<Value> {
+    let is_own = |config: &Value| {
+        json::get(config, "type").and_then(Value::as_str).is_some_and(|kind| kind == manual.name)
+    };
+    let Some(Value::Array(plugins)) = json::get(&config, "plugins") else {
+        return match is_own(&config) {
+            true => Ok(config),
+            false => Err(no_part(manual)),
+        };
+    };
+    let mut own =
+        plugins.iter().find(|plugin| is_own(plugin)).cloned().ok_or_else(|| no_part(manual))?;
+    // What a runtime puts in.
+    for key in ["name", "cniVersion"] {
+        if let (Some(value), Value::Object(own)) = (json::get(&config, key), &mut own) {
+            own.insert(key.to_owned(), value.clone());
+        }
+    }
+    Ok(own)
+}
+
+fn no_part(manual: &Manual) -> Error {
+    Error::config(format!("the configuration has no plugin of type {}", manual.name))
+}
