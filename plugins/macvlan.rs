@@ -140,7 +140,8 @@ impl libcni::Plugin for Macvlan {
             return Ok(()); // Which container's, nobody says.
         }
         let mut parent = self.parent(call)?;
-        self.check_parent(&mut parent, mode).map_err(ParentError::into_status)
+        self.check_parent(&mut parent, mode).map_err(ParentError::into_status)?;
+        self.access(call, &mut parent, mode, &Addresses::default()).map(drop)
     }
 }
 

@@ -201,3 +201,26 @@ impl TryFrom<String> for Mac {
         Mac::parse(&text).ok_or_else(|| format!("invalid MAC address: {text}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mac_gives_a_link_local_address() {
+        let mac = Mac::parse("02:00:5e:10:00:01").unwrap();
+        assert_eq!(mac.link_local().to_string(), "fe80::5eff:fe10:1");
+        let mac = Mac::parse("de:33:36:00:2f:c4").unwrap();
+        assert_eq!(mac.link_local().to_string(), "fe80::dc33:36ff:fe00:2fc4");
+    }
+
+    #[test]
+    fn a_shim_is_named_after_network_and_parent() {
+        let name = Owner::shim_ifname("lan", "fifteen-bytes-u");
+        assert_eq!(name.len(), 15);
+        assert_ne!(name, Owner::shim_ifname("lan", "eth1"));
+        assert_ne!(name, Owner::shim_ifname("other", "fifteen-bytes-u"));
+        let alias = Owner::shim_alias(&"n".repeat(300), "eth1");
+        assert!(alias.len() < 256 && !Owner::is_tag(&alias), "{alias}");
+    }
+}

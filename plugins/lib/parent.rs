@@ -90,5 +90,9 @@ fn default(call: &Call, survey: &mut Survey) -> kernel::Result<Option<Link>> {
             return Ok(Some(link));
         }
     }
-    survey.default_link()
+    match call.verb {
+        // It has no use for one that nothing was made over.
+        Verb::Del => Ok(None),
+        _ => survey.default_link(),
+    }
 }

@@ -6,7 +6,7 @@ use ferrocni::{Ends, Parent, into_cni, no_router_advertisements};
 use ipnetwork::IpNetwork;
 use kernel::Place::{Host, Pod};
 use kernel::{Mac, Neighbours, Owner, Plan, Route, Shim, Sysctl, Up};
-use libcni::{Addresses, Call, Error, Result};
+use libcni::{Addresses, Call, Error, Result, Verb};
 
 /// The next hop of containers that leads to the host: nobody's address, only a name for the shim's MAC address.
 const NEXT_HOP: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
@@ -38,7 +38,9 @@ impl HostAccess {
             known: Vec::new(),
             routes: Vec::new(),
         };
-        if let (Some(link), Some(survey)) = (parent.link.clone(), parent.survey()) {
+        if call.verb != Verb::Del
+            && let (Some(link), Some(survey)) = (parent.link.clone(), parent.survey())
+        {
             access.known = survey.known_by(&link).map_err(into_cni)?;
             // Containers know the MAC of the shim that is there, whatever the parent's has become.
             let shim = survey.link(&access.shim.name).map_err(into_cni)?;

@@ -89,7 +89,6 @@ fn an_ipvlan_parent() {
     let pod = node.pod("a");
     let (_, msg, details) = call(&node, &config(json!({})), &pod).add().err();
     assert!(msg.contains("ipvlan") && details.contains("another parent"), "{msg}: {details}");
-    // What gave its namespace an id is known by name.
     node.delete(&other);
 }
 

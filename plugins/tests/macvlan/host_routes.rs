@@ -43,11 +43,11 @@ fn a_container_reaches_a_service_of_the_node() {
     lan.node.sh(SERVICE);
     let (pod, addresses) = lan.join(&with_services(json!({})), "a");
     for (index, (listen, service)) in
-        [("0.0.0.0:8080", "10.96.0.10:80"), ("[::]:8081", "[fd00:96::10]:80")]
+        [("10.1.2.2:8080", "10.96.0.10:80"), ("[fd00:1:2::2]:8080", "[fd00:96::10]:80")]
             .into_iter()
             .enumerate()
     {
-        let listener = backend.enter(|| TcpListener::bind(listen.replace("8081", "8080")).unwrap());
+        let listener = backend.enter(|| TcpListener::bind(listen).unwrap());
         let seen = pod.tcp_to(&listener, service.parse().unwrap(), 100_000).unwrap();
         // The backend sees who it is: nothing is hidden on the way.
         assert_eq!(
