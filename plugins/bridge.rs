@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 
 use ferrocni::{
     Ends, Linux, Subnet, no_router_advertisements, plan_announcement, plan_forwarding,
-    plan_interface, plan_masquerade, plan_neighbours, plan_of, unless_deleting,
+    plan_interface, plan_masquerade, plan_neighbours, plan_of, unless_deleting, wanted_mac,
 };
 use kernel::Place::Host;
 use kernel::{
@@ -219,16 +219,8 @@ impl Bridge {
 
     /// The MAC that somebody wants the container to have; the runtime's own word counts first.
     fn mac(&self, call: &Call) -> Result<Option<Mac>> {
-        if matches!(call.verb, Verb::Add | Verb::Plan) {
-            call.known_args(&["MAC"])?;
-        }
         let given = [self.runtime_config.mac.as_deref(), self.args.cni.mac.as_deref()];
-        let mut given = given.into_iter().chain([call.arg("MAC")]).flatten();
-        let Some(text) = given.find(|text| !text.is_empty()) else { return Ok(None) };
-        Mac::parse(text).map(Some).ok_or_else(|| {
-            Error::config(format!("invalid MAC address: {text}"))
-                .details("write it as 02:00:5e:10:00:01")
-        })
+        wanted_mac(call, &given, None)
     }
 
     /// The addresses as this network uses them: with the gateways that the bridge will have, and the default routes.

@@ -186,7 +186,8 @@ pub fn plan_forwarding(plan: &mut Plan, addresses: &Addresses) {
 /// Tells the host where the container's addresses are: behind `link`.
 pub fn plan_neighbours(plan: &mut Plan, link: &str, ends: &Ends, addresses: &Addresses) {
     let addresses = addresses.ips().iter().map(|ip| ip.address.ip()).collect();
-    plan.own(Host, Neighbours { link: link.to_owned(), mac: ends.pod_mac, addresses });
+    let link = link.to_owned();
+    plan.own(Host, Neighbours { link, mac: ends.pod_mac, addresses, permanent: false });
     plan.because("an address that is used again has a new MAC, and the first packet must not wait to learn it");
 }
 
@@ -209,6 +210,11 @@ pub fn plan_announcement(
         let theirs = addresses.gateways();
         plan_local(plan, Host, link, theirs.iter().map(|address| address.ip()));
     }
+    plan_announced(plan, ends, addresses);
+}
+
+/// Lets the neighbours know the container's addresses, once the kernel takes packets to them as its own.
+pub fn plan_announced(plan: &mut Plan, ends: &Ends, addresses: &Addresses) {
     plan_local(plan, Pod, &ends.pod, addresses.ips().iter().map(|ip| ip.address.ip()));
     plan.own(Pod, Announce { link: ends.pod.clone(), mac: ends.pod_mac });
 }

@@ -13,6 +13,7 @@ mod cluster;
 mod compare;
 mod ipip;
 mod kernel;
+mod macvlan;
 mod vlan;
 
 use std::sync::OnceLock;
