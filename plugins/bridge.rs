@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 
 use ferrocni::{
     Ends, Linux, Subnet, no_router_advertisements, plan_announcement, plan_forwarding,
-    plan_interface, plan_masquerade, plan_neighbours, plan_of, unless_deleting,
+    plan_interface, plan_masquerade, plan_neighbours, plan_of, unless_deleting, wanted_mac,
 };
 use kernel::Place::Host;
 use kernel::{
@@ -51,10 +51,12 @@ struct Bridge {
     is_default_gateway: bool,
     /// Removes addresses of the bridge that conflict with the gateway's, instead of failing.
     force_address: bool,
-    /// Hides the containers' addresses behind the host's, except within their own subnet.
+    /// Hides the containers' addresses behind the host's, except within their own subnet (see ipMasqBeyond).
     ip_masq: bool,
     /// What ipMasq is made with: nftables needs no program on the host; iptables runs the host's.
     ip_masq_backend: Option<String>,
+    /// Where ipMasq hides nothing: the networks of all nodes' containers, for example. If none, the container's subnet.
+    ip_masq_beyond: Vec<String>,
     /// The largest packet, in bytes, of the veth pair, and of the bridge when it is made. 0 leaves it to the kernel.
     mtu: u32,
     /// Lets frames leave through the port they came in by, so that a container reaches itself through a service.
@@ -171,7 +173,8 @@ impl libcni::Plugin for Bridge {
         }
         if self.ip_masq {
             let backend = self.ip_masq_backend.as_deref();
-            unless_deleting(call, plan_masquerade(&mut plan, backend, &addresses))?;
+            let beyond = &self.ip_masq_beyond;
+            unless_deleting(call, plan_masquerade(&mut plan, backend, beyond, &addresses))?;
         }
         if self.is_gateway() {
             plan_forwarding(&mut plan, &addresses);
@@ -216,16 +219,8 @@ impl Bridge {
 
     /// The MAC that somebody wants the container to have; the runtime's own word counts first.
     fn mac(&self, call: &Call) -> Result<Option<Mac>> {
-        if matches!(call.verb, Verb::Add | Verb::Plan) {
-            call.known_args(&["MAC"])?;
-        }
         let given = [self.runtime_config.mac.as_deref(), self.args.cni.mac.as_deref()];
-        let mut given = given.into_iter().chain([call.arg("MAC")]).flatten();
-        let Some(text) = given.find(|text| !text.is_empty()) else { return Ok(None) };
-        Mac::parse(text).map(Some).ok_or_else(|| {
-            Error::config(format!("invalid MAC address: {text}"))
-                .details("write it as 02:00:5e:10:00:01")
-        })
+        wanted_mac(call, &given, None)
     }
 
     /// The addresses as this network uses them: with the gateways that the bridge will have, and the default routes.

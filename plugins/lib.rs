@@ -8,6 +8,8 @@
 mod ends;
 #[path = "lib/interface.rs"]
 mod interface;
+#[path = "lib/parent.rs"]
+mod parent;
 
 use std::path::Path;
 
@@ -16,11 +18,12 @@ use libcni::{
     AddResult, Attachment, Call, Error, Interface, IpConfig, NetworkName, Result, Verb, code,
 };
 
-pub use ends::Ends;
+pub use ends::{Ends, wanted_mac};
 pub use interface::{
-    Subnet, no_router_advertisements, plan_announcement, plan_forwarding, plan_gateway_end,
-    plan_interface, plan_masquerade, plan_neighbours,
+    Subnet, no_router_advertisements, plan_announced, plan_announcement, plan_forwarding,
+    plan_gateway_end, plan_interface, plan_masquerade, plan_neighbours,
 };
+pub use parent::Parent;
 
 /// The executor of all plugins: this machine's kernel.
 #[derive(Debug)]

@@ -37,10 +37,12 @@ fn main() -> std::process::ExitCode {
 #[serde(default, rename_all = "camelCase")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Ptp {
-    /// Hides the containers' addresses behind the host's, except within their own subnet.
+    /// Hides the containers' addresses behind the host's, except within their own subnet (see ipMasqBeyond).
     ip_masq: bool,
     /// What ipMasq is made with: nftables needs no program on the host; iptables runs the host's.
     ip_masq_backend: Option<String>,
+    /// Where ipMasq hides nothing: the networks of all nodes' containers, for example. If none, the container's subnet.
+    ip_masq_beyond: Vec<String>,
     /// The largest packet, in bytes, of the veth pair. 0 leaves it to the kernel.
     mtu: u32,
 }
@@ -74,7 +76,8 @@ impl libcni::Plugin for Ptp {
 
         if self.ip_masq {
             let backend = self.ip_masq_backend.as_deref();
-            unless_deleting(call, plan_masquerade(&mut plan, backend, &addresses))?;
+            let beyond = &self.ip_masq_beyond;
+            unless_deleting(call, plan_masquerade(&mut plan, backend, beyond, &addresses))?;
         }
         plan_forwarding(&mut plan, &addresses);
         plan_announcement(&mut plan, &ends, None, &addresses);

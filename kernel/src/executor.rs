@@ -11,6 +11,7 @@ use crate::object::{self, At, Mode, Object, Undo};
 use crate::owner::{Mac, Owner};
 use crate::plan::{Ownership, Place, Plan, Step};
 use crate::rules;
+use crate::shims;
 use crate::side::{Side, Sides};
 
 /// What applying a plan found out that the plan could not say.
@@ -103,6 +104,9 @@ impl Plan {
             let mut at = self.at(&mut sides, step, Mode::Repair, &mut nothing);
             errors.extend(step.object.remove(&mut at).err().filter(|error| !error.is_gone()));
         }
+        if self.steps.iter().any(|step| matches!(step.object, Object::Shim(_))) {
+            errors.extend(shims::sweep(&mut sides.host, &self.owner.network).err());
+        }
         all_of(errors)
     }
 
@@ -161,10 +165,17 @@ impl Plan {
 fn take_back(plan: &Plan, sides: &mut Sides, undo: Vec<Undo>, lock: Lock, error: Error) -> Error {
     let alone = lock.try_exclusive();
     let mut failures = Vec::new();
+    let has_shim = undo
+        .iter()
+        .any(|undo| matches!(undo, Undo::Step(_, object) if matches!(**object, Object::Shim(_))));
     for undo in undo.into_iter().rev() {
         if let Err(failure) = take_back_one(plan, sides, undo, alone) {
             failures.push(failure.to_string());
         }
+    }
+    drop(lock);
+    if has_shim && let Err(failure) = shims::sweep(&mut sides.host, &plan.owner.network) {
+        failures.push(failure.to_string());
     }
     if failures.is_empty() {
         return error;
@@ -243,6 +254,8 @@ pub fn collect(network: &str, valid: &[Owner]) -> Result<()> {
             errors.extend(sides.host.now(link::delete(&link.name, link.index)).err());
         }
     }
+    errors.extend(object::macvlan::collect(&mut sides.host, network, valid).err());
+    errors.extend(shims::collect(&mut sides.host, network, valid).err());
     all_of(errors)
 }
 

@@ -23,22 +23,27 @@ pub mod iptables;
 mod link;
 mod monitor;
 mod netns;
+mod netnsid;
 pub mod nft;
 mod object;
 mod owner;
+mod parent;
 mod plan;
 mod rtnl;
 mod rules;
+mod shims;
 mod side;
 mod survey;
+mod wireless;
 
 pub use error::{Doing, Error, Result};
 pub use executor::{Applied, collect, ready};
 pub use link::Link;
 pub use netns::Namespace;
 pub use object::{
-    Address, Announce, Backend, Bridge, Conflict, Guard, Loopback, Masquerade, Mtu, Neighbours,
-    Object, Peer, Port, Route, RouteSet, Sysctl, Tunnel, Up, Veth, Vlans, Wait,
+    Address, Announce, Backend, Bridge, Conflict, Guard, Loopback, Macvlan, MacvlanMode,
+    Masquerade, Mtu, Neighbours, Object, Peer, Port, Route, RouteSet, Shim, Sysctl, Tunnel, Up,
+    Veth, Vlans, Wait,
 };
 pub use owner::{Mac, Owner};
 pub use plan::{Ownership, Place, Plan, Step};

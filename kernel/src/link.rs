@@ -6,8 +6,9 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
+use crate::object::MacvlanMode;
 use crate::owner::Mac;
-use crate::rtnl::{Message, Request, attributes, text, word};
+use crate::rtnl::{Message, Request, attributes, half, text, word};
 
 /// What the kernel says of a link.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +37,13 @@ pub struct Link {
     pub running: bool,
     /// Whether somebody set it to receive every frame (a packet capture alone does not count).
     pub promiscuous: bool,
+    /// Its frames are Ethernet's, and it is no loopback.
+    pub ethernet: bool,
+    /// Its other end or its parent is in another namespace than the link.
+    pub elsewhere: bool,
+    /// How a macvlan link treats the others of its parent.
+    pub macvlan_mode: Option<MacvlanMode>,
+    pub(crate) bc_queue_len: u32,
     pub(crate) vlan_filtering: bool,
     /// Of a bridge: the VLAN that new ports are put into, if there is one.
     pub(crate) default_vlan: Option<u16>,
@@ -67,11 +75,14 @@ mod ifla {
     pub(super) const LINKINFO: u16 = 18;
     pub(super) const IFALIAS: u16 = 20;
     pub(super) const GROUP: u16 = 27;
+    pub(super) const LINK_NETNSID: u16 = 37;
 
     pub(super) const INFO_KIND: u16 = 1;
     pub(super) const INFO_DATA: u16 = 2;
     pub(super) const INFO_SLAVE_DATA: u16 = 5;
 
+    pub(super) const MACVLAN_MODE: u16 = 1;
+    pub(super) const MACVLAN_BC_QUEUE_LEN: u16 = 7;
     pub(super) const BR_VLAN_FILTERING: u16 = 7;
     pub(super) const BR_VLAN_DEFAULT_PVID: u16 = 39;
     pub(super) const BRPORT_MODE: u16 = 4;
@@ -85,6 +96,8 @@ mod ifla {
 
 /// The bytes before a link's attributes (`struct ifinfomsg`: family, type, index, flags, change mask).
 pub(crate) const IFINFOMSG: usize = 16;
+/// The type of Ethernet links (`include/uapi/linux/if_arp.h`).
+const ARPHRD_ETHER: u16 = 1;
 /// `IF_OPER_UP` (RFC 2863).
 const OPER_UP: u8 = 6;
 
@@ -95,6 +108,7 @@ impl Link {
             index: word(body, 4),
             up: flags.contains(LinkFlags::Up),
             promiscuous: flags.contains(LinkFlags::Promisc),
+            ethernet: half(body, 2) == ARPHRD_ETHER && !flags.contains(LinkFlags::Loopback),
             ..Link::default()
         };
         for (kind, value) in attributes(body.get(IFINFOMSG..).unwrap_or_default()) {
@@ -106,6 +120,7 @@ impl Link {
                 ifla::LINK => link.peer = Some(word(value, 0)),
                 ifla::IFALIAS => link.alias = text(value),
                 ifla::GROUP => link.group = word(value, 0),
+                ifla::LINK_NETNSID => link.elsewhere = true,
                 ifla::OPERSTATE => link.running = value.first() == Some(&OPER_UP),
                 ifla::LINKINFO => link.read_info(value),
                 _ => {}
@@ -129,11 +144,22 @@ impl Link {
                         .and_then(|(_, vid)| vid.try_into().ok().map(u16::from_ne_bytes));
                     self.default_vlan = default.filter(|vid| *vid != 0);
                 }
+                ifla::INFO_DATA if self.kind == "macvlan" => self.read_macvlan(value),
                 ifla::INFO_DATA if self.kind == "ipip" => self.tunnel = TunnelEnds::read(value),
                 ifla::INFO_SLAVE_DATA => {
                     self.hairpin = is_on(value, ifla::BRPORT_MODE);
                     self.isolated = is_on(value, ifla::BRPORT_ISOLATED);
                 }
+                _ => {}
+            }
+        }
+    }
+
+    fn read_macvlan(&mut self, data: &[u8]) {
+        for (kind, value) in attributes(data) {
+            match kind {
+                ifla::MACVLAN_MODE => self.macvlan_mode = MacvlanMode::read(word(value, 0)),
+                ifla::MACVLAN_BC_QUEUE_LEN => self.bc_queue_len = word(value, 0),
                 _ => {}
             }
         }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{NSFS_MAGIC, PROC_SUPER_MAGIC, fstatfs};
@@ -122,6 +122,18 @@ impl Namespace {
             std::thread::sleep(PAUSE);
         }
         Lock { file: self.file, is_held: false }
+    }
+
+    /// Takes the lock alone, as soon as nobody else has it; none if that is not so in time.
+    pub(crate) fn lock_exclusive(self, patience: Duration) -> Option<Lock> {
+        let deadline = Instant::now() + patience;
+        while self.file.try_lock().is_err() {
+            if Instant::now() > deadline {
+                return None;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Some(Lock { file: self.file, is_held: true })
     }
 }
 

@@ -6,12 +6,14 @@ mod announce;
 mod bridge;
 mod guard;
 mod loopback;
+pub(crate) mod macvlan;
 mod masquerade;
 mod mtu;
 mod neighbour;
 mod port;
 mod route;
 mod route_set;
+mod shim;
 mod sysctl;
 mod tunnel;
 mod up;
@@ -31,12 +33,14 @@ pub use announce::Announce;
 pub use bridge::Bridge;
 pub use guard::Guard;
 pub use loopback::Loopback;
+pub use macvlan::{Macvlan, MacvlanMode};
 pub use masquerade::{Backend, Masquerade};
 pub use mtu::Mtu;
 pub use neighbour::Neighbours;
 pub use port::Port;
 pub use route::Route;
 pub use route_set::RouteSet;
+pub use shim::Shim;
 pub use sysctl::Sysctl;
 pub use tunnel::Tunnel;
 pub use up::Up;
@@ -142,8 +146,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Address, Announce, Bridge, Guard, Loopback, Masquerade, Mtu, Neighbours, Port, Route, RouteSet, Sysctl,
-    Tunnel, Up, Veth, Vlans, Wait,
+    Address, Announce, Bridge, Guard, Loopback, Macvlan, Masquerade, Mtu, Neighbours, Port, Route, RouteSet, Shim, Sysctl, Tunnel, Up, Veth, Vlans, Wait,
 }
 
 impl Object {
@@ -168,6 +171,6 @@ impl Object {
 pub(crate) use address::remove as remove_address;
 pub(crate) use loopback::addresses as loopback_addresses;
 pub(crate) use mtu::mtu_of;
-pub(crate) use route::Key;
+pub(crate) use route::{Key, delete as delete_route, source as source_of};
 pub(crate) use route_set::collect as collect_routes;
 pub(crate) use tunnel::collect as collect_tunnels;

@@ -4,6 +4,7 @@
 //! all derive from (network, container, interface). So DEL and GC need no memory of what ADD did.
 
 use std::fmt::Write as _;
+use std::net::Ipv6Addr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -23,6 +24,8 @@ pub struct Owner {
 const MARK: &str = "ferrocni:";
 /// The longest tag: what fits into an nf_tables comment (128 bytes with its end); link aliases may have 255.
 const TAG_MAX: usize = 127;
+/// What the names of shims start with.
+pub(crate) const SHIM_PREFIX: &str = "shim-";
 
 impl Owner {
     /// The text that marks objects as this attachment's: `ferrocni:NETWORK/CONTAINER/IFNAME`.
@@ -70,13 +73,7 @@ impl Owner {
 
     /// The MAC address of the link called `role` (`host`, `pod`): locally administered, unicast.
     pub fn mac(&self, role: &str) -> Mac {
-        let digest = self.digest(role);
-        let mut mac = [0; 6];
-        mac.iter_mut().zip(digest).for_each(|(byte, random)| *byte = random);
-        if let Some(first) = mac.first_mut() {
-            *first = (*first & 0xfc) | 0x02;
-        }
-        Mac(mac)
+        Mac::local(self.digest(role))
     }
 
     /// The link group (`ip-link(8)`) that marks a network's links from birth, before they can have an alias.
@@ -88,6 +85,28 @@ impl Owner {
         (u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff).max(1)
     }
 
+    /// The name of a network's shim over a parent (see [`Shim`](crate::Shim)): `shim-` and 10 hex digits.
+    pub fn shim_ifname(network: &str, parent: &str) -> String {
+        let mut name = hex(&digest(&["shim-ifname", network, parent]));
+        name.truncate(10);
+        format!("{SHIM_PREFIX}{name}")
+    }
+
+    /// The MAC address of a network's shim over the parent that has the MAC `parent`: no other machine's on that wire.
+    pub fn shim_mac(network: &str, parent: Mac) -> Mac {
+        Mac::local(digest(&["shim-mac", network, &parent.to_string()]))
+    }
+
+    /// The alias of a shim. It is no [tag](Owner::tag): a shim belongs to no attachment.
+    pub fn shim_alias(network: &str, parent: &str) -> String {
+        let plain = format!("ferrocni-shim:{network}/{parent}");
+        if plain.len() <= TAG_MAX {
+            plain
+        } else {
+            format!("ferrocni-shim:{}/{parent}", shorten(network))
+        }
+    }
+
     /// A number that stands for the attachment where no text fits, as in the metric of a route on a link that several
     /// attachments share. Never 0.
     pub fn number(&self) -> u32 {
@@ -96,13 +115,17 @@ impl Owner {
     }
 
     fn digest(&self, role: &str) -> [u8; 32] {
-        let mut hasher = Sha256::new();
-        for part in [role, &self.network, &self.container, &self.ifname] {
-            hasher.update(part);
-            hasher.update([0]);
-        }
-        hasher.finalize().into()
+        digest(&[role, &self.network, &self.container, &self.ifname])
     }
+}
+
+fn digest(parts: &[&str]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part);
+        hasher.update([0]);
+    }
+    hasher.finalize().into()
 }
 
 /// A name too long for where it has to go.
@@ -126,6 +149,20 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
+    /// An address from the first bytes of a digest: locally administered, unicast.
+    fn local(digest: [u8; 32]) -> Mac {
+        let [a, b, c, d, e, f, ..] = digest;
+        Mac([(a & 0xfc) | 0x02, b, c, d, e, f])
+    }
+
+    /// The link-local IPv6 address that a link with this MAC gives itself (RFC 4291 appendix A).
+    pub fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.0.map(u16::from);
+        let low = [((a ^ 2) << 8) | b, (c << 8) | 0xff, 0xfe00 | d, (e << 8) | f];
+        let [h, i, j, k] = low;
+        Ipv6Addr::new(0xfe80, 0, 0, 0, h, i, j, k)
+    }
+
     /// Reads `02:00:5e:10:00:01`, `02-00-5e-10-00-01` or `0200.5e10.0001`.
     pub fn parse(text: &str) -> Option<Mac> {
         let digits: String = match text.len() {
@@ -162,5 +199,28 @@ impl TryFrom<String> for Mac {
     type Error = String;
     fn try_from(text: String) -> Result<Mac, String> {
         Mac::parse(&text).ok_or_else(|| format!("invalid MAC address: {text}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mac_gives_a_link_local_address() {
+        let mac = Mac::parse("02:00:5e:10:00:01").unwrap();
+        assert_eq!(mac.link_local().to_string(), "fe80::5eff:fe10:1");
+        let mac = Mac::parse("de:33:36:00:2f:c4").unwrap();
+        assert_eq!(mac.link_local().to_string(), "fe80::dc33:36ff:fe00:2fc4");
+    }
+
+    #[test]
+    fn a_shim_is_named_after_network_and_parent() {
+        let name = Owner::shim_ifname("lan", "fifteen-bytes-u");
+        assert_eq!(name.len(), 15);
+        assert_ne!(name, Owner::shim_ifname("lan", "eth1"));
+        assert_ne!(name, Owner::shim_ifname("other", "fifteen-bytes-u"));
+        let alias = Owner::shim_alias(&"n".repeat(300), "eth1");
+        assert!(alias.len() < 256 && !Owner::is_tag(&alias), "{alias}");
     }
 }

@@ -9,6 +9,7 @@ use netlink_packet_core::{Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::neighbour::NeighbourMessage;
+use netlink_packet_route::nsid::NsidMessage;
 use netlink_packet_route::route::RouteMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -303,7 +304,7 @@ impl Answer {
 }
 
 /// The 16 bits at an offset, in the machine's order; 0 beyond the end.
-fn half(bytes: &[u8], at: usize) -> u16 {
+pub(crate) fn half(bytes: &[u8], at: usize) -> u16 {
     let bytes = bytes.get(at..).and_then(|bytes| bytes.first_chunk());
     bytes.map_or(0, |bytes| u16::from_ne_bytes(*bytes))
 }
@@ -406,4 +407,6 @@ messages! {
     NewNeighbour(NeighbourMessage) = 28,
     DelNeighbour(NeighbourMessage) = 29,
     GetNeighbour(NeighbourMessage) = 30,
+    NewNsid(NsidMessage) = 88,
+    GetNsid(NsidMessage) = 90,
 }

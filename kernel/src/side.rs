@@ -69,6 +69,17 @@ impl Sides {
         Ok(self.nft.insert(nft))
     }
 
+    /// Runs `work` with the host's side and the pod's namespace, if there is one.
+    pub(crate) fn with_pod_namespace(
+        &mut self,
+        work: impl FnOnce(&mut Side, &Namespace) -> Result<()>,
+    ) -> Result<()> {
+        match self.pod.as_ref().and_then(Side::namespace) {
+            Some(namespace) => work(&mut self.host, namespace),
+            None => Ok(()),
+        }
+    }
+
     /// Sends what waits, on both sides.
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.host.flush()?;
@@ -224,6 +235,31 @@ impl Side {
             self.routes = Some(parsed("list the routes", &messages)?);
         }
         Ok(self.routes.as_deref().unwrap_or_default())
+    }
+
+    /// The routes over a link that have a protocol number. The kernel chooses them, so this costs the same however many
+    /// other routes there are.
+    pub(crate) fn routes_over(&mut self, link: u32, protocol: u8) -> Result<Vec<RouteMessage>> {
+        const ACTION: &str = "list the routes of a link";
+        self.flush()?;
+        let mut found = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut asked = RouteMessage::default();
+            asked.header.address_family = family;
+            asked.header.protocol = protocol.into();
+            asked.attributes.push(RouteAttribute::Oif(link));
+            match self.rtnl.dump(ACTION, Message::GetRoute(asked)) {
+                Ok(bodies) => found.extend(parsed::<RouteMessage>(ACTION, &bodies)?),
+                Err(error) if error.is_gone() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // A kernel that cannot choose gives all of them.
+        found.retain(|route| {
+            route.header.protocol == protocol.into()
+                && route.attributes.contains(&RouteAttribute::Oif(link))
+        });
+        Ok(found)
     }
 
     /// Whether packets to an address of a link are for this namespace itself: `ip -6 route get ADDRESS oif LINK` says

@@ -12,7 +12,9 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, Ro
 use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::netns::Namespace;
-use crate::object::{Key, Sysctl, mtu_of};
+use crate::object::MacvlanMode;
+use crate::object::{Key, Sysctl, mtu_of, source_of};
+use crate::parent;
 use crate::plan::Place;
 use crate::rtnl::{Message, Request};
 use crate::side::Side;
@@ -127,9 +129,12 @@ impl Survey {
     ///
     /// The kernel would not say.
     pub fn default_egress(&mut self) -> Result<Option<Egress>> {
-        let defaults = self.side.routes()?.iter().filter(|route| is_default(route));
-        let Some(first) = defaults.min_by_key(|route| metric(route)) else { return Ok(None) };
-        let (key, source) = (Key::read(first), prefsrc(first));
+        let defaults =
+            self.side.routes()?.iter().filter(|route| is_default(route, AddressFamily::Inet));
+        let Some(first) = defaults.min_by_key(|route| Key::read(route).priority) else {
+            return Ok(None);
+        };
+        let (key, source) = (Key::read(first), source_of(first).and_then(as_v4));
         if let (None, Some(IpAddr::V4(gateway))) = (source, key.via) {
             return Ok(self.egress(&[gateway])?.into_iter().flatten().next());
         }
@@ -154,10 +159,63 @@ impl Survey {
     ///
     /// The kernel would not say.
     pub fn default_link(&mut self) -> Result<Option<Link>> {
-        let defaults = self.side.routes()?.iter().filter(|route| is_default(route));
-        let first = defaults.min_by_key(|route| metric(route)).and_then(oif);
+        Ok(self.default_route(AddressFamily::Inet)?.map(|(link, _)| link))
+    }
+
+    /// The link that the first default route of a family leads out of, and the source address that it names.
+    fn default_route(&mut self, family: AddressFamily) -> Result<Option<(Link, Option<IpAddr>)>> {
+        let routes = self.side.routes()?.iter();
+        let defaults = routes.filter(|route| is_default(route, family));
+        let Some(first) = defaults.min_by_key(|route| Key::read(route).priority) else {
+            return Ok(None);
+        };
+        let (out, source) = (Key::read(first).oif, source_of(first));
         let links = self.side.links()?;
-        Ok(links.into_iter().find(|link| Some(link.index) == first))
+        let link = links.into_iter().find(|link| Some(link.index) == out);
+        Ok(link.map(|link| (link, source)))
+    }
+
+    /// The addresses by which others on the wire of `link` know this machine: those of the link, and for a family of
+    /// which it has none, the one that the machine has where the world is.
+    ///
+    /// # Errors
+    ///
+    /// The kernel would not say.
+    pub fn known_by(&mut self, link: &Link) -> Result<Vec<IpNetwork>> {
+        let mut known = self.lasting(link)?;
+        for (family, is_ipv4) in [(AddressFamily::Inet, true), (AddressFamily::Inet6, false)] {
+            if known.iter().any(|address| address.is_ipv4() == is_ipv4) {
+                continue;
+            }
+            match self.default_route(family)? {
+                Some((_, Some(source))) => known.push(source.into()),
+                Some((out, None)) => {
+                    let mut there = self.lasting(&out)?.into_iter();
+                    known.extend(there.find(|address| address.is_ipv4() == is_ipv4));
+                }
+                None => {}
+            }
+        }
+        Ok(known)
+    }
+
+    /// The addresses of a link that mean it everywhere, not only on its own wire.
+    fn lasting(&mut self, link: &Link) -> Result<Vec<IpNetwork>> {
+        let mut addresses = self.addresses(link)?;
+        addresses.retain(|address| match address.ip() {
+            IpAddr::V4(ip) => !ip.is_link_local(),
+            IpAddr::V6(ip) => !ip.is_unicast_link_local(),
+        });
+        Ok(addresses)
+    }
+
+    /// Whether `parent` can carry macvlan links of a mode, as far as can be known beforehand.
+    ///
+    /// # Errors
+    ///
+    /// Why not, and the way out.
+    pub fn carries_macvlan(&mut self, parent: &Link, mode: MacvlanMode) -> Result<()> {
+        parent::obstacle(&mut self.side, parent, mode)?.map_or(Ok(()), Err)
     }
 }
 
@@ -173,7 +231,12 @@ impl Egress {
         let expires = |attribute: &RouteAttribute| matches!(attribute, RouteAttribute::CacheInfo(info) if info.expires != 0);
         let is_learnt = route.attributes.iter().any(expires);
         let mtu = if is_learnt { 0 } else { mtu_of(&route) };
-        Ok(Some(Egress { link, via: key.via.and_then(as_v4), source: prefsrc(&route), mtu }))
+        Ok(Some(Egress {
+            link,
+            via: key.via.and_then(as_v4),
+            source: source_of(&route).and_then(as_v4),
+            mtu,
+        }))
     }
 }
 
@@ -184,34 +247,12 @@ fn as_v4(address: IpAddr) -> Option<Ipv4Addr> {
     }
 }
 
-fn prefsrc(route: &RouteMessage) -> Option<Ipv4Addr> {
-    route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::PrefSource(RouteAddress::Inet(source)) => Some(*source),
-        _ => None,
-    })
-}
-
-/// Whether a route is a default route of the main table for IPv4.
-fn is_default(route: &RouteMessage) -> bool {
+/// Whether a route is a default route of the main table for a family.
+fn is_default(route: &RouteMessage, family: AddressFamily) -> bool {
     const MAIN: u8 = 254;
     let header = &route.header;
-    header.address_family == AddressFamily::Inet
+    header.address_family == family
         && header.destination_prefix_length == 0
         && header.table == MAIN
         && header.kind == RouteType::Unicast
-}
-
-fn metric(route: &RouteMessage) -> u32 {
-    let of = |attribute: &RouteAttribute| match attribute {
-        RouteAttribute::Priority(metric) => Some(*metric),
-        _ => None,
-    };
-    route.attributes.iter().find_map(of).unwrap_or_default()
-}
-
-fn oif(route: &RouteMessage) -> Option<u32> {
-    route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Oif(index) => Some(*index),
-        _ => None,
-    })
 }

@@ -100,7 +100,7 @@ fn plan(owner: Owner, pod: &Pod_, last: u8) -> Plan {
     }
     let addresses =
         vec![format!("10.1.2.{last}").parse().unwrap(), format!("fd00:1::{last}").parse().unwrap()];
-    plan.own(Host, Neighbours { link: "br0".into(), mac, addresses });
+    plan.own(Host, Neighbours { link: "br0".into(), mac, addresses, permanent: false });
     plan.own(Host, Wait::Running { link: name });
     plan.own(Pod, Announce { link: "eth0".into(), mac });
     plan

@@ -2,7 +2,7 @@
 
 use kernel::Place::Pod;
 use kernel::{Mac, Peer, Plan, Veth};
-use libcni::{Call, Interface, Result};
+use libcni::{Call, Error, Interface, Result, Verb};
 
 /// The names and MAC addresses of an attachment's veth pair.
 ///
@@ -77,6 +77,28 @@ impl Ends {
             ..Interface::default()
         }
     }
+}
+
+/// The MAC that somebody wants the container to have: the first of `given` (the runtime's own word) that is not empty, else
+/// `MAC=` in `CNI_ARGS`, else `configured`.
+///
+/// # Errors
+///
+/// It is none; and, on ADD, `CNI_ARGS` that are malformed or unknown.
+pub fn wanted_mac(
+    call: &Call,
+    given: &[Option<&str>],
+    configured: Option<&str>,
+) -> Result<Option<Mac>> {
+    if matches!(call.verb, Verb::Add | Verb::Plan) {
+        call.known_args(&["MAC"])?;
+    }
+    let given = given.iter().copied().chain([call.arg("MAC"), configured]).flatten();
+    let Some(text) = given.into_iter().find(|text| !text.is_empty()) else { return Ok(None) };
+    Mac::parse(text).map(Some).ok_or_else(|| {
+        Error::config(format!("invalid MAC address: {text}"))
+            .details("write it as 02:00:5e:10:00:01")
+    })
 }
 
 /// What the previous result says of an interface.

@@ -125,14 +125,16 @@ fn pod_route(link: &str, route: &libcni::Route, via: Option<std::net::IpAddr>) -
     }
 }
 
-/// Hides the container's addresses behind the host's, by the backend that `ipMasqBackend` names.
+/// Hides the container's addresses behind the host's, by the backend that `ipMasqBackend` names, outside the networks of
+/// `ipMasqBeyond`.
 ///
 /// # Errors
 ///
-/// There is no such backend.
+/// There is no such backend; an address is in none of the networks.
 pub fn plan_masquerade(
     plan: &mut Plan,
     backend: Option<&str>,
+    beyond: &[String],
     addresses: &Addresses,
 ) -> Result<()> {
     let backend = match backend {
@@ -143,10 +145,33 @@ pub fn plan_masquerade(
                 .details("ipMasqBackend is \"nftables\" or \"iptables\""));
         }
     };
+    let beyond = beyond.iter().map(|text| network(text)).collect::<Result<Vec<IpNetwork>>>()?;
     for ip in addresses.ips() {
-        plan.own(Host, Masquerade { address: ip.address, backend });
+        let address = within(ip.address, &beyond)?;
+        plan.own(Host, Masquerade { address, backend });
     }
     Ok(())
+}
+
+fn network(text: &str) -> Result<IpNetwork> {
+    text.parse().map_err(|error| {
+        Error::config(format!("ipMasqBeyond: \"{text}\" is no network: {error}"))
+            .details("write networks as \"10.244.0.0/16\"")
+    })
+}
+
+/// The address with the length of the network that it is in, or of its own subnet if none of its family is given.
+fn within(address: IpNetwork, networks: &[IpNetwork]) -> Result<IpNetwork> {
+    let mut family = networks.iter().filter(|n| n.is_ipv4() == address.is_ipv4()).peekable();
+    if family.peek().is_none() {
+        return Ok(address);
+    }
+    let Some(network) = family.find(|network| network.contains(address.ip())) else {
+        let address = address.ip();
+        return Err(Error::config(format!("ipMasqBeyond: {address} is in none of its networks"))
+            .details("the container is in one of them, such as that of all nodes' containers"));
+    };
+    Ok(IpNetwork::new(address.ip(), network.prefix()).unwrap_or(address))
 }
 
 /// Lets the host forward for the families of the addresses. It stays on: others rely on it by then.
@@ -161,7 +186,8 @@ pub fn plan_forwarding(plan: &mut Plan, addresses: &Addresses) {
 /// Tells the host where the container's addresses are: behind `link`.
 pub fn plan_neighbours(plan: &mut Plan, link: &str, ends: &Ends, addresses: &Addresses) {
     let addresses = addresses.ips().iter().map(|ip| ip.address.ip()).collect();
-    plan.own(Host, Neighbours { link: link.to_owned(), mac: ends.pod_mac, addresses });
+    let link = link.to_owned();
+    plan.own(Host, Neighbours { link, mac: ends.pod_mac, addresses, permanent: false });
     plan.because("an address that is used again has a new MAC, and the first packet must not wait to learn it");
 }
 
@@ -184,6 +210,11 @@ pub fn plan_announcement(
         let theirs = addresses.gateways();
         plan_local(plan, Host, link, theirs.iter().map(|address| address.ip()));
     }
+    plan_announced(plan, ends, addresses);
+}
+
+/// Lets the neighbours know the container's addresses, once the kernel takes packets to them as its own.
+pub fn plan_announced(plan: &mut Plan, ends: &Ends, addresses: &Addresses) {
     plan_local(plan, Pod, &ends.pod, addresses.ips().iter().map(|ip| ip.address.ip()));
     plan.own(Pod, Announce { link: ends.pod.clone(), mac: ends.pod_mac });
 }

@@ -27,6 +27,10 @@ fn plugins() -> Vec<(&'static str, Value)> {
     vec![
         ("bridge", json!({ "bridge": "cbr0", "isGateway": true, "ipMasq": true })),
         ("ptp", json!({ "ipMasq": true })),
+        (
+            "macvlan",
+            json!({ "master": "uplink", "hostAccess": true, "hostRoutes": ["10.96.0.0/12"] }),
+        ),
         ("ipip", json!({ "mtu": 1480, "peers": peer("192.0.2.2", "10.1.3.0/24") })),
     ]
 }
@@ -48,6 +52,10 @@ impl Bed {
     fn new(plugin: &str, keys: &Value) -> Bed {
         let node = Node::new();
         let pod = node.pod("a");
+        if plugin == "macvlan" {
+            node.outside();
+            node.sh("ip addr add 10.1.2.1/24 dev uplink");
+        }
         let config = json!({
             "cniVersion": "1.1.0",
             "name": "pods",
@@ -251,6 +259,7 @@ fn keys_of_the_configuration() {
             "hairpin mode and promiscuous mode",
         ),
         (json!({ "ipMasqBackend": "pf" }), CONFIG, "unknown ipmasq backend \"pf\""),
+        (json!({ "ipMasqBeyond": ["all"] }), CONFIG, "ipMasqBeyond: \"all\" is no network"),
         (json!({ "runtimeConfig": { "mac": "zz" } }), CONFIG, "invalid MAC address: zz"),
         (
             json!({ "ipam": { "type": "../host-local" } }),
@@ -297,10 +306,62 @@ fn keys_of_ptp() {
         (json!({ "mtu": -1 }), DECODE, "mtu"),
         (json!({ "ipMasq": 1 }), DECODE, "ipMasq"),
         (json!({ "ipMasqBackend": "pf" }), CONFIG, "unknown ipmasq backend \"pf\""),
+        (json!({ "ipMasqBeyond": ["all"] }), CONFIG, "ipMasqBeyond: \"all\" is no network"),
+        (json!({ "ipMasqBeyond": ["10.9.0.0/16"] }), CONFIG, "is in none of its networks"),
         (json!({ "ipam": {} }), CONFIG, "no plugin name provided"),
         (json!({ "mtu": 20_000_000 }), INTERNAL, "create the veth pair"),
     ] {
         refused_with_files(&bed.node, &bed.call().conf(bed.config(keys)), code, text);
+    }
+}
+
+#[test]
+fn keys_of_macvlan() {
+    let keys = plugins().into_iter().find(|(plugin, _)| *plugin == "macvlan").unwrap().1;
+    let bed = Bed::new("macvlan", &keys);
+    for (keys, code, text) in [
+        (json!({ "master": 7 }), DECODE, "master"),
+        (json!({ "master": "../uplink" }), INTERNAL, "Link not found: ../uplink"),
+        (json!({ "master": "a-name-too-long0" }), INTERNAL, "Link not found: a-name-too-long0"),
+        (json!({ "mode": 1 }), DECODE, "mode"),
+        (json!({ "mode": "zz" }), CONFIG, "unknown macvlan mode: \"zz\""),
+        (json!({ "mtu": "1500" }), DECODE, "mtu"),
+        (json!({ "mtu": -1 }), DECODE, "mtu"),
+        (json!({ "mtu": 1501 }), CONFIG, "invalid MTU 1501, must be [0, master MTU(1500)]"),
+        (json!({ "mtu": 67 }), INTERNAL, "create the macvlan link eth0 over uplink"),
+        (json!({ "bcqueuelen": -1 }), DECODE, "bcqueuelen"),
+        (json!({ "mac": "zz" }), CONFIG, "invalid MAC address: zz"),
+        (
+            json!({ "mac": "01:00:5e:00:00:01" }),
+            INTERNAL,
+            "create the macvlan link eth0 over uplink",
+        ),
+        (json!({ "linkInContainer": "yes" }), DECODE, "linkInContainer"),
+        (json!({ "linkInContainer": true }), INTERNAL, "Link not found: uplink"),
+        (json!({ "hostRoutes": "10.96.0.0/12" }), DECODE, "hostRoutes"),
+        (json!({ "hostRoutes": [7] }), DECODE, "hostRoutes"),
+        (json!({ "hostRoutes": ["10.96.0.0/12", "x"] }), CONFIG, "invalid CIDR address: x"),
+        (json!({ "hostRoutes": ["10.1.2.0/24"] }), CONFIG, "the container's own subnet"),
+        (json!({ "runtimeConfig": { "mac": "zz" } }), CONFIG, "invalid MAC address: zz"),
+    ] {
+        refused_with_files(&bed.node, &bed.call().conf(bed.config(keys)), code, text);
+    }
+    for (mistake, is_mistake) in [
+        (json!({ "mode": "zz" }), true),
+        (json!({ "mac": "zz" }), true),
+        (json!({ "master": "gone" }), true),
+        (json!({ "hostRoutes": ["zz"] }), true),
+        (json!({ "mtu": 1501 }), true),
+        (json!({ "hostAccess": false, "hostRoutes": null }), false),
+    ] {
+        let before = without_folders(&bed.node.state());
+        let result = bed.call().add().ok();
+        let later = bed.call().conf(bed.config(mistake.clone())).prev(&result);
+        assert_eq!(later.check().status.success(), !is_mistake, "{mistake}");
+        later.del().ok();
+        // Forwarding stays on.
+        let after = without_folders(&bed.node.state()).replace("ip_forward = 1", "ip_forward = 0");
+        assert_same!(before.replace("ip_forward = 1", "ip_forward = 0"), after, "{mistake}");
     }
 }
 

@@ -113,6 +113,41 @@ fn masquerade_spares_the_subnet() {
 }
 
 #[test]
+fn masquerade_spares_the_networks_it_is_told_of() {
+    for backend in ["nftables", "iptables"] {
+        std::thread::spawn(move || {
+            let node = Node::new();
+            let outside = node.outside();
+            // Another node's container, which knows the way back.
+            let far = ["10.1.9.9", "fd00:1:9::9"];
+            outside.sh("ip addr add 10.1.9.9/32 dev eth0; ip route add 10.1.2.0/24 via 192.0.2.1
+                ip addr add fd00:1:9::9/128 dev eth0 nodad; ip route add fd00:1:2::/64 via 2001:db8:ffff::1");
+            node.sh("ip route add 10.1.9.0/24 via 192.0.2.2
+                ip route add fd00:1:9::/64 via 2001:db8:ffff::2");
+            let pod = node.pod("a");
+            let keys = json!({ "ipMasqBackend": backend, "ipMasqBeyond": ["10.1.0.0/16", "fd00:1::/32"] });
+            let config = config(keys);
+            let call = call(&node, &config, &pod);
+            let result = call.add().ok();
+            for (own, far) in addresses(&result).iter().zip(far) {
+                let seen = pod.tcp(&outside, far.parse().unwrap(), 1000).unwrap();
+                assert_eq!(seen.from.ip().to_string(), *own, "{backend}");
+            }
+            for (address, host) in [(outside.v4, "192.0.2.1"), (outside.v6, "2001:db8:ffff::1")] {
+                let seen = pod.tcp(&outside, address.parse().unwrap(), 1000).unwrap();
+                assert_eq!(seen.from.ip().to_string(), host, "{backend}");
+            }
+            call.clone().prev(&result).check().ok();
+            call.prev(&result).del().ok();
+            let left = node.sh("nft list ruleset; iptables-save -t nat; ip6tables-save -t nat");
+            assert!(!left.contains(&addresses(&result)[0]), "{backend}: {left}");
+        })
+        .join()
+        .unwrap();
+    }
+}
+
+#[test]
 fn masquerade_by_iptables_works_and_goes() {
     let node = Node::new();
     let outside = node.outside();

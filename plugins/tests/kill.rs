@@ -96,6 +96,12 @@ impl Lab {
     fn untouched(config: Value) -> Lab {
         let node = Node::new();
         let pod = node.pod("pod");
+        if config["type"] == "macvlan" {
+            node.outside();
+            node.sh(
+                "ip addr add 10.1.2.1/24 dev uplink; ip addr add fd00:1:2::1/64 dev uplink nodad",
+            );
+        }
         Lab { node, pod, config, clean: String::new(), points: 0 }
     }
 
@@ -296,6 +302,31 @@ fn a_routed_wire_killed_anywhere() {
 #[test]
 fn the_end_of_a_routed_wire_killed_anywhere() {
     sweep("DEL", ptp(), &[kill("sendto", 1, ALONE), kill("exit_group", 1, ALONE)]);
+}
+
+/// A link inside the container alone, and the host's way to it.
+fn macvlan() -> Value {
+    let ipam = config(json!({}))["ipam"].clone();
+    json!({ "cniVersion": "1.1.0", "name": "pods", "type": "macvlan", "master": "uplink",
+        "hostAccess": true, "hostRoutes": ["10.96.0.0/12"], "ipam": ipam })
+}
+
+#[test]
+fn a_macvlan_link_killed_anywhere() {
+    sweep(
+        "ADD",
+        macvlan(),
+        &[kill("sendto", 1, ALONE), kill("write", 2, ALONE), kill("flock", 1, ALONE)],
+    );
+}
+
+#[test]
+fn the_end_of_a_macvlan_link_killed_anywhere() {
+    sweep(
+        "DEL",
+        macvlan(),
+        &[kill("sendto", 1, ALONE), kill("flock", 1, ALONE), kill("exit_group", 1, ALONE)],
+    );
 }
 
 /// The first ADD of a node makes the shared things. Killed half way, the next one completes them: what is there in the

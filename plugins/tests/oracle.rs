@@ -111,6 +111,36 @@ fn ptp_dns_and_versions() {
     }
 }
 
+fn macvlan(keys: Value) -> Value {
+    let mut config = json!({ "cniVersion": "1.0.0", "name": "pods", "type": "macvlan" });
+    let (Value::Object(all), Value::Object(keys)) = (&mut config, keys) else { unreachable!() };
+    all.extend(keys);
+    config
+}
+
+#[test]
+fn macvlan_layer_2() {
+    assert_same_as_reference("macvlan", macvlan(json!({})), "");
+    assert_same_as_reference("macvlan", macvlan(json!({ "master": "uplink", "mtu": 1400 })), "");
+    assert_same_as_reference("macvlan", macvlan(json!({ "mode": "private" })), "");
+    assert_same_as_reference("macvlan", macvlan(json!({ "mode": "vepa", "bcqueuelen": 70 })), "");
+    assert_same_as_reference("macvlan", macvlan(json!({ "mode": "zz" })), "");
+    assert_same_as_reference("macvlan", macvlan(json!({ "mtu": 1501 })), "");
+    assert_same_as_reference("macvlan", macvlan(json!({ "MASTER": "uplink", "Mtu": 1300 })), "");
+}
+
+#[test]
+fn macvlan_with_addresses() {
+    assert_same_as_reference("macvlan", macvlan(json!({ "ipam": v4() })), "IgnoreUnknown=1;A=b");
+    assert_same_as_reference("macvlan", macvlan(json!({ "ipam": dual() })), "");
+    for version in ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0"] {
+        let keys = json!({ "cniVersion": version, "ipam": dual() });
+        assert_same_as_reference("macvlan", macvlan(keys), "");
+    }
+    let dns = json!({ "nameservers": ["10.1.2.53"], "domain": "pods.test", "search": ["a.test"], "options": ["ndots:2"] });
+    assert_same_as_reference("macvlan", macvlan(json!({ "ipam": v4(), "dns": dns })), "");
+}
+
 #[test]
 fn loopback() {
     let config = json!({ "cniVersion": "1.0.0", "name": "lo", "type": "loopback" });

@@ -86,6 +86,10 @@ fn bridge() {
         ("force_address", json!({ "isGateway": true, "forceAddress": true, "ipam": v4() })),
         ("masquerade", json!({ "isDefaultGateway": true, "ipMasq": true, "ipam": dual() })),
         (
+            "masquerade_beyond",
+            json!({ "isGateway": true, "ipMasq": true, "ipMasqBeyond": ["10.0.0.0/8"], "ipam": v4() }),
+        ),
+        (
             "masquerade_iptables",
             json!({ "isGateway": true, "ipMasq": true, "ipMasqBackend": "iptables", "ipam": dual() }),
         ),
@@ -125,6 +129,39 @@ fn ptp() {
     ] {
         assert_plan(&format!("ptp_{name}"), "ptp", keys);
     }
+}
+
+/// The plan depends on the parent, so there is one.
+#[test]
+fn macvlan() {
+    let node = Node::new();
+    node.outside();
+    node.pod("a");
+    node.sh("ip link set uplink address 02:00:00:00:00:aa
+        ip addr add 10.1.2.1/24 dev uplink; ip addr add fd00:1:2::1/64 dev uplink nodad
+        ip addr del 192.0.2.1/24 dev uplink; ip addr del 2001:db8:ffff::1/64 dev uplink
+        ip link add eth1 type veth peer name other; ip link set eth1 up");
+    let before = node.state();
+    for (name, keys) in [
+        ("layer_2", json!({})),
+        ("dual_stack", json!({ "ipam": dual() })),
+        (
+            "settings",
+            json!({ "mode": "vepa", "mtu": 1400, "mac": "02:00:00:00:00:04", "bcqueuelen": 70,
+                "promiscuous": true, "ipam": v4() }),
+        ),
+        ("passthru", json!({ "mode": "passthru" })),
+        ("host_access", json!({ "hostAccess": true, "ipam": dual() })),
+        (
+            "host_routes",
+            json!({ "hostAccess": true, "hostRoutes": ["10.96.0.0/12", "fd00:96::/112"], "ipam": dual() }),
+        ),
+    ] {
+        let mut keys = keys;
+        keys["master"] = "uplink".into();
+        assert_plan(&format!("macvlan_{name}"), "macvlan", keys);
+    }
+    assert_same!(before, node.state());
 }
 
 /// The MTU and the source are given, because a plan is otherwise about the node that it is made on.

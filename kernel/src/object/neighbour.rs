@@ -24,15 +24,19 @@ pub struct Neighbours {
     pub mac: Mac,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
+    /// Whether the entries are never asked for again: nobody on the link would answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub permanent: bool,
 }
 
 impl Kind for Neighbours {
     fn show(&self, place: Place) -> String {
         let lines = self.addresses.iter().map(|address| {
             format!(
-                "{} neighbour replace {address} lladdr {} nud stale dev {}",
+                "{} neighbour replace {address} lladdr {} nud {} dev {}",
                 ip(place),
                 self.mac,
+                if self.permanent { "permanent" } else { "stale" },
                 self.link
             )
         });
@@ -46,7 +50,8 @@ impl Kind for Neighbours {
         for address in &self.addresses {
             let mut message = message(index, *address);
             // Stale: used at once, and asked for by the kernel itself soon after.
-            message.header.state = NeighbourState::Stale;
+            message.header.state =
+                if self.permanent { NeighbourState::Permanent } else { NeighbourState::Stale };
             message.attributes.push(NeighbourAttribute::LinkLayerAddress(self.mac.0.to_vec()));
             side.queue(Request::new(
                 format!("set the neighbour {address} on {}", self.link),
@@ -57,24 +62,31 @@ impl Kind for Neighbours {
         Ok(())
     }
 
-    /// A cache that lost an entry fills itself again; only a wrong one is a difference.
+    /// A cache that lost an entry fills itself again; only a wrong one is a difference, and a permanent one that is not
+    /// there.
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
+        // That the link is gone is the difference of the object that made it.
+        if at.side()?.link(&self.link)?.is_none() {
+            return Ok(vec![]);
+        }
         let entries = self.entries(at)?;
-        let wrong = entries
-            .iter()
-            .filter(|(address, mac)| self.addresses.contains(address) && *mac != self.mac);
-        Ok(wrong
-            .map(|(address, mac)| {
-                format!(
-                    "neighbour {address} on {} has the MAC {mac} instead of {}",
-                    self.link, self.mac
-                )
-            })
-            .collect())
+        let Neighbours { link, mac, addresses, .. } = self;
+        let difference = |address: &IpAddr| match entries.iter().find(|(of, _)| of == address) {
+            Some((_, seen)) if seen == mac => None,
+            Some((_, seen)) => {
+                Some(format!("neighbour {address} on {link} has the MAC {seen} instead of {mac}"))
+            }
+            None if self.permanent => Some(format!("neighbour {address} on {link} is gone")),
+            None => None,
+        };
+        Ok(addresses.iter().filter_map(difference).collect())
     }
 
     /// The addresses may not be known any more; the MAC always is.
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
+        if at.place == Place::Pod {
+            return Ok(()); // They go with the link.
+        }
         let entries = self.entries(at)?;
         let side = at.side()?;
         for (address, _) in entries.iter().filter(|(_, mac)| *mac == self.mac) {

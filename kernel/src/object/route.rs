@@ -210,10 +210,7 @@ impl Route {
                 ));
             }
         }
-        let src = route.attributes.iter().find_map(|attribute| match attribute {
-            RouteAttribute::PrefSource(src) => as_ip(src),
-            _ => None,
-        });
+        let src = source(route);
         if let Some(wanted) = self.src.filter(|wanted| Some(*wanted) != src) {
             let now = src.map_or_else(|| "none".to_owned(), |src| src.to_string());
             differences
@@ -263,6 +260,42 @@ impl Key {
     fn with_priority(self, priority: u32) -> Key {
         Key { priority, ..self }
     }
+}
+
+/// The source address of what a namespace itself sends by a route, if the route says one.
+pub(crate) fn source(route: &RouteMessage) -> Option<IpAddr> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::PrefSource(source) => as_ip(source),
+        _ => None,
+    })
+}
+
+/// Destination and next hop of a route that was read.
+pub(crate) fn shown(route: &RouteMessage) -> String {
+    let key = Key::read(route);
+    let dst = key.dst.map_or_else(|| "default".to_owned(), |dst| format!("{dst}/{}", key.prefix));
+    key.via.map_or_else(|| dst.clone(), |via| format!("{dst} via {via}"))
+}
+
+/// `ip route del ...`, for a route that was read.
+pub(crate) fn delete(route: RouteMessage) -> Request {
+    let action = format!("remove the route {}", shown(&route));
+    let mut asked = RouteMessage::default();
+    asked.header = route.header;
+    asked.header.flags = RouteFlags::empty();
+    asked.attributes = route.attributes;
+    // What says which one it is, and not what the kernel only tells.
+    asked.attributes.retain(|attribute| {
+        matches!(
+            attribute,
+            RouteAttribute::Destination(_)
+                | RouteAttribute::Gateway(_)
+                | RouteAttribute::Oif(_)
+                | RouteAttribute::Priority(_)
+                | RouteAttribute::Table(_)
+        )
+    });
+    Request::new(action, 0, Message::DelRoute(asked)).tolerate(&[nix::libc::ESRCH])
 }
 
 fn as_ip(address: &RouteAddress) -> Option<IpAddr> {

@@ -1,13 +1,11 @@
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::route::{
-    RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteType,
-};
+use netlink_packet_route::route::{RouteFlags, RouteMessage, RouteProtocol, RouteType};
 use serde::{Deserialize, Serialize};
 
-use super::route::Key;
+use super::route::{Key, delete, shown};
 use super::{At, Kind, Place, Route};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::owner::Owner;
 use crate::rtnl::{Message, Request};
 use crate::side::{Side, Sides};
@@ -156,38 +154,10 @@ fn is_same(wanted: &RouteMessage, found: &RouteMessage) -> bool {
     Key::read(wanted) == Key::read(found) && onlink(wanted) == onlink(found)
 }
 
-/// Destination and next hop of a route that was read.
-fn shown(route: &RouteMessage) -> String {
-    let key = Key::read(route);
-    let dst = key.dst.map_or_else(|| "default".to_owned(), |dst| format!("{dst}/{}", key.prefix));
-    key.via.map_or_else(|| dst.clone(), |via| format!("{dst} via {via}"))
-}
-
-/// `ip route del ...`
-fn delete(route: RouteMessage) -> Request {
-    let action = format!("remove the route {}", shown(&route));
-    let mut asked = RouteMessage::default();
-    asked.header = route.header.clone();
-    asked.header.flags = RouteFlags::empty();
-    asked.attributes = route.attributes;
-    // What says which one it is, and not what the kernel only tells.
-    asked.attributes.retain(|attribute| {
-        matches!(
-            attribute,
-            RouteAttribute::Destination(_)
-                | RouteAttribute::Gateway(_)
-                | RouteAttribute::Oif(_)
-                | RouteAttribute::Priority(_)
-                | RouteAttribute::Table(_)
-        )
-    });
-    Request::new(action, 0, Message::DelRoute(asked)).tolerate(&[nix::libc::ESRCH])
-}
-
 /// GC: removes the routes of a network.
 pub(crate) fn collect(sides: &mut Sides, network: &str) -> Result<()> {
     let none = RouteSet { network: network.to_owned(), routes: Vec::new() };
     let surplus = none.compare(&mut sides.host)?.surplus;
     surplus.into_iter().for_each(|route| sides.host.queue(delete(route)));
-    sides.host.flush().map_err(|error: Error| error)
+    sides.host.flush()
 }

@@ -26,6 +26,10 @@ fn run(reference: bool, plugin: &'static str, config: Value, args: &'static str)
     std::thread::spawn(move || {
         let node = Node::new();
         let (a, b) = (node.pod("a"), node.pod("b"));
+        if plugin == "macvlan" {
+            node.outside();
+            node.sh("ip route add default via 192.0.2.2");
+        }
         let call = |pod| {
             let call = node.plugin(plugin).conf(&config).args(args).netns(pod);
             if reference { call.suite(testbed::reference()) } else { call }

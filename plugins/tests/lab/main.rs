@@ -8,10 +8,12 @@
     reason = "tests report by panicking"
 )]
 
+mod cluster;
 #[path = "../compare/mod.rs"]
 mod compare;
 mod ipip;
 mod kernel;
+mod macvlan;
 mod vlan;
 
 use std::sync::OnceLock;

@@ -11,3 +11,4 @@ ip link add other type dummy
 ip link add link other name inner type ipvlan mode l2
 tc qdisc add dev base root netem delay 1ms
 ipvsadm --add-service --tcp-service 192.0.2.1:80 --scheduler rr
+test -e /proc/sys/net/bridge

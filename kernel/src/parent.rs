@@ -1,0 +1,126 @@
+//! Why a link cannot carry macvlan links, and the way out.
+
+use std::fs;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::link::Link;
+use crate::netnsid;
+use crate::object::MacvlanMode;
+use crate::side::Side;
+use crate::wireless;
+
+/// What is known to be in the way before the kernel is asked.
+pub(crate) fn obstacle(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Error>> {
+    let name = &parent.name;
+    let found = |said: String, hint: String| {
+        Some(Error::found(format!("use {name} as the parent of macvlan links"), said).hint(hint))
+    };
+    if !parent.ethernet {
+        return Ok(found(
+            format!("{name} is no Ethernet link"),
+            "\"master\" has to be an Ethernet link: a network card, a bond, a VLAN, a bridge"
+                .into(),
+        ));
+    }
+    let links = side.links()?;
+    if let Some(master) = links.iter().find(|link| Some(link.index) == parent.master)
+        && takes_all_frames(master)
+    {
+        return Ok(found(
+            format!(
+                "{name} is a port of the {} {}, which takes all its frames",
+                master.kind, master.name
+            ),
+            format!(
+                "use \"master\": \"{}\", or take the port out: ip link set {name} nomaster",
+                master.name
+            ),
+        ));
+    }
+    let children =
+        || links.iter().filter(|link| link.peer == Some(parent.index) && !link.elsewhere);
+    if let Some(child) = children().find(|child| child.kind.starts_with("ipvlan")) {
+        return Ok(found(
+            format!("{name} has the ipvlan link {}", child.name),
+            OTHER_PARENT.into(),
+        ));
+    }
+    let is_passthru = |child: &&Link| child.macvlan_mode == Some(MacvlanMode::Passthru);
+    if let Some(child) = children().find(is_passthru) {
+        return Ok(found(
+            format!("{} has it for itself, in mode passthru", child.name),
+            OTHER_PARENT.into(),
+        ));
+    }
+    if !parent.up {
+        return Ok(found(format!("{name} is down"), format!("ip link set {name} up")));
+    }
+    if mode != MacvlanMode::Passthru
+        && parent.kind.is_empty()
+        && wireless::is_client(side, parent.index)
+    {
+        return Ok(found(
+            format!("{name} is a wireless link, whose access point takes frames from one MAC address only"),
+            "use ptp, or ipvlan, which keep the host's MAC address; or mode passthru for a single container".into(),
+        ));
+    }
+    Ok(None)
+}
+
+const OTHER_PARENT: &str = "a parent carries either macvlan or ipvlan links, and a macvlan link in mode passthru alone: use another parent";
+
+/// Controllers that a port hands its frames to before a macvlan link could have them. A VRF is none of them.
+fn takes_all_frames(master: &Link) -> bool {
+    ["bridge", "bond", "team", "openvswitch", "hsr"].contains(&master.kind.as_str())
+}
+
+/// What the kernel meant when it refused to make a link over a parent.
+pub(crate) fn explain(side: &mut Side, name: &str, mode: MacvlanMode, error: Error) -> Error {
+    let Ok(Some(parent)) = side.link(name) else { return error };
+    if let Ok(Some(obstacle)) = obstacle(side, &parent, mode) {
+        return Error { errno: error.errno, ..obstacle };
+    }
+    if !matches!(error.errno, nix::libc::EBUSY | nix::libc::EINVAL) {
+        return error;
+    }
+    // Who has taken the parent may be in another namespace, where only its alias says what it is.
+    let links = netnsid::links(side).unwrap_or_default();
+    let is_in_the_way = |link: &Link| {
+        let is_child = link.peer == Some(parent.index) && link.elsewhere;
+        let is_alone =
+            link.macvlan_mode == Some(MacvlanMode::Passthru) || mode == MacvlanMode::Passthru;
+        is_child && (link.kind.starts_with("ipvlan") || (link.kind == "macvlan" && is_alone))
+    };
+    match links.iter().find(|(_, link)| is_in_the_way(link)) {
+        Some((_, link)) => {
+            let whose = if link.alias.is_empty() { &link.name } else { &link.alias };
+            let how = link.macvlan_mode.map_or("", MacvlanMode::as_str);
+            let said = format!("{name} is taken by the {} link {whose} of a container", link.kind);
+            error.said(format!("{said} {how}").trim_end()).hint(OTHER_PARENT)
+        }
+        None if error.said.is_empty() && error.errno == nix::libc::EBUSY => error
+            .said(format!(
+                "something else takes all frames of {name}: a bridge, a bond, ipvlan links"
+            ))
+            .hint(OTHER_PARENT),
+        None => error.hint(OTHER_PARENT),
+    }
+}
+
+impl Link {
+    /// The driver of the device behind the link, where there is one and `/sys` shows it.
+    pub fn driver(&self) -> Option<String> {
+        let driver = fs::read_link(Path::new(&folder(self)?).join("device/driver")).ok()?;
+        Some(driver.file_name()?.to_str()?.to_owned())
+    }
+}
+
+/// The folder of a link below `/sys`, if that is the link and not another namespace's of the same name.
+fn folder(link: &Link) -> Option<String> {
+    let folder = format!("/sys/class/net/{}", link.name);
+    let read = |file: &str| fs::read_to_string(format!("{folder}/{file}")).ok();
+    let is_it = read("ifindex")?.trim() == link.index.to_string()
+        && read("address")?.trim() == link.mac?.to_string();
+    is_it.then_some(folder)
+}

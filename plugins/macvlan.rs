@@ -1,0 +1,278 @@
+//! `macvlan` puts a container onto the network that a link of the host is on, its parent: with a MAC address of its own,
+//! as if it had a cable to the same switch.
+//!
+//! ```json
+//! {
+//!   "cniVersion": "1.1.0",
+//!   "name": "lan",
+//!   "type": "macvlan",
+//!   "master": "eth1",
+//!   "hostAccess": true,
+//!   "hostRoutes": ["10.96.0.0/12"],
+//!   "ipam": {
+//!     "type": "host-local",
+//!     "ranges": [[{ "subnet": "192.168.7.0/24", "rangeStart": "192.168.7.128", "gateway": "192.168.7.1" }]],
+//!     "routes": [{ "dst": "0.0.0.0/0" }]
+//!   }
+//! }
+//! ```
+//!
+//! Containers reach each other and every machine on the wire, but a parent never talks to its own children: neither the
+//! host nor what is behind it, such as a cluster's services, is in their reach. `hostAccess` and `hostRoutes` change that
+//! with a second macvlan link, the host's own; the parent itself stays as it is.
+
+#[path = "macvlan/host_access.rs"]
+mod host_access;
+#[path = "macvlan/hypervisor.rs"]
+mod hypervisor;
+
+use ferrocni::{
+    Ends, Linux, Parent, Subnet, into_cni, plan_announced, plan_interface, plan_of, unavailable,
+    unless_deleting, wanted_mac,
+};
+use host_access::HostAccess;
+use kernel::Place::Pod;
+use kernel::{Mac, Macvlan as Link, MacvlanMode, Plan};
+use libcni::{AddResult, Addresses, Call, Error, Manual, Result, Verb};
+use serde::Deserialize;
+
+fn main() -> std::process::ExitCode {
+    libcni::run::<Macvlan>()
+}
+
+/// The configuration of a `macvlan` network.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Macvlan {
+    /// The parent: the link whose network the containers join. That of the first IPv4 default route if not given.
+    master: Option<String>,
+    /// How the containers of a parent reach each other: bridge (directly; if not given), vepa, private or passthru.
+    mode: Option<String>,
+    /// The largest packet, in bytes, at most the parent's. 0 is as much as the parent's.
+    mtu: u32,
+    /// The MAC address of the container's interface.
+    mac: Option<String>,
+    /// The parent is a link of the container, not of the host.
+    link_in_container: bool,
+    /// How many broadcasts may wait to be handed to the containers of the parent. 0 leaves it to the kernel.
+    #[serde(rename = "bcqueuelen")]
+    bc_queue_len: u32,
+    /// Lets the host and the containers reach each other.
+    host_access: bool,
+    /// Destinations that the containers reach through the host, such as a cluster's service range.
+    host_routes: Option<Vec<String>>,
+    /// Makes the parent promiscuous for as long as the container lives: some switches and cards pass its frames only then.
+    promiscuous: bool,
+    args: Args,
+    runtime_config: RuntimeConfig,
+}
+
+/// What the runtime passes on to one plugin, by convention.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct Args {
+    cni: CniArgs,
+}
+
+/// Arguments for this plugin.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct CniArgs {
+    /// The MAC address of the container's interface.
+    mac: Option<String>,
+}
+
+/// What the runtime fills in for a declared capability.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct RuntimeConfig {
+    /// The MAC address of the container's interface (capability "mac").
+    mac: Option<String>,
+}
+
+impl libcni::Plugin for Macvlan {
+    const MANUAL: Manual = Manual::new(
+        "macvlan",
+        "puts a container onto the network of a link of the host, with a MAC address of its own",
+        include_str!("macvlan.schema.json"),
+    );
+    type Executor = Linux;
+
+    fn plan(&self, call: &Call, addresses: &Addresses) -> Result<(Plan, AddResult)> {
+        let mode = unless_deleting(call, self.mode())?.unwrap_or(MacvlanMode::Bridge);
+        let mut parent = self.parent(call)?;
+        if matches!(call.verb, Verb::Add | Verb::Plan) {
+            self.check_parent(&mut parent, mode).map_err(ParentError::into_cni)?;
+        }
+        let wanted = unless_deleting(call, self.mac(call, &parent, mode))?.flatten();
+        let access = unless_deleting(call, self.access(call, &mut parent, mode, addresses))?;
+        let access = access.flatten();
+        let mut plan = plan_of(call)?;
+        let ends = Ends::of(call, &plan, wanted, &[])?;
+
+        plan.own(Pod, self.link(&ends, &parent, mode)); // ip link add link eth1 name eth0 netns POD address 02:.. type macvlan mode bridge
+        if call.verb == Verb::Plan {
+            plan.because(parent.link.as_ref().map_or("", hypervisor::advice));
+        }
+        if let Some(access) = &access {
+            access.plan_host(&mut plan, &ends, addresses, self.mtu);
+        }
+        plan_interface(&mut plan, &ends.pod, addresses, Subnet::OnLink, false);
+        if !addresses.is_empty() {
+            plan_announced(&mut plan, &ends, addresses);
+        }
+        if let Some(access) = &access {
+            // After the announcement, which makes the kernel forget all neighbours.
+            access.plan_pod(&mut plan, &ends, addresses);
+            access.plan_forwarding(&mut plan, addresses);
+        }
+        let result = addresses.clone().into_result(call, vec![ends.interface(call)], 0);
+        Ok((plan, result))
+    }
+
+    fn status(&self, call: &Call) -> Result<()> {
+        let mode = self.mode()?;
+        if self.link_in_container {
+            return Ok(()); // Which container's, nobody says.
+        }
+        let mut parent = self.parent(call)?;
+        self.check_parent(&mut parent, mode).map_err(ParentError::into_status)?;
+        self.access(call, &mut parent, mode, &Addresses::default()).map(drop)
+    }
+}
+
+/// Why a parent cannot be used.
+enum ParentError {
+    /// It is not there, or the configuration does not fit it.
+    Ours(Error),
+    /// It does not carry macvlan links.
+    Kernel(kernel::Error),
+}
+
+impl ParentError {
+    fn into_cni(self) -> Error {
+        match self {
+            ParentError::Ours(error) => error,
+            ParentError::Kernel(error) => into_cni(error),
+        }
+    }
+
+    fn into_status(self) -> Error {
+        match self {
+            ParentError::Ours(error) => Error { code: libcni::code::UNAVAILABLE, ..error },
+            ParentError::Kernel(error) => unavailable(error),
+        }
+    }
+}
+
+impl Macvlan {
+    fn mode(&self) -> Result<MacvlanMode> {
+        match self.mode.as_deref() {
+            None | Some("") => Ok(MacvlanMode::Bridge),
+            Some(name) => MacvlanMode::parse(name).ok_or_else(|| {
+                Error::config(format!("unknown macvlan mode: \"{name}\""))
+                    .details("mode is \"bridge\", \"private\", \"vepa\" or \"passthru\"")
+            }),
+        }
+    }
+
+    fn parent(&self, call: &Call) -> Result<Parent> {
+        let master = self.master.as_deref().filter(|name| !name.is_empty());
+        Parent::find(call, master, self.link_in_container)
+    }
+
+    /// Whether the parent is there, fits, and can carry a link of this mode.
+    fn check_parent(&self, parent: &mut Parent, mode: MacvlanMode) -> Result<(), ParentError> {
+        let link = parent.link().map_err(ParentError::Ours)?.clone();
+        if self.mtu > link.mtu {
+            let (mtu, most) = (self.mtu, link.mtu);
+            let msg = format!("invalid MTU {mtu}, must be [0, master MTU({most})]");
+            return Err(ParentError::Ours(Error::config(msg)));
+        }
+        let survey = parent.survey();
+        survey.map_or(Ok(()), |survey| {
+            survey.carries_macvlan(&link, mode).map_err(ParentError::Kernel)
+        })
+    }
+
+    /// The MAC that somebody wants the container to have; the runtime's own word counts first.
+    fn mac(&self, call: &Call, parent: &Parent, mode: MacvlanMode) -> Result<Option<Mac>> {
+        let given = [self.runtime_config.mac.as_deref(), self.args.cni.mac.as_deref()];
+        let wanted = wanted_mac(call, &given, self.mac.as_deref())?;
+        let of_parent = parent.link.as_ref().and_then(|link| link.mac);
+        match (mode, wanted) {
+            (MacvlanMode::Passthru, Some(mac)) if of_parent.is_some_and(|of_parent| of_parent != mac) => {
+                Err(Error::config(format!("in mode passthru the MAC address cannot be {mac}"))
+                    .details("it is the parent's, which is left as it is: ip link set dev PARENT address .. changes it"))
+            }
+            (MacvlanMode::Passthru, _) => Ok(of_parent),
+            (_, Some(mac)) if of_parent == Some(mac) => {
+                Err(Error::config(format!("the MAC address {mac} is the parent's own"))
+                    .details("give the container another one, or use mode passthru"))
+            }
+            (_, wanted) => Ok(wanted),
+        }
+    }
+
+    fn link(&self, ends: &Ends, parent: &Parent, mode: MacvlanMode) -> Link {
+        Link {
+            name: ends.pod.clone(),
+            parent: parent.name.clone(),
+            parent_place: parent.place,
+            mac: ends.pod_mac,
+            mtu: self.mtu,
+            mode,
+            bc_queue_len: self.bc_queue_len,
+            promiscuous: self.promiscuous,
+        }
+    }
+
+    /// The way between the container and the host, if it is wanted. DEL always looks for what ADD may have made.
+    fn access(
+        &self,
+        call: &Call,
+        parent: &mut Parent,
+        mode: MacvlanMode,
+        addresses: &Addresses,
+    ) -> Result<Option<HostAccess>> {
+        let routes = self.host_routes.as_deref().unwrap_or_default();
+        let is_wanted = self.host_access || !routes.is_empty();
+        if !is_wanted && call.verb != Verb::Del {
+            return Ok(None);
+        }
+        let access = HostAccess::of(call, parent, self.host_access)?;
+        if call.verb == Verb::Del {
+            return Ok(Some(access));
+        }
+        let key = if self.host_access { "hostAccess" } else { "hostRoutes" };
+        let refused = |why: &str| Err(Error::config(format!("{key} {why}")));
+        if mode != MacvlanMode::Bridge {
+            return refused(
+                "needs mode bridge: in the others, containers do not talk to links of their own parent",
+            );
+        }
+        if self.link_in_container {
+            return refused(
+                "does not go with linkInContainer: the host has no part in that network",
+            );
+        }
+        if call.ipam_type().is_none() && addresses.is_empty() {
+            return refused("needs ipam: without addresses there is nothing to reach");
+        }
+        access.with_routes(routes, addresses).map(Some)
+    }
+}
+
+#[test]
+fn the_manual_is_true() {
+    testbed::assert_manual(
+        include_str!("macvlan.rs"),
+        &schemars::schema_for!(Macvlan).to_value(),
+        <Macvlan as libcni::Plugin>::MANUAL.schema,
+        concat!(env!("CARGO_MANIFEST_DIR"), "/macvlan.schema.json"),
+    );
+}

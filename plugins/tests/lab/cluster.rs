@@ -1,0 +1,157 @@
+//! A cluster: two nodes behind a router, pods on both, routes learnt by BGP, services by nf_tables and IPVS, and a
+//! load-balancer address. What our plugins make has to work with what others put on top, and the other way round.
+
+mod bird;
+mod services;
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use testbed::{Node, Pod, assert_same};
+
+use bird::Bird;
+
+/// One of the machines of the cluster, with two pods.
+struct Member {
+    host: Pod,
+    number: u8,
+    pods: Vec<Pod>,
+}
+
+struct Cluster {
+    /// What the namespaces are in; it is no machine of the cluster.
+    _node: Node,
+    router: Pod,
+    members: Vec<Member>,
+}
+
+/// What a node answers to on the network between the nodes.
+fn node_address(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(172, 18, number, 10)
+}
+
+/// The address of a node's pod: the first has 2.
+fn pod_address(number: u8, pod: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 244, number, 2 + pod)
+}
+
+impl Cluster {
+    /// The machines, the wires, and the pods: no node knows the way to the other's pods yet.
+    fn new() -> Cluster {
+        let node = crate::node();
+        let router = node.pod("router");
+        setup(&router, "link set lo up");
+        let members = [1, 2].map(|number| Member::new(&node, &router, number));
+        Cluster { _node: node, router, members: members.into() }
+    }
+
+    fn pod(&self, number: u8, pod: u8) -> &Pod {
+        &self.members[usize::from(number) - 1].pods[usize::from(pod)]
+    }
+
+    fn host(&self, number: u8) -> &Pod {
+        &self.members[usize::from(number) - 1].host
+    }
+}
+
+impl Member {
+    fn new(node: &Node, router: &Pod, number: u8) -> Member {
+        let host = node.pod(&format!("node{number}"));
+        setup(
+            router,
+            &format!(
+                "link add node{number} type veth peer name eth0 netns node{number}
+                 addr add 172.18.{number}.1/24 dev node{number}
+                 link set node{number} up"
+            ),
+        );
+        // The segments cross the wire one by one, as on a real one.
+        setup(
+            &host,
+            &format!(
+                "link set lo up
+                 addr add {}/24 dev eth0
+                 link set eth0 up gso_max_segs 1
+                 route add default via 172.18.{number}.1
+                 link add lb0 type dummy
+                 link set lb0 up",
+                node_address(number)
+            ),
+        );
+        let pods = ["a", "b"].map(|name| {
+            let pod = node.pod(&format!("{name}{number}"));
+            join(node, &host, number, &pod);
+            pod
+        });
+        Member { host, number, pods: pods.into() }
+    }
+}
+
+/// Lines for `ip`, and what routers and nodes have on.
+fn setup(host: &Pod, lines: &str) {
+    let lines: Vec<&str> = lines.lines().map(str::trim).collect();
+    host.sh(&format!("ip -batch - <<'END'\n{}\nEND", lines.join("\n")));
+    host.enter(|| {
+        for (key, value) in [("ip_forward", "1"), ("conf/all/rp_filter", "1")] {
+            fs::write(format!("/proc/sys/net/ipv4/{key}"), value).unwrap();
+        }
+    });
+}
+
+/// Joins a pod to its node's bridge, and the node to the tunnel; the routes into it are BIRD's.
+fn join(node: &Node, host: &Pod, number: u8, pod: &Pod) {
+    let call = |plugin: &str, conf: &Value| {
+        let call = node.plugin(plugin).conf(conf).container(pod.name()).netns(pod);
+        host.enter(|| call.add()).ok()
+    };
+    let subnet = format!("10.244.{number}.0/24");
+    let joined = call(
+        "bridge",
+        &json!({
+            "cniVersion": "1.1.0", "name": "pods", "type": "bridge", "bridge": "cni0",
+            "isDefaultGateway": true, "hairpinMode": true,
+            "ipMasq": true, "ipMasqBeyond": ["10.244.0.0/16"],
+            "ipam": { "type": "host-local", "subnet": subnet, "dataDir": format!("/run/node{number}") }
+        }),
+    );
+    let tunnel = json!({
+        "cniVersion": "1.1.0", "name": "pods", "type": "ipip",
+        "routes": "external", "local": "eth0", "prevResult": joined
+    });
+    call("ipip", &tunnel);
+}
+
+#[test]
+fn a_cluster_of_two_nodes() {
+    let cluster = Cluster::new();
+    let birds = Bird::start(&cluster);
+    bird::pods_meet_in_the_tunnel(&cluster);
+
+    services::are_reached(&cluster);
+
+    picture(&cluster);
+
+    bird::a_node_without_bird_is_gone(&cluster, birds);
+}
+
+/// Draws the cluster, which has to look as in the documentation.
+fn picture(cluster: &Cluster) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/picture");
+    let shown = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cluster.svg");
+    let mut command = Command::new("/usr/bin/python3");
+    command.args(["-I", "-S", script, "router"]);
+    for member in &cluster.members {
+        command.arg(member.host.name()).args(member.pods.iter().map(Pod::name));
+    }
+    let drawn = command.output().unwrap();
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    let drawn = String::from_utf8(drawn.stdout).unwrap();
+    // The lab's machine keeps only what is written below LAB_OUT.
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(shown, &drawn).unwrap();
+    }
+    let shown = fs::read_to_string(shown).unwrap_or_default();
+    assert_same!(shown, drawn, "UPDATE_DOCS=1 LAB_OUT=docs scripts/test --lab cluster");
+}
