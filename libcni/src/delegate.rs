@@ -35,6 +35,11 @@ impl<'a> Ipam<'a> {
         Ok(Some(Ipam { name, program, stdin: call.config.to_string().into_bytes(), call }))
     }
 
+    /// Whether it asks for addresses over the container's interface, which therefore has to be there first: `dhcp`.
+    pub(crate) fn needs_interface(&self) -> bool {
+        self.name.as_str() == "dhcp"
+    }
+
     /// ADD. An answer that no container could use is refused, and what was reserved is released.
     pub(crate) fn add(&self) -> Result<Addresses> {
         let answer = match self.exec("ADD").answer() {

@@ -19,6 +19,9 @@ impl<P: Plugin> Verbs for P {
         // What can be found wrong without an address is found before one is reserved.
         self.plan(call, &Addresses::default())?;
         P::Executor::ready(call)?;
+        if ipam.needs_interface() {
+            return lease(self, call, &ipam);
+        }
         let addresses = ipam.add()?;
         attach(self, call, &addresses).map_err(|error| ipam.release(error))
     }
@@ -35,11 +38,20 @@ impl<P: Plugin> Verbs for P {
         }
     }
 
-    /// The kernel's objects go first: an address is released only when nothing uses it any more.
+    /// The kernel's objects go first: an address is released only when nothing uses it any more. Who has to say so over
+    /// the container's interface says it before.
     fn del(&self, call: &Call) -> Result<()> {
         let (plan, _) = self.plan(call, &call.prev_addresses())?;
+        let ipam = match self.ipam(call) {
+            Ok(Some(ipam)) if ipam.needs_interface() => {
+                let released = ipam.del();
+                P::Executor::remove(&plan)?;
+                return released;
+            }
+            ipam => ipam,
+        };
         P::Executor::remove(&plan)?;
-        self.ipam(call)?.map_or(Ok(()), |ipam| ipam.del())
+        ipam?.map_or(Ok(()), |ipam| ipam.del())
     }
 
     fn gc(&self, call: &Call) -> Result<()> {
@@ -106,6 +118,26 @@ fn attach<P: Plugin>(plugin: &P, call: &Call, addresses: &Addresses) -> Result<A
     result.to_json(call.version)?;
     P::Executor::apply(&plan, &mut result)?;
     Ok(result)
+}
+
+/// Makes the attachment without addresses, so that the IPAM plugin can ask for them over it; then completes it.
+fn lease<P: Plugin>(plugin: &P, call: &Call, ipam: &Ipam<'_>) -> Result<AddResult> {
+    let (bare, mut made) = plugin.plan(call, &Addresses::default())?;
+    P::Executor::apply(&bare, &mut made)?;
+    let complete = |addresses: &Addresses| {
+        let (plan, result) = plugin.plan(call, addresses)?;
+        // What only the system knows of the interfaces is known by now.
+        let result = AddResult { interfaces: made.interfaces, ..result };
+        result.to_json(call.version)?;
+        P::Executor::repair(&plan)?;
+        Ok(result)
+    };
+    let completed =
+        ipam.add().and_then(|addresses| complete(&addresses).map_err(|error| ipam.release(error)));
+    completed.map_err(|error| match P::Executor::remove(&bare) {
+        Ok(()) => error,
+        Err(also) => error.line(&format!("removing the interface failed too: {also}")),
+    })
 }
 
 /// The addresses of the attachment by its `prevResult`, which has to be there and about this container.
