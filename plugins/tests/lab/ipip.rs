@@ -366,6 +366,12 @@ fn the_mtu_is_that_of_the_route_to_the_peers() {
     cluster.hosts[0].sh("ip route replace 198.51.100.2 via 192.0.2.254 mtu 1300");
     let (_, _, details) = cluster.at(0, cluster.ipip(0).prev(&result), "CHECK").err();
     assert!(details.contains("tunnel tunl0 has the MTU 1440 instead of 1280"), "{details}");
+    for verb in ["REPAIR", "CHECK"] {
+        for conf in cluster.plugins(0) {
+            cluster.at(0, cluster.call(&conf, &cluster.pods[0]).prev(&result), verb).ok();
+        }
+    }
+    cluster.pods[0].sh("ip link show eth0 | grep -q 'mtu 1280 '");
 }
 
 #[test]
