@@ -38,7 +38,7 @@ use ferrocni::{
     plan_interface, plan_neighbours, plan_of,
 };
 use kernel::Place::{Host, Pod};
-use kernel::{Conflict, Mtu, Plan, RouteSet, Survey, Sysctl, Tunnel, Up};
+use kernel::{Conflict, Mtu, Plan, RouteSet, Survey, Sysctl, Tunnel, Up, Veth};
 use libcni::{
     AddResult, Addresses, Addressing, Call, Error, IfName, Interface, Manual, Result, Route, Verb,
     code, ip,
@@ -254,7 +254,7 @@ fn plan_alone(
     mtu: u32,
     addresses: Addresses,
 ) -> AddResult {
-    plan.own(Host, ends.veth(mtu, None)); // ip link add veth1a2b mtu 1480 type veth peer name eth0 mtu 1480 netns POD
+    plan.own(Host, Veth { mtu, ..ends.veth(mtu, None) }); // ip link add veth1a2b mtu 1480 type veth peer name eth0 mtu 1480 netns POD
     plan.own(Host, no_router_advertisements(&ends.host)); // sysctl -w net/ipv6/conf/veth1a2b/accept_ra=0
     plan.because("a container must not reroute the host by router advertisements");
     plan.own(Host, Up::of(&ends.host)); // ip link set veth1a2b up

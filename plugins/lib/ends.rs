@@ -18,8 +18,8 @@ pub struct Ends {
     pub pod: String,
     /// The container's end's MAC address.
     pub pod_mac: Mac,
-    /// The MTU that a `prevResult` says the container's end has, whatever the configuration says: another plugin of the
-    /// chain may have lowered it. 0 if it says nothing.
+    /// The MTU that a `prevResult` says the container's end has: another plugin of the chain may have lowered it. 0 if it
+    /// says nothing.
     mtu: u32,
 }
 
@@ -53,7 +53,8 @@ impl Ends {
         Veth {
             name: self.host.clone(),
             mac: self.host_mac,
-            mtu: if self.mtu == 0 { mtu } else { self.mtu },
+            // What another plugin has lowered is its business from then on.
+            mtu: if self.mtu != 0 && self.mtu < mtu { 0 } else { mtu },
             master: master.map(str::to_owned),
             peer: Peer { place: Pod, name: self.pod.clone(), mac: self.pod_mac },
         }

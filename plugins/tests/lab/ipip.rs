@@ -366,6 +366,12 @@ fn the_mtu_is_that_of_the_route_to_the_peers() {
     cluster.hosts[0].sh("ip route replace 198.51.100.2 via 192.0.2.254 mtu 1300");
     let (_, _, details) = cluster.at(0, cluster.ipip(0).prev(&result), "CHECK").err();
     assert!(details.contains("tunnel tunl0 has the MTU 1440 instead of 1280"), "{details}");
+    for verb in ["REPAIR", "CHECK"] {
+        for conf in cluster.plugins(0) {
+            cluster.at(0, cluster.call(&conf, &cluster.pods[0]).prev(&result), verb).ok();
+        }
+    }
+    cluster.pods[0].sh("ip link show eth0 | grep -q 'mtu 1280 '");
 }
 
 #[test]
@@ -381,8 +387,7 @@ fn a_device_of_its_own_leaves_tunl0_alone() {
     assert_eq!(before, tunl0());
     // The node's own address changes, and the tunnel with it.
     let [one, _] = &cluster.hosts;
-    one.sh("ip addr add 192.0.2.5/24 dev eth0; ip addr del 192.0.2.1/24 dev eth0 || true
-        ip addr show eth0 | grep -q 192.0.2.5 || ip addr add 192.0.2.5/24 dev eth0");
+    one.sh("ip addr del 192.0.2.1/24 dev eth0; ip addr add 192.0.2.5/24 dev eth0");
     let peers = json!([{ "node": "192.0.2.5", "podCIDRs": ["10.1.1.0/24"] }, cluster.peers()[1]]);
     cluster.write_peers(&peers);
     let said = cluster.sync(0);
