@@ -414,7 +414,7 @@ fn keys_of_ipip() {
         (
             json!({ "ipam": { "type": "host-local", "subnet": "fd00:1:2::/64" } }),
             CONFIG,
-            "IPv6 over sit or ip6tnl tunnels is not supported",
+            "address fd00:1:2::2/64: the tunnel carries IPv4 only",
         ),
     ] {
         refused_with_files(&bed.node, &bed.call().conf(bed.config(keys)), code, text);
@@ -439,6 +439,45 @@ fn files_of_peers() {
     }
     fs::write("/run/peers", [0xff, 0xfe]).unwrap();
     refused_with_files(&bed.node, &bed.call(), 5, "UTF-8");
+}
+
+/// `ipip sync` is for people and watchers of files: words on stderr, nothing on stdout, and a status.
+#[test]
+fn what_ipip_sync_cannot_do() {
+    let bed = Bed::new("ipip", &json!({ "mtu": 1480 }));
+    let program = testbed::binary("ipip").display().to_string();
+    let own = bed.config(json!({ "peers": peer("192.0.2.2", "0.0.0.0/0") }));
+    let list =
+        json!({ "cniVersion": "1.1.0", "name": "pods", "plugins": [{ "type": "bridge" }, own] });
+    for (content, arguments, said) in [
+        (json!({ "name": "pods" }), vec!["/run/conf"], "has no plugin of type ipip"),
+        (
+            json!({ "name": "pods", "plugins": [{ "type": "bridge" }] }),
+            vec!["/run/conf"],
+            "has no plugin of type ipip",
+        ),
+        (own, vec!["/run/conf"], "it is everywhere"),
+        (list, vec!["/run/conf"], "it is everywhere"),
+        (json!({ "type": "ipip" }), vec!["/run/conf"], "missing network name"),
+        (json!([]), vec!["/run/conf"], "expected a JSON object"),
+        (json!({}), vec!["/run/nothing"], "cannot open /run/nothing: No such file"),
+        (json!({}), vec!["/run/conf", "/run/conf"], "give at most one file"),
+        (json!({}), vec!["--force"], "give at most one file"),
+        (json!({}), vec![], "error unmarshall network config: EOF"),
+    ] {
+        fs::write("/run/conf", content.to_string()).unwrap();
+        let before = bed.node.state();
+        let output =
+            bed.node.try_run(&[&[program.as_str(), "sync"], arguments.as_slice()].concat());
+        assert_eq!((output.status.code(), output.stdout.as_str()), (Some(1), ""), "{output:?}");
+        assert!(
+            output.stderr.starts_with("ipip sync: ") && output.stderr.contains(said),
+            "{output:?}"
+        );
+        assert_same!(before, bed.node.state(), "{said}");
+    }
+    let other = bed.node.try_run(&[&testbed::binary("ptp").display().to_string(), "sync"]);
+    assert!(other.stdout.contains("unknown option sync"), "{other:?}");
 }
 
 #[test]

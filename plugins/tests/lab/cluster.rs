@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use testbed::{Node, Pod, assert_same};
+use testbed::{Cni, Node, Pod, assert_same};
 
 use bird::Bird;
 
@@ -18,11 +18,13 @@ struct Member {
     host: Pod,
     number: u8,
     pods: Vec<Pod>,
+    /// What the pods' ADDs returned.
+    results: Vec<Value>,
 }
 
 struct Cluster {
     /// What the namespaces are in; it is no machine of the cluster.
-    _node: Node,
+    node: Node,
     router: Pod,
     members: Vec<Member>,
 }
@@ -44,7 +46,7 @@ impl Cluster {
         let router = node.pod("router");
         setup(&router, "link set lo up");
         let members = [1, 2].map(|number| Member::new(&node, &router, number));
-        Cluster { _node: node, router, members: members.into() }
+        Cluster { node, router, members: members.into() }
     }
 
     fn pod(&self, number: u8, pod: u8) -> &Pod {
@@ -80,12 +82,9 @@ impl Member {
                 node_address(number)
             ),
         );
-        let pods = ["a", "b"].map(|name| {
-            let pod = node.pod(&format!("{name}{number}"));
-            join(node, &host, number, &pod);
-            pod
-        });
-        Member { host, number, pods: pods.into() }
+        let pods = ["a", "b"].map(|name| node.pod(&format!("{name}{number}")));
+        let results = pods.iter().map(|pod| join(node, &host, number, pod)).collect();
+        Member { host, number, pods: pods.into(), results }
     }
 }
 
@@ -100,27 +99,28 @@ fn setup(host: &Pod, lines: &str) {
     });
 }
 
-/// Joins a pod to its node's bridge, and the node to the tunnel; the routes into it are BIRD's.
-fn join(node: &Node, host: &Pod, number: u8, pod: &Pod) {
-    let call = |plugin: &str, conf: &Value| {
-        let call = node.plugin(plugin).conf(conf).container(pod.name()).netns(pod);
-        host.enter(|| call.add()).ok()
-    };
+/// The chain that joins a pod: to its node's bridge, and the node to the tunnel. The routes into it are BIRD's.
+fn chain(node: &Node, number: u8, pod: &Pod) -> [Cni; 2] {
     let subnet = format!("10.244.{number}.0/24");
-    let joined = call(
-        "bridge",
-        &json!({
-            "cniVersion": "1.1.0", "name": "pods", "type": "bridge", "bridge": "cni0",
-            "isDefaultGateway": true, "hairpinMode": true,
-            "ipMasq": true, "ipMasqBeyond": ["10.244.0.0/16"],
-            "ipam": { "type": "host-local", "subnet": subnet, "dataDir": format!("/run/node{number}") }
-        }),
-    );
-    let tunnel = json!({
-        "cniVersion": "1.1.0", "name": "pods", "type": "ipip",
-        "routes": "external", "local": "eth0", "prevResult": joined
+    let bridge = json!({
+        "cniVersion": "1.1.0", "name": "pods", "type": "bridge", "bridge": "cni0",
+        "isDefaultGateway": true, "hairpinMode": true,
+        "ipMasq": true, "ipMasqBeyond": ["10.244.0.0/16"],
+        "ipam": { "type": "host-local", "subnet": subnet, "dataDir": format!("/run/node{number}") }
     });
-    call("ipip", &tunnel);
+    let ipip = json!({
+        "cniVersion": "1.1.0", "name": "pods", "type": "ipip", "routes": "external", "local": "eth0"
+    });
+    [bridge, ipip].map(|conf| {
+        let plugin = node.plugin(conf["type"].as_str().unwrap());
+        plugin.conf(&conf).container(pod.name()).netns(pod)
+    })
+}
+
+/// Returns the result.
+fn join(node: &Node, host: &Pod, number: u8, pod: &Pod) -> Value {
+    let [bridge, ipip] = chain(node, number, pod);
+    host.enter(|| ipip.prev(&bridge.add().ok()).add().ok())
 }
 
 #[test]
@@ -128,12 +128,39 @@ fn a_cluster_of_two_nodes() {
     let cluster = Cluster::new();
     let birds = Bird::start(&cluster);
     bird::pods_meet_in_the_tunnel(&cluster);
-
     services::are_reached(&cluster);
-
+    attachments_are_as_they_were(&cluster);
     picture(&cluster);
-
+    a_pod_leaves(&cluster);
     bird::a_node_without_bird_is_gone(&cluster, birds);
+}
+
+/// What the others made changes nothing of ours.
+fn attachments_are_as_they_were(cluster: &Cluster) {
+    for member in &cluster.members {
+        for (pod, result) in member.pods.iter().zip(&member.results) {
+            for plugin in chain(&cluster.node, member.number, pod) {
+                member.host.enter(|| plugin.prev(result).check().ok());
+            }
+        }
+    }
+}
+
+/// What goes with a pod is nothing of the others', and nothing of the services'.
+fn a_pod_leaves(cluster: &Cluster) {
+    let member = &cluster.members[0];
+    let seen = || {
+        member.host.sh(
+            "nft list table ip services; ipvsadm -Sn; ip addr show tunl0; ip route show proto bird",
+        )
+    };
+    let before = seen();
+    let [bridge, ipip] = chain(&cluster.node, member.number, &member.pods[1]);
+    let result = &member.results[1];
+    member.host.enter(|| [ipip, bridge].map(|plugin| plugin.prev(result).del().ok()));
+    assert_same!(before, seen());
+    assert!(!member.host.ping(pod_address(1, 1)), "it is gone");
+    services::are_reached_by(&member.pods[0]);
 }
 
 /// Draws the cluster, which has to look as in the documentation.

@@ -100,7 +100,7 @@ impl Cluster {
 
     /// What a node's network is like, without what takes long to ask.
     fn look(&self, index: usize) -> String {
-        self.hosts[index].sh("ip -o -d link | sed -e 's/ promiscuity.*//' -e 's/ qdisc [a-z]*//'; ip -o -4 addr; ip route show table main
+        self.hosts[index].sh("ip -o -d link | sed -e 's/ promiscuity.*//' -e 's/ qdisc [a-z]*//' -e 's/^[0-9]*: //' -e 's/@if[0-9]*//'; ip -o -4 addr | sed 's/^[0-9]*: //'; ip route show table main
             cat /proc/sys/net/ipv4/ip_forward; ls /run/n*/pods 2>/dev/null | grep -v -e last -e lock || true")
     }
 

@@ -16,8 +16,9 @@ use super::{Cluster, Member, bird, pod_address};
 /// that the world knows.
 const CLUSTER_IPS: [&str; 2] = ["10.96.0.10:80", "10.96.0.20:80"];
 const LOAD_BALANCED: [&str; 2] = ["203.0.113.10:80", "203.0.113.10:81"];
-/// Longer than anything takes here, shorter than a lost packet's repetition.
-const PATIENCE: Duration = Duration::from_millis(900);
+/// How long an answer may take, and how long one is waited for that must not come.
+const PATIENCE: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_millis(1500);
 
 /// The rules on each node. As kube-proxy does, it hides the client where the answer would not come back this way
 /// otherwise: a client that is no pod, and a pod that is led to itself.
@@ -72,10 +73,10 @@ fn serve(pod: &Pod) {
 }
 
 /// Who answers a client at an address, and whom it takes the client for.
-fn ask(client: &Pod, target: &str) -> io::Result<(String, Ipv4Addr)> {
+fn ask(client: &Pod, target: &str, patience: Duration) -> io::Result<(String, Ipv4Addr)> {
     let target: SocketAddr = target.parse().unwrap();
-    let mut server = client.enter(|| TcpStream::connect_timeout(&target, PATIENCE))?;
-    server.set_read_timeout(Some(PATIENCE))?;
+    let mut server = client.enter(|| TcpStream::connect_timeout(&target, patience))?;
+    server.set_read_timeout(Some(patience))?;
     let mut answer = String::new();
     server.read_to_string(&mut answer)?;
     let (name, from) = answer.split_once(' ').ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -87,7 +88,8 @@ fn ask(client: &Pod, target: &str) -> io::Result<(String, Ipv4Addr)> {
 fn both_answer(client: &Pod, target: &str) -> Vec<(String, Ipv4Addr)> {
     let mut answers: Vec<(String, Ipv4Addr)> = (0..2)
         .map(|_| {
-            ask(client, target).unwrap_or_else(|why| panic!("{} to {target}: {why}", client.name()))
+            ask(client, target, PATIENCE)
+                .unwrap_or_else(|why| panic!("{} to {target}: {why}", client.name()))
         })
         .collect();
     answers.sort();
@@ -111,23 +113,24 @@ pub(super) fn are_reached(cluster: &Cluster) {
                 .unwrap();
         }
         from_outside(cluster);
-        from_the_node(cluster);
+        are_reached_by(cluster.host(1));
         from_the_pod_itself(cluster);
         from_another_pod(cluster, on == "1");
     }
     nothing_else_passes(cluster);
 }
 
+/// A pod reaches every service, and both pods behind it.
+pub(super) fn are_reached_by(client: &Pod) {
+    for target in CLUSTER_IPS.iter().chain(&LOAD_BALANCED) {
+        both_answer(client, target);
+    }
+}
+
 /// The world reaches the load balancer's address, by a node that it need not choose, and nothing else.
 fn from_outside(cluster: &Cluster) {
     for target in LOAD_BALANCED {
         both_answer(&cluster.router, target);
-    }
-}
-
-fn from_the_node(cluster: &Cluster) {
-    for target in CLUSTER_IPS.iter().chain(&LOAD_BALANCED) {
-        both_answer(cluster.host(1), target);
     }
 }
 
@@ -153,7 +156,7 @@ fn from_another_pod(cluster: &Cluster, bridged_packets_pass_the_node: bool) {
             }
         } else {
             let mut answers: Vec<Option<String>> =
-                (0..2).map(|_| ask(client, target).ok().map(|(name, _)| name)).collect();
+                (0..2).map(|_| ask(client, target, SILENCE).ok().map(|(name, _)| name)).collect();
             answers.sort();
             assert_eq!(answers, [None, Some("a2".to_owned())], "{target}");
         }
@@ -169,6 +172,6 @@ fn nothing_else_passes(cluster: &Cluster) {
         (&cluster.router, "203.0.113.10:82"),
         (cluster.pod(1, 1), "10.96.0.20:81"),
     ] {
-        assert!(ask(client, target).is_err(), "{} to {target}", client.name());
+        assert!(ask(client, target, SILENCE).is_err(), "{} to {target}", client.name());
     }
 }

@@ -212,3 +212,34 @@ fn thirty_two_at_once() {
     });
     assert_eq!(one.sh("ip -o link | grep -c 'veth[0-9a-f]' || true").trim(), "0");
 }
+
+/// Killed at any point, the first ADD of a node leaves nothing that DEL does not remove, the node's own things aside, and
+/// the next ADD completes those.
+#[test]
+fn a_first_add_that_is_killed_is_completed_by_the_next() {
+    let cluster = Cluster::new(Between::Switch, Use::Alone);
+    let gc = cluster.ipip(0).key("cni.dev/valid-attachments", json!([]));
+    cluster.join(0);
+    let complete = cluster.look(0).replace("10.1.1.2", "POD");
+    cluster.at(0, cluster.ipip(0), "DEL").ok();
+    let mut killed = 0;
+    for when in (1..).step_by(3) {
+        cluster.at(0, gc.clone(), "GC").ok();
+        let inject = format!("inject=sendto:signal=KILL:when={when}");
+        let strace = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=sendto", "-e", &inject];
+        let is_done = cluster.at(0, cluster.ipip(0).under(&strace), "ADD").status.success();
+        cluster.at(0, cluster.ipip(0), "DEL").ok();
+        let left = cluster.look(0);
+        assert!(!left.contains("veth") && !left.contains("10.1.1.2 "), "at {when}: {left}");
+        let result = cluster.join(0);
+        let address = result["ips"][0]["address"].as_str().unwrap().replace("/24", "");
+        let now = cluster.look(0).replace(&address, "POD");
+        assert_same!(complete, now, "killed at request {when}");
+        cluster.at(0, cluster.ipip(0), "DEL").ok();
+        if is_done {
+            break;
+        }
+        killed += 1;
+    }
+    assert!(killed > 3, "{killed} points");
+}
