@@ -182,7 +182,10 @@ fn a_wireless_parent() {
         .lines()
         .find_map(|line| line.split_whitespace().next().filter(|name| name.starts_with("wl")));
     let wlan = wlan.unwrap_or_else(|| panic!("no wireless link: {links}")).to_owned();
-    node.sh(&format!("ip link set {wlan} up"));
+    // It has no carrier, and the kernel says so a moment after it is up.
+    node.sh(&format!(
+        "ip link set {wlan} up; until ip link show {wlan} | grep -q NO-CARRIER; do sleep 0.1; done"
+    ));
     refused(&node, json!({ "master": wlan }), &["wireless link", "ptp", "passthru"]);
     // With the parent's own MAC address it works.
     let pod = node.pod("a");

@@ -24,6 +24,10 @@ use testbed::Node;
 fn node() -> Node {
     static LACKS: OnceLock<Option<String>> = OnceLock::new();
     let node = Node::new();
+    // Whoever runs the tests one by one has seen to it.
+    if std::env::var_os("LAB_HAS_ALL").is_some() {
+        return node;
+    }
     let lacks = LACKS.get_or_init(|| {
         let scratch = node.pod("scratch");
         let made = scratch.try_run(&["sh", "-ec", include_str!("needs.sh")]);
