@@ -46,6 +46,7 @@ fn bridge_layer_2() {
         bridge(json!({ "bridge": "a-name-too-long-for-linux" })),
         "",
     );
+    assert_same_as_reference("bridge", bridge(json!({ "vlan": 5000 })), "");
 }
 
 #[test]

