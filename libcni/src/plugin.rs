@@ -136,7 +136,9 @@ pub trait Plugin: DeserializeOwned {
 
     /// What should exist for this attachment, and what ADD answers.
     ///
-    /// `addresses` come from the IPAM plugin on ADD, from `prevResult` later; DEL may have none.
+    /// `addresses` come from the IPAM plugin on ADD, from `prevResult` later; DEL may have none. ADD asks for a plan without
+    /// addresses first: what is wrong anyway is found before one is reserved, and `dhcp` asks for its own over the interface
+    /// that such a plan makes.
     ///
     /// # Errors
     ///
