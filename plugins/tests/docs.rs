@@ -126,7 +126,8 @@ fn describe(schema: &Value, root: &Value, path: &str, rows: &mut Vec<String>) {
             describe(inner, root, &format!("{path}{lists}."), rows);
             continue;
         }
-        let meaning = property["description"].as_str().expect(&path).replace('|', "\\|");
+        let meaning =
+            property["description"].as_str().expect(&path).replace('|', "\\|").replace('\n', " ");
         rows.push(format!(
             "| `{path}{lists}` | {} | {meaning} |\n",
             value(inner, &property["default"])
