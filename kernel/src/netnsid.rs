@@ -40,11 +40,12 @@ pub(crate) fn links(side: &mut Side) -> Result<Vec<(i32, Link)>> {
             LinkAttribute::IfNetnsId(id),
             LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]),
         ];
-        let Ok(links) = side.dump("list the interfaces of a container", Message::GetLink(all))
-        else {
-            continue;
-        };
-        found.extend(links.iter().map(|body| (id, Link::read(body))));
+        match side.dump("list the interfaces of a container", Message::GetLink(all)) {
+            Ok(links) => found.extend(links.iter().map(|body| (id, Link::read(body)))),
+            // It has gone since, or its user namespace is not ours.
+            Err(error) if [nix::libc::EINVAL, nix::libc::EACCES].contains(&error.errno) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(found)
 }

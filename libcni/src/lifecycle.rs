@@ -45,8 +45,7 @@ impl<P: Plugin> Verbs for P {
         let ipam = match self.ipam(call) {
             Ok(Some(ipam)) if ipam.needs_interface() => {
                 let released = ipam.del();
-                P::Executor::remove(&plan)?;
-                return released;
+                return both(P::Executor::remove(&plan), released);
             }
             ipam => ipam,
         };
@@ -61,10 +60,7 @@ impl<P: Plugin> Verbs for P {
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
-        match (collected, released) {
-            (Err(first), Err(second)) => Err(first.line(&second.to_string())),
-            (collected, released) => collected.and(released),
-        }
+        both(collected, released)
     }
 
     fn status(&self, call: &Call) -> Result<()> {
@@ -99,6 +95,14 @@ impl<P: Plugin> Verbs for P {
             Some(plan) => P::Executor::repair(&plan),
             None => Ok(Vec::new()),
         }
+    }
+}
+
+/// Two things that were both tried: the errors of both.
+fn both(first: Result<()>, second: Result<()>) -> Result<()> {
+    match (first, second) {
+        (Err(first), Err(second)) => Err(first.line(&second.to_string())),
+        (first, second) => first.and(second),
     }
 }
 

@@ -23,6 +23,7 @@ enum Between {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
     Alone,
+    /// After `bridge` on the first node, after `ptp` on the second.
     Chained,
 }
 
@@ -155,11 +156,12 @@ impl Cluster {
             ipip["ipam"] = self.ipam(index);
             return vec![ipip];
         }
-        let bridge = json!({
-            "cniVersion": "1.1.0", "name": "pods", "type": "bridge", "isGateway": true, "mtu": 1500,
-            "ipam": self.ipam(index)
+        // Nodes need not be alike.
+        let (kind, ipam) = (["bridge", "ptp"][index], self.ipam(index));
+        let first = json!({
+            "cniVersion": "1.1.0", "name": "pods", "type": kind, "isGateway": true, "mtu": 1500, "ipam": ipam
         });
-        vec![bridge, ipip]
+        vec![first, ipip]
     }
 
     fn conf(&self, index: usize) -> Value {
