@@ -44,6 +44,8 @@ pub struct Outcome {
     pub stdout: String,
     /// What it complained about.
     pub stderr: String,
+    /// Whether it did not end by itself in time, and was ended.
+    pub hung: bool,
 }
 
 impl Cni {
@@ -174,7 +176,23 @@ impl Cni {
     }
 
     /// Any verb, spelled as given.
+    ///
+    /// # Panics
+    ///
+    /// If the plugin cannot be started, or hangs.
     pub fn raw(&self, verb: &str) -> Outcome {
+        let outcome = self.within(verb, DEADLINE);
+        assert!(!outcome.hung, "{verb} hung and was ended after {DEADLINE:?}:\n{outcome}");
+        outcome
+    }
+
+    /// As [`raw`](Cni::raw), but a plugin that has not ended by `deadline` is ended with all it started in its process
+    /// group, and [`Outcome::hung`] says so.
+    ///
+    /// # Panics
+    ///
+    /// If the plugin cannot be started.
+    pub fn within(&self, verb: &str, deadline: Duration) -> Outcome {
         let folder = self.folder.clone().unwrap_or_else(bin::bin);
         let call = format!("{} {verb}", self.plugin);
         let mut command = self.command(&folder, verb);
@@ -186,8 +204,25 @@ impl Cni {
                 Err(error) if error.kind() != ErrorKind::BrokenPipe => panic!("stdin: {error}"),
                 _ => drop(stdin),
             });
-            outcome(call, child)
+            outcome(call, child, deadline)
         })
+    }
+
+    /// The call as a command for a shell.
+    pub fn shell(&self, verb: &str) -> String {
+        let folder = self.folder.clone().unwrap_or_else(bin::bin);
+        let mut env: BTreeMap<&OsStr, &OsStr> =
+            self.env.iter().map(|(name, value)| (&**name, &**value)).collect();
+        env.entry(OsStr::new("CNI_PATH")).or_insert(folder.as_os_str());
+        env.entry(OsStr::new("CNI_COMMAND")).or_insert(OsStr::new(verb));
+        env.retain(|name, _| *name != "PATH" && !self.unset.iter().any(|unset| unset == name));
+        let env: String = env
+            .iter()
+            .map(|(name, value)| format!("{}={} ", name.display(), quoted(value)))
+            .collect();
+        let binary = folder.join(&self.plugin);
+        let stdin = String::from_utf8_lossy(&self.stdin);
+        format!("{env}{} <<< {}", quoted(binary.as_os_str()), quoted(OsStr::new(&*stdin)))
     }
 
     fn command(&self, folder: &Path, verb: &str) -> Command {
@@ -214,27 +249,36 @@ impl Cni {
     }
 }
 
+/// A word as a shell takes it.
+fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:,=@+".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.into_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 /// Waits for a plugin; ends one that hangs.
-fn outcome(call: String, child: Child) -> Outcome {
+fn outcome(call: String, child: Child, deadline: Duration) -> Outcome {
     let group = Pid::from_raw(child.id().cast_signed());
     let (done, waiting) = mpsc::channel::<()>();
     let (output, hung) = thread::scope(|scope| {
         let watch = scope.spawn(move || {
-            let hangs = waiting.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout);
+            let hangs = waiting.recv_timeout(deadline) == Err(mpsc::RecvTimeoutError::Timeout);
             hangs && killpg(group, Signal::SIGKILL).is_ok()
         });
         let output = child.wait_with_output();
         drop(done);
         (output.unwrap_or_else(|error| panic!("{call}: {error}")), watch.join().unwrap())
     });
-    let outcome = Outcome {
+    Outcome {
         call,
         status: output.status,
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    };
-    assert!(!hung, "{} hung and was ended after {DEADLINE:?}:\n{outcome}", outcome.call);
-    outcome
+        hung,
+    }
 }
 
 impl Outcome {
@@ -283,7 +327,7 @@ impl Outcome {
 
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Outcome { call, status, stdout, stderr } = self;
+        let Outcome { call, status, stdout, stderr, hung: _ } = self;
         write!(f, "{call}: {status}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
     }
 }

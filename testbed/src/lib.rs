@@ -35,6 +35,7 @@
 mod bin;
 mod cni;
 mod firewall;
+#[cfg(feature = "manual")]
 mod manual;
 mod node;
 mod packets;
@@ -44,6 +45,7 @@ mod text;
 
 pub use bin::{assert_fresh, bin, binary, reference};
 pub use cni::{Cni, Outcome};
+#[cfg(feature = "manual")]
 pub use manual::{assert_manual, example};
 pub use node::{Node, Outside};
 pub use packets::Exchange;

@@ -1,0 +1,201 @@
+//! The kit as an address management plugin: `kit-ipam`. It writes down how it was called, and answers what the test wants.
+//!
+//! Delegation is judged with it: what the plugin under test passes on, and what it makes of an answer. Suites that have no
+//! address management plugin of their own get their addresses from it.
+
+use std::env;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::bench::{folder, link_self, set};
+use crate::suite::Suite;
+
+/// The name that it goes by.
+pub const NAME: &str = "kit-ipam";
+/// The folder that it is in.
+pub const FOLDER: &str = "/run/testbed/kit/bin";
+/// Where it keeps its calls, in files that are numbered.
+const CALLS: &str = "/run/testbed/kit/calls";
+/// Where its answer is, if a test has one for it: the whole answer to a verb.
+const ANSWERS: &str = "/run/testbed/kit/answers";
+/// Where the addresses are that it has handed out on its own, a file for each.
+const TAKEN: &str = "/run/testbed/kit/taken";
+
+/// How it was called.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The environment.
+    pub env: Vec<(String, String)>,
+    /// What was on standard input.
+    pub stdin: String,
+}
+
+/// What it shall do when called.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Answer {
+    /// What it prints.
+    pub stdout: String,
+    /// How it ends.
+    pub status: u8,
+}
+
+impl Seen {
+    /// A variable of the environment.
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The verb.
+    pub fn verb(&self) -> &str {
+        self.var("CNI_COMMAND").unwrap_or_default()
+    }
+}
+
+/// Makes it callable on this host.
+///
+/// # Errors
+///
+/// What could not be made.
+pub(crate) fn install() -> Result<(), String> {
+    for path in [FOLDER, CALLS, ANSWERS, TAKEN] {
+        folder(path)?;
+    }
+    link_self(&format!("{FOLDER}/{NAME}"))
+}
+
+/// The `ipam` of a configuration for a suite: host-local with both families if there is one, otherwise this.
+pub fn any(suite: &Suite) -> Value {
+    match suite.folder_of("host-local") {
+        Some(_) => json!({
+            "type": "host-local",
+            "ranges": [[{ "subnet": "10.1.2.0/24" }], [{ "subnet": "fd00:1:2::/64" }]],
+            "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]
+        }),
+        None => json!({ "type": NAME }),
+    }
+}
+
+/// Lets it answer a verb in a test's own way from now on.
+///
+/// # Errors
+///
+/// If that cannot be written down.
+pub fn answer(verb: &str, stdout: impl ToString, status: u8) -> Result<(), String> {
+    let answer = Answer { stdout: stdout.to_string(), status };
+    let text = serde_json::to_string(&answer).map_err(|error| error.to_string())?;
+    let path = format!("{ANSWERS}/{verb}");
+    fs::write(&path, text).map_err(|error| format!("write {path}: {error}"))
+}
+
+/// How it was called so far, the first call first.
+pub fn seen() -> Vec<Seen> {
+    let read = |number: usize| fs::read(format!("{CALLS}/{number}")).ok();
+    (0..).map_while(read).filter_map(|text| serde_json::from_slice(&text).ok()).collect()
+}
+
+/// Whether this process was started as the plugin.
+pub fn is_meant() -> bool {
+    let name = env::args_os().next().map(PathBuf::from);
+    name.is_some_and(|name| name.file_name() == Some(NAME.as_ref()))
+}
+
+/// The plugin's main function.
+pub fn main() -> ExitCode {
+    match run() {
+        Ok(answer) => {
+            print!("{}", answer.stdout);
+            ExitCode::from(answer.status)
+        }
+        Err(error) => {
+            println!("{}", json!({ "cniVersion": "1.1.0", "code": 999, "msg": error }));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<Answer, String> {
+    let verb = env::var("CNI_COMMAND").unwrap_or_default();
+    let mut stdin = String::new();
+    if verb != "VERSION" {
+        let read = std::io::stdin().read_to_string(&mut stdin);
+        read.map_err(|error| format!("read standard input: {error}"))?;
+    }
+    let env = env::vars_os()
+        .map(|(name, value)| {
+            (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+        })
+        .collect();
+    keep(&Seen { env, stdin: stdin.clone() })?;
+    if let Ok(text) = fs::read(format!("{ANSWERS}/{verb}")) {
+        return serde_json::from_slice(&text).map_err(|error| error.to_string());
+    }
+    let config: Value = serde_json::from_str(&stdin).unwrap_or_default();
+    let stdout = match verb.as_str() {
+        "VERSION" => json!({
+            "cniVersion": "1.1.0",
+            "supportedVersions": ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]
+        })
+        .to_string(),
+        "ADD" => allocate(&config)?.to_string(),
+        "DEL" => release().map(|()| String::new())?,
+        _ => String::new(),
+    };
+    Ok(Answer { stdout, status: 0 })
+}
+
+fn keep(seen: &Seen) -> Result<(), String> {
+    let text = serde_json::to_vec(seen).map_err(|error| error.to_string())?;
+    claim(CALLS, 0.., &text).map(|_| ())
+}
+
+/// Makes the first file of that folder that is not there yet, and says its number.
+fn claim(
+    folder: &str,
+    mut numbers: impl Iterator<Item = usize>,
+    content: &[u8],
+) -> Result<usize, String> {
+    use std::io::Write;
+    let free = numbers.find_map(|number| {
+        let made = fs::File::create_new(Path::new(folder).join(number.to_string())).ok()?;
+        Some((number, made))
+    });
+    let (number, mut file) = free.ok_or("all numbers are taken")?;
+    file.write_all(content).map_err(|error| format!("write {folder}/{number}: {error}"))?;
+    Ok(number)
+}
+
+/// Who asks.
+fn owner() -> String {
+    let var = |name: &str| env::var(name).unwrap_or_default();
+    format!("{} {}", var("CNI_CONTAINERID"), var("CNI_IFNAME"))
+}
+
+fn allocate(config: &Value) -> Result<Value, String> {
+    let number = claim(TAKEN, 2..255, owner().as_bytes())?;
+    let version = config.get("cniVersion").and_then(Value::as_str).unwrap_or("0.1.0");
+    let mut ips = json!([
+        { "address": format!("10.1.2.{number}/24"), "gateway": "10.1.2.1" },
+        { "address": format!("fd00:1:2::{number:x}/64"), "gateway": "fd00:1:2::1" }
+    ]);
+    if !version.starts_with('1') {
+        for (ip, family) in ips.as_array_mut().into_iter().flatten().zip(["4", "6"]) {
+            set(ip, "version", family);
+        }
+    }
+    Ok(json!({ "cniVersion": version, "ips": ips,
+        "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }] }))
+}
+
+fn release() -> Result<(), String> {
+    for entry in fs::read_dir(TAKEN).map_err(|error| error.to_string())?.flatten() {
+        if fs::read_to_string(entry.path()).is_ok_and(|text| text == owner()) {
+            fs::remove_file(entry.path()).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
+}

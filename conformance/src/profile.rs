@@ -1,0 +1,157 @@
+//! What the kit has to know of a kind of plugin to test it: a configuration, and what the host must look like before.
+//!
+//! The profiles of the plugins that everybody knows are in `conformance/profiles/TYPE.json`. For any other plugin a file is
+//! given with `--config`: a profile of the same shape, or just a network configuration.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// A plugin type and how it is tested.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// What the plugin does.
+    #[serde(default)]
+    pub kind: Kind,
+    /// The kinds of links that the kernel must be able to make: `["ipvlan"]`. `bridge-vlan` is VLAN filtering.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// Lines of shell, run on the host before: the parent interface `uplink`, for example.
+    #[serde(default)]
+    pub setup: Vec<String>,
+    /// The configuration. The kit puts in `cniVersion`, `name`, and `type` if it is not there. An `ipam` of `"any"`
+    /// becomes one of an address management plugin of the suite.
+    pub config: Value,
+    /// Other configurations, as keys that replace those of `config`: a scenario each for comparisons.
+    #[serde(default)]
+    pub variants: Vec<Variant>,
+    /// With whom containers can talk: `host`, `container`.
+    #[serde(default)]
+    pub reaches: Vec<Reach>,
+}
+
+/// A configuration that differs in some keys.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// What it is called in lists.
+    pub name: String,
+    /// The keys. `null` takes one away.
+    #[serde(default)]
+    pub config: Map<String, Value>,
+    /// Further lines of shell, run on the host before.
+    #[serde(default)]
+    pub setup: Vec<String>,
+    /// What the kernel must be able to make, beyond the profile's.
+    #[serde(default)]
+    pub needs: Vec<String>,
+}
+
+/// What a plugin does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// It makes an interface in the container.
+    #[default]
+    Interface,
+    /// It manages addresses.
+    Ipam,
+    /// It is called after another plugin, with its result.
+    Chained,
+}
+
+/// Whom a container can talk to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reach {
+    /// The host.
+    Host,
+    /// Other containers of the network on the same host.
+    Container,
+}
+
+/// `(type, profile)` of the plugins that everybody knows.
+const KNOWN: &[(&str, &str)] = &[
+    ("bridge", include_str!("../profiles/bridge.json")),
+    ("host-local", include_str!("../profiles/host-local.json")),
+    ("loopback", include_str!("../profiles/loopback.json")),
+    ("macvlan", include_str!("../profiles/macvlan.json")),
+    ("ptp", include_str!("../profiles/ptp.json")),
+];
+
+impl Profile {
+    /// The profile of a plugin that everybody knows.
+    pub fn known(plugin: &str) -> Option<Profile> {
+        let (_, text) = KNOWN.iter().find(|(name, _)| *name == plugin)?;
+        serde_json::from_str(text).ok()
+    }
+
+    /// The types that have a profile.
+    pub fn all() -> impl Iterator<Item = &'static str> {
+        KNOWN.iter().map(|(name, _)| *name)
+    }
+
+    /// Reads what `--config` names: the plugin's type, and its profile.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text.
+    pub fn parse(text: &str) -> Result<(String, Profile), String> {
+        let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let profile: Profile = match value.get("config") {
+            Some(_) => serde_json::from_value(value).map_err(|error| error.to_string())?,
+            None => {
+                // Of a list the kit tests the plugin at its head.
+                let first = value.pointer("/plugins/0").unwrap_or(&value).clone();
+                serde_json::from_value(json!({ "config": first }))
+                    .map_err(|error| error.to_string())?
+            }
+        };
+        let plugin = profile.config.get("type").and_then(Value::as_str);
+        let plugin = plugin.ok_or("the configuration has no \"type\"")?.to_owned();
+        Ok((plugin, profile))
+    }
+
+    /// The configuration with the keys of the variant of that name in their place; none is the configuration itself.
+    pub fn config_of(&self, variant: Option<&Variant>) -> Value {
+        let mut config = self.config.clone();
+        for (key, value) in variant.into_iter().flat_map(|variant| &variant.config) {
+            let Some(keys) = config.as_object_mut() else { break };
+            match value {
+                Value::Null => drop(keys.remove(key)),
+                _ => drop(keys.insert(key.clone(), value.clone())),
+            }
+        }
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KNOWN, Kind, Profile};
+
+    #[test]
+    fn every_known_profile_can_be_read() {
+        for (name, text) in KNOWN {
+            let profile: Result<Profile, _> = serde_json::from_str(text);
+            assert!(profile.is_ok(), "{name}: {profile:?}");
+        }
+    }
+
+    #[test]
+    fn a_plain_configuration_is_a_profile() {
+        let parsed = Profile::parse(r#"{"type": "mine", "ipam": {"type": "host-local"}}"#);
+        assert!(parsed.is_ok_and(|(name, p)| name == "mine" && p.kind == Kind::Interface));
+    }
+
+    #[test]
+    fn of_a_list_the_first_plugin_is_meant() {
+        let parsed = Profile::parse(r#"{"name": "n", "plugins": [{"type": "a"}, {"type": "b"}]}"#);
+        assert!(parsed.is_ok_and(|(name, _)| name == "a"));
+    }
+
+    #[test]
+    fn what_has_no_type_is_no_profile() {
+        assert!(Profile::parse("{}").is_err_and(|error| error.contains("type")));
+    }
+}

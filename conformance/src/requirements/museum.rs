@@ -1,0 +1,6 @@
+//! Published holes in CNI plugins, one test for each.
+
+use crate::requirement::Requirement;
+
+/// The chapter.
+pub const REQUIREMENTS: &[Requirement] = &[];
