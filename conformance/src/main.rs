@@ -20,7 +20,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Tests plugins; exit status 1 if a requirement failed, 2 if the kit could not do its work
-    Run(Run),
+    Run(Box<Run>),
     /// Lists the requirements
     List,
 }
