@@ -3,13 +3,14 @@
 //! The order of the checks, their codes and texts are those of the reference suite, because runtimes and their tests
 //! know them.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::env::{self, Env};
 use crate::{
@@ -21,9 +22,10 @@ use crate::{
 ///
 /// Without `CNI_COMMAND` it says what the plugin is, and understands `--help`, `--schema` and `--version`.
 pub fn run<V: Verbs>() -> ExitCode {
-    match serve::<V>() {
+    let spoken = Cell::new(Version::CURRENT);
+    match serve::<V>(&spoken) {
         Ok((answer, status)) => print(&answer, status),
-        Err(error) => print(&text_of(&error), ExitCode::FAILURE),
+        Err(error) => print(&text_of(&error, spoken.get()), ExitCode::FAILURE),
     }
 }
 
@@ -39,8 +41,18 @@ fn print(answer: &str, status: ExitCode) -> ExitCode {
     }
 }
 
-fn text_of(error: &Error) -> String {
-    json::pretty(error).unwrap_or_else(|error| error.to_string())
+/// An error as it is printed (spec, "Error").
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(rename = "cniVersion")]
+    version: String,
+    #[serde(flatten)]
+    error: &'a Error,
+}
+
+fn text_of(error: &Error, spoken: Version) -> String {
+    let printed = Printed { version: spoken.to_string(), error };
+    json::pretty(&printed).unwrap_or_else(|error| error.to_string())
 }
 
 /// Says something beside the answer. That nobody listens is no reason to fail.
@@ -48,13 +60,13 @@ fn warn(text: &str) {
     writeln!(io::stderr(), "{text}").ok();
 }
 
-/// Everything between reading and printing.
-fn serve<V: Verbs>() -> Result<(String, ExitCode)> {
+/// Everything between reading and printing. `spoken` becomes the version of the configuration, once that is known.
+fn serve<V: Verbs>(spoken: &Cell<Version>) -> Result<(String, ExitCode)> {
     let env = Env::read()?;
     let options = env::command_line();
     let answer = match (env.command.as_deref(), options.split_first()) {
-        (Some("VERSION"), _) => versions(&V::MANUAL),
-        (Some(command), _) => answer::<V>(command, &env, read_config)?,
+        (Some("VERSION"), _) => version::answer(&V::MANUAL, version::asked_for(&V::MANUAL)),
+        (Some(command), _) => answer::<V>(command, &env, read_config, spoken)?,
         (None, Some((word, rest))) if word == "sync" && !V::MANUAL.sync.is_empty() => {
             return Ok(sync::sync::<V>(rest, &env));
         }
@@ -77,10 +89,10 @@ fn by_hand(manual: &Manual, option: &str) -> Result<String> {
     }
 }
 
-fn versions(manual: &Manual) -> String {
-    let supported: Vec<String> = manual.versions.iter().map(Version::to_string).collect();
-    let current = Version::CURRENT.to_string();
-    format!("{}\n", json!({ "cniVersion": current, "supportedVersions": supported }))
+/// The configuration's version, if the plugin speaks it.
+fn spoken_in(config: &Value, supported: &[Version]) -> Option<Version> {
+    let text = json::get(config, "cniVersion")?.as_str()?;
+    supported.iter().find(|version| version.to_string() == text).copied()
 }
 
 /// Serves a verb that comes with a configuration.
@@ -90,9 +102,11 @@ fn answer<V: Verbs>(
     command: &str,
     env: &Env,
     config: impl FnOnce() -> Result<Value>,
+    spoken: &Cell<Version>,
 ) -> Result<String> {
     let attachment = attachment_of(command, env)?;
     let config = config()?;
+    spoken.set(spoken_in(&config, V::MANUAL.versions).unwrap_or(Version::CURRENT));
     let network = network_of(&config)?;
     let verb = Verb::parse(command)?;
     let version = version_of(&config, verb, V::MANUAL.versions)?;
@@ -138,7 +152,7 @@ fn dispatch<V: Verbs>(plugin: &V, call: &Call) -> Result<String> {
         Verb::Plan => json::pretty(&plugin.preview(call)?),
         Verb::Repair => json::pretty(&plugin.repair(call)?),
         Verb::Sync => json::pretty(&plugin.sync(call)?),
-        Verb::Version => Ok(versions(&V::MANUAL)),
+        Verb::Version => Ok(version::answer(&V::MANUAL, call.version)),
     }
 }
 
@@ -149,6 +163,11 @@ fn add<V: Verbs>(plugin: &V, call: &Call) -> Result<String> {
         Ok(()) => error,
         Err(also) => error.line(&format!("undoing ADD failed too: {also}")),
     })
+}
+
+/// An error with a variable of the environment, which it must name (spec, "Error", code 4).
+fn of(variable: &str, value: &str, error: Error) -> Error {
+    error.line(&format!("{variable}={value:?}"))
 }
 
 /// Which variables a verb needs, in the order in which they are checked and reported.
@@ -164,9 +183,14 @@ fn attachment_of(command: &str, env: &Env) -> Result<Option<Attachment>> {
     };
     // A malformed value is reported at once, before what else is missing.
     let container = take(about_one, "CNI_CONTAINERID", &env.container);
-    let container = container.map(ContainerId::new).transpose()?;
+    let container = container
+        .map(|id| ContainerId::new(id.as_str()).map_err(|error| of("CNI_CONTAINERID", &id, error)))
+        .transpose()?;
     take(needs(&["ADD", "CHECK", "REPAIR"]), "CNI_NETNS", &env.netns);
-    let ifname = take(about_one, "CNI_IFNAME", &env.ifname).map(IfName::new).transpose()?;
+    let ifname = take(about_one, "CNI_IFNAME", &env.ifname);
+    let ifname = ifname
+        .map(|name| IfName::new(name.as_str()).map_err(|error| of("CNI_IFNAME", &name, error)))
+        .transpose()?;
     take(about_one || needs(&["GC", "STATUS"]), "CNI_PATH", &env.path);
     if !missing.is_empty() {
         let msg = format!("required env variables [{}] missing", missing.join(","));
@@ -296,3 +320,4 @@ fn previous_of(config: &Value, verb: Verb, version: Version) -> Result<Option<Ad
 mod sync;
 #[cfg(test)]
 mod tests;
+mod version;

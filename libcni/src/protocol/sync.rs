@@ -1,5 +1,6 @@
 //! `NAME sync [FILE]`: SYNC by hand, or by whatever watches a file that the configuration names.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::process::ExitCode;
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use super::{answer, read_config_from, warn};
 use crate::env::Env;
-use crate::{Context, Error, Manual, Result, Verbs, code, json};
+use crate::{Context, Error, Manual, Result, Verbs, Version, code, json};
 
 /// Brings the host in line with the configuration in the file, or on stdin, and gives the text about what had to be done.
 /// What went wrong is said on stderr, in words for people.
@@ -37,7 +38,8 @@ fn done<V: Verbs>(arguments: &[String], env: &Env) -> Result<Vec<String>> {
         _ => Err(Error::new(code::INVALID_ENVIRONMENT, "give at most one file")
             .details(format!("usage: {} sync [FILE]", V::MANUAL.name))),
     };
-    let said = answer::<V>("SYNC", env, || own_config(read()?, &V::MANUAL))?;
+    let said =
+        answer::<V>("SYNC", env, || own_config(read()?, &V::MANUAL), &Cell::new(Version::CURRENT))?;
     serde_json::from_str(&said).map_err(|error| Error::internal(error.to_string()))
 }
 
