@@ -166,7 +166,10 @@ fn add<V: Verbs>(plugin: &V, call: &Call) -> Result<String> {
 }
 
 /// An error with a variable of the environment, which it must name (spec, "Error", code 4).
-fn of(variable: &str, value: &str, error: Error) -> Error {
+fn of(variable: &str, value: &str, mut error: Error) -> Error {
+    if error.details == value {
+        error.details.clear();
+    }
     error.line(&format!("{variable}={value:?}"))
 }
 

@@ -40,14 +40,16 @@ fn required_variables_are_reported_together_in_order() {
 #[test]
 fn a_malformed_variable_beats_missing_ones() {
     let answer = with_env("ADD", &[("CNI_CONTAINERID", "../../etc"), ("CNI_NETNS", "")]).err();
-    assert_eq!(answer, (4, "invalid characters in containerID".to_owned(), "../../etc".to_owned()));
+    let named = "CNI_CONTAINERID=\"../../etc\"".to_owned();
+    assert_eq!(answer, (4, "invalid characters in containerID".to_owned(), named));
     let ifname = |name: &str| with_env("DEL", &[("CNI_IFNAME", name)]).err();
     assert_eq!(
         ifname("a-very-long-name"),
         (
             4,
             "interface name is too long".to_owned(),
-            "interface name should be less than 16 characters".to_owned()
+            "interface name should be less than 16 characters\nCNI_IFNAME=\"a-very-long-name\""
+                .to_owned()
         )
     );
     assert_eq!(ifname("..").1, "interface name is . or ..");
@@ -214,13 +216,25 @@ fn a_prev_result_of_another_version_or_shape_is_refused_except_by_del() {
 }
 
 #[test]
-fn errors_are_printed_as_the_reference_prints_them() {
+fn errors_are_printed_as_the_reference_prints_them_and_with_their_version() {
     let answer = with_env("ADD", &[("CNI_CONTAINERID", "<a&b>")]);
     assert_eq!(
         answer.stdout,
-        "{\n    \"code\": 4,\n    \"msg\": \"invalid characters in containerID\",\n    \
-         \"details\": \"\\u003ca\\u0026b\\u003e\"\n}"
+        "{\n    \"cniVersion\": \"1.1.0\",\n    \"code\": 4,\n    \
+         \"msg\": \"invalid characters in containerID\",\n    \
+         \"details\": \"CNI_CONTAINERID=\\\"\\u003ca\\u0026b\\u003e\\\"\"\n}"
     );
+}
+
+#[test]
+fn an_error_has_the_version_of_the_configuration() {
+    let version = |text: &str| {
+        let network = Network::new().with("cniVersion", json!(text)).with("prevResult", json!(5));
+        let error: Value = serde_json::from_str(&network.call("ADD").stdout).unwrap();
+        error["cniVersion"].clone()
+    };
+    assert_eq!(version("0.4.0"), "0.4.0");
+    assert_eq!(version("9.0.0"), "1.1.0");
 }
 
 #[test]
