@@ -295,7 +295,7 @@ fn others_stay(bench: &Bench) -> Verdict {
     let (b, second) = bench.added("b")?;
     let (c, third) = bench.added("c")?;
     let others = |pods: &[&Container]| -> String {
-        pods.iter().map(|container| state_of(bench, &container.pod)).collect()
+        pods.iter().map(|container| state_of(&container.pod)).collect()
     };
     let del = |container, result| bench.call(container).with(|cni| cni.prev(result)).del();
     let before = others(&[&a, &c]);
@@ -311,17 +311,13 @@ fn one_of_two(bench: &Bench) -> Verdict {
     let container = bench.container("a");
     let first = bench.call(&container).with(|cni| cni.ifname("net1"));
     let result = first.add().succeeds()?;
-    let alone = state_of(bench, &container.pod);
+    let alone = state_of(&container.pod);
     let second = bench.call(&container);
     if !second.add().status.success() {
         return Err(Stop::Absent("it does not join a container twice: S2.ADD.3".to_owned()));
     }
     second.del().succeeds()?;
-    same(
-        &alone,
-        &state_of(bench, &container.pod),
-        "ADD of net1 and eth0, DEL of eth0, seen from net1",
-    )?;
+    same(&alone, &state_of(&container.pod), "ADD of net1 and eth0, DEL of eth0, seen from net1")?;
     if bench.is_from("0.4.0") {
         naming("of net1, after DEL of eth0", silent(&first.check(&result)))?;
     }

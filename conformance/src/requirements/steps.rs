@@ -25,12 +25,26 @@ pub(super) fn state(bench: &Bench) -> String {
     }
 }
 
-/// What a state says of one container.
-pub(super) fn state_of(bench: &Bench, pod: &Pod) -> String {
-    let state = bench.host.state();
-    let heading = format!("{}\n", pod.name());
-    let section = state.split("== ").find(|section| section.starts_with(&heading));
-    section.unwrap_or_default().to_owned()
+/// What a container has: its links by name and MAC address, addresses and routes. Less than [`state`], and much faster.
+pub(super) fn state_of(pod: &Pod) -> String {
+    let links = pod.sh("ip -br link");
+    let links = links.lines().map(|line| {
+        // The word between is whether there is a carrier, which the kernel finds out in its own time.
+        let words: Vec<&str> = line.split_whitespace().collect();
+        format!("link {} {}", words.first().unwrap_or(&""), words.get(2).unwrap_or(&""))
+    });
+    let rest = pod.sh("ip -o addr show scope global; ip route; ip -6 route");
+    let rest = rest.lines().filter(|line| !line.contains("fe80::")).map(|line| {
+        // Neither the number of a link nor how long an address is valid.
+        let line = line.split("valid_lft").next().unwrap_or_default();
+        let line = line.replace("linkdown", "");
+        let line = match line.split_once(": ") {
+            Some((_, rest)) => rest,
+            None => line.as_str(),
+        };
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    });
+    links.chain(rest).map(|line| line + "\n").collect()
 }
 
 /// The state must be what it was before.
@@ -89,19 +103,16 @@ pub(super) fn add_and_del(call: &Call<'_>) -> Verdict {
     call.del().succeeds().map(drop)
 }
 
-/// The ADD must fail for each input, and change nothing. Returns each error with its input.
+/// The ADD must fail for each input, and change nothing.
 pub(super) fn refused<'a, 'b>(
     bench: &Bench,
     inputs: impl IntoIterator<Item = (&'a str, Call<'b>)>,
-) -> Result<Vec<(&'a str, Told)>, Stop> {
+) -> Verdict {
     let before = state(bench);
-    let mut errors = Vec::new();
     for (input, call) in inputs {
-        let outcome = call.add();
-        errors.push((input, naming(input, outcome.fails())?));
+        naming(input, call.add().fails())?;
     }
-    unchanged(bench, &before, "ADD that is refused")?;
-    Ok(errors)
+    unchanged(bench, &before, "ADD that is refused")
 }
 
 /// A call for a container with the kit's address management plugin.

@@ -1,15 +1,14 @@
 //! What a plugin is called with: variables, names, and what is wrong with them.
 
+mod names;
+mod namespaces;
+
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
-use std::process::Child;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::steps::{
-    add_and_del, has_code, has_link, naming, refused, same, silent, state, unchanged, with_kit_ipam,
+    add_and_del, has_code, has_link, naming, silent, state, unchanged, with_kit_ipam,
 };
 use crate::bench::{Bench, Call, Container, broken};
 use crate::ipam;
@@ -63,7 +62,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::All,
         versions: Versions::Newest,
-        test: bad_ids,
+        test: names::bad_ids,
     },
     Requirement {
         id: "S2.ENV.6",
@@ -72,7 +71,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::All,
         versions: Versions::Newest,
-        test: good_ids,
+        test: names::good_ids,
     },
     Requirement {
         id: "S2.ENV.7",
@@ -81,7 +80,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::All,
         versions: Versions::Newest,
-        test: bad_ifnames,
+        test: names::bad_ifnames,
     },
     Requirement {
         id: "S2.ENV.8",
@@ -90,7 +89,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::That(not_chained, "are called first"),
         versions: Versions::Newest,
-        test: good_ifnames,
+        test: names::good_ifnames,
     },
     Requirement {
         id: "S2.ENV.9",
@@ -99,7 +98,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::All,
         versions: Versions::Newest,
-        test: names_invalid_variables,
+        test: names::names_invalid_variables,
     },
     Requirement {
         id: "S2.ENV.10",
@@ -108,7 +107,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::Interfaces,
         versions: Versions::Newest,
-        test: no_namespace,
+        test: namespaces::no_namespace,
     },
     Requirement {
         id: "S2.ENV.11",
@@ -117,7 +116,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::Interfaces,
         versions: Versions::Newest,
-        test: namespaces_by_other_paths,
+        test: namespaces::namespaces_by_other_paths,
     },
     Requirement {
         id: "S2.ENV.12",
@@ -126,7 +125,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Expected,
         of: Of::Interfaces,
         versions: Versions::Newest,
-        test: own_namespace,
+        test: namespaces::own_namespace,
     },
     Requirement {
         id: "S2.ENV.13",
@@ -169,25 +168,6 @@ pub const REQUIREMENTS: &[Requirement] = &[
 fn not_chained(profile: &Profile) -> bool {
     profile.kind != Kind::Chained
 }
-
-/// How long a program may take to enter its namespace.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-const BAD_IDS: [&str; 10] =
-    ["..", "../up", "/root", "a/b", "-a", "_a", ".a", "a b", "a\nb", "caf\u{e9}"];
-
-/// The eighth has 8 characters, but 16 bytes.
-const BAD_IFNAMES: [&str; 9] = [
-    "sixteen-letters-",
-    ".",
-    "..",
-    "a/b",
-    "a:b",
-    "a b",
-    "a\tb",
-    "\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}",
-    "eth0\n",
-];
 
 /// `(operation, variable)` of what is required.
 fn required(bench: &Bench) -> Vec<(&'static str, &'static str)> {
@@ -269,110 +249,6 @@ fn unknown_commands(bench: &Bench) -> Verdict {
         has_code(&told, 4, format!("the command {verb:?}"))?;
     }
     unchanged(bench, &before, "commands that do not exist")
-}
-
-fn bad_ids(bench: &Bench) -> Verdict {
-    let (_, call) = added(bench)?;
-    let before = state(bench);
-    for id in BAD_IDS {
-        let call = call.clone().with(|cni| cni.container(id));
-        naming(format!("the container id {id:?}"), call.add().fails())?;
-        naming(format!("the container id {id:?}"), call.del().fails())?;
-    }
-    unchanged(bench, &before, "calls with container ids that are not allowed")
-}
-
-fn good_ids(bench: &Bench) -> Verdict {
-    let call = bench.call(&bench.container("a"));
-    let (usual, long) = ("0123456789abcdef".repeat(4), "i".repeat(200));
-    for id in ["7", "A.b_c-D", &usual, &long] {
-        naming(
-            format!("the container id {id}"),
-            add_and_del(&call.clone().with(|cni| cni.container(id))),
-        )?;
-    }
-    Ok(())
-}
-
-fn bad_ifnames(bench: &Bench) -> Verdict {
-    let call = bench.call(&bench.container("a"));
-    let inputs = BAD_IFNAMES.map(|name| (name, call.clone().with(|cni| cni.ifname(name))));
-    refused(bench, inputs).map(drop)
-}
-
-fn good_ifnames(bench: &Bench) -> Verdict {
-    let container = bench.container("a");
-    for name in ["0", "fifteen-letters", "net1.100", "a_b-c@d"] {
-        let call = bench.call(&container).with(|cni| cni.ifname(name));
-        naming(format!("the interface name {name}"), add_and_del(&call))?;
-    }
-    Ok(())
-}
-
-fn names_invalid_variables(bench: &Bench) -> Verdict {
-    let call = bench.call(&bench.container("a"));
-    let ids = BAD_IDS.map(|id| ("CNI_CONTAINERID", id));
-    let ifnames = BAD_IFNAMES.map(|name| ("CNI_IFNAME", name));
-    for (variable, value) in ids.into_iter().chain(ifnames) {
-        let done = format!("ADD with {variable}={value:?}");
-        let outcome = call.clone().with(|cni| cni.env(variable, value)).add();
-        names(&naming(&done, outcome.fails())?, variable, &done)?;
-    }
-    Ok(())
-}
-
-fn no_namespace(bench: &Bench) -> Verdict {
-    // What containers share is there already, and may stay.
-    bench.added("b")?;
-    let container = bench.container("a");
-    let file = "/run/netns-file";
-    fs::write(file, "no namespace").unwrap_or_else(|error| broken(&error.to_string()));
-    let paths =
-        ["/run/netns/missing", file, "/run/netns", "/proc/self/ns/mnt", "/dev/null", "relative"];
-    let inputs =
-        paths.map(|path| (path, bench.call(&container).with(|cni| cni.env("CNI_NETNS", path))));
-    refused(bench, inputs).map(drop)
-}
-
-/// A process in the container's namespace.
-fn inhabitant(container: &Container) -> Child {
-    let mut command = container.pod.command("sleep");
-    let child = command.arg("60").spawn().unwrap_or_else(|error| broken(&error.to_string()));
-    let inode = |path: String| fs::metadata(path).map(|meta| meta.ino()).ok();
-    let wanted = inode(container.pod.path().display().to_string());
-    let started = Instant::now();
-    while inode(format!("/proc/{}/ns/net", child.id())) != wanted {
-        if started.elapsed() > PATIENCE {
-            broken("no process in the container's namespace");
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    child
-}
-
-fn namespaces_by_other_paths(bench: &Bench) -> Verdict {
-    let container = bench.container("a");
-    let mut child = inhabitant(&container);
-    let link = "/run/netns-link";
-    symlink(container.pod.path(), link).unwrap_or_else(|error| broken(&error.to_string()));
-    let process = format!("/proc/{}/ns/net", child.id());
-    let judged = [process.as_str(), link].iter().try_for_each(|path| {
-        let call = bench.call(&container).with(|cni| cni.env("CNI_NETNS", path));
-        naming(format!("CNI_NETNS={path}"), add_and_del(&call))
-    });
-    let _ = child.kill();
-    let _ = child.wait();
-    judged
-}
-
-fn own_namespace(bench: &Bench) -> Verdict {
-    bench.added("b")?;
-    let container = bench.container("a");
-    let before = state(bench);
-    let call = bench.call(&container).with(|cni| cni.netns(&bench.host));
-    let outcome = call.add();
-    same(&before, &state(bench), "ADD with CNI_NETNS the host's own namespace")?;
-    outcome.fails().map(drop)
 }
 
 fn kubernetes_args(bench: &Bench) -> Verdict {
