@@ -197,12 +197,8 @@ fn others_stay(bench: &Bench) -> Verdict {
     a.pod.sh("ip link set lo up; ip link add own0 type veth peer name own1
         ip addr add 198.51.100.1/24 dev own0; ip link set own1 up; ip link set own0 up");
     let own = || {
-        a.pod
-            .sh("ip addr show dev own0; ip route show dev own0 | grep -v 'linkdown'")
-            .lines()
-            .filter(|line| !line.contains("inet6 fe80") && !line.contains("valid_lft"))
-            .collect::<Vec<_>>()
-            .join("\n")
+        let all = state_of(&a.pod);
+        all.lines().filter(|line| line.contains("own0")).collect::<Vec<_>>().join("\n")
     };
     let (other, before) = (state_of(&b.pod), own());
     bench.call(&a).add().succeeds()?;
