@@ -104,7 +104,7 @@ fn speaks_them(bench: &Bench) -> Verdict {
     ensure(versions.iter().all(|version| is_version(version)), "VERSION", "versions", &answer)?;
     let container = bench.container("a");
     for version in versions {
-        // Of older versions, what they have no word for, an attachment without addresses or a result before, is no result.
+        // The oldest versions have no result without addresses.
         let speakable = bench.profile.config.get("ipam").is_some()
             || crate::requirement::number(version) >= vec![0, 3, 0];
         if container.prev.is_none() && speakable {

@@ -1,8 +1,10 @@
 //! The network configuration: what a plugin reads, and what is wrong with it.
 
+mod json;
+
 use serde_json::{Value, json};
 
-use super::steps::{add_and_del, has_code, naming, orderly, refused};
+use super::steps::{add_and_del, has_code, naming, refused};
 use crate::bench::{Bench, Call, addresses, set};
 use crate::requirement::{Judge, Level, Of, Requirement, Verdict, Versions, ensure};
 
@@ -15,7 +17,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::All,
         versions: Versions::Newest,
-        test: no_json,
+        test: json::no_json,
     },
     Requirement {
         id: "S1.JSON.2",
@@ -24,7 +26,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Should,
         of: Of::All,
         versions: Versions::Newest,
-        test: code_of_no_json,
+        test: json::code_of_no_json,
     },
     Requirement {
         id: "S1.JSON.3",
@@ -33,7 +35,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Expected,
         of: Of::All,
         versions: Versions::Newest,
-        test: strange_json,
+        test: json::strange_json,
     },
     Requirement {
         id: "S1.JSON.4",
@@ -42,7 +44,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Expected,
         of: Of::All,
         versions: Versions::Newest,
-        test: large,
+        test: json::large,
     },
     Requirement {
         id: "S1.TYPES.1",
@@ -171,70 +173,6 @@ fn with_key<'a>(call: &Call<'a>, key: &str, value: &Value) -> Call<'a> {
 /// A call for a new container.
 fn call(bench: &Bench) -> Call<'_> {
     bench.call(&bench.container("a"))
-}
-
-fn no_json(bench: &Bench) -> Verdict {
-    let config = bench.config().to_string();
-    let half: String = config.chars().take(config.len() / 2).collect();
-    let (twice, more) = (format!("{config}{config}"), format!("{config} and more"));
-    let inputs = [
-        ("nothing at all", ""),
-        ("white space", " \n\t "),
-        ("plain text", "bridge eth0"),
-        ("half of the configuration", &half),
-        ("the configuration twice", &twice),
-        ("text after the configuration", &more),
-        ("a list", "[]"),
-        ("a string", "\"name\""),
-        ("a number", "7"),
-        ("null", "null"),
-    ];
-    let call = call(bench);
-    let calls = inputs.map(|(input, text)| (input, call.clone().with(|cni| cni.stdin(text))));
-    refused(bench, calls)
-}
-
-fn code_of_no_json(bench: &Bench) -> Verdict {
-    let call = call(bench);
-    for input in ["bridge eth0", "{\"cniVersion\": ", "[]"] {
-        let outcome = call.clone().with(|cni| cni.stdin(input)).add();
-        has_code(&naming(input, outcome.fails())?, 6, format!("ADD: {input}"))?;
-    }
-    Ok(())
-}
-
-fn strange_json(bench: &Bench) -> Verdict {
-    let call = call(bench);
-    let config = bench.config().to_string();
-    // `args` may hold anything.
-    let with_args = |args: &[u8]| {
-        let rest = config.strip_prefix('{').unwrap_or_default();
-        [b"{\"args\":", args, b",", rest.as_bytes()].concat()
-    };
-    let deep = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
-    let inputs: [(&str, Vec<u8>); 8] = [
-        ("100000 lists in each other", with_args(&deep)),
-        ("bytes that are no UTF-8", with_args(b"{\"a\": \"\xff\xfe\"}")),
-        ("half of a surrogate pair", with_args(b"{\"a\": \"\\ud800\"}")),
-        ("a NUL in a string", with_args(b"{\"a\": \"\\u0000\"}")),
-        ("a number of 400 digits", with_args(&b"7".repeat(400))),
-        ("an exponent without end", with_args(b"1e99999")),
-        ("a key twice", with_args(b"{\"a\": 1, \"a\": {}}")),
-        ("a byte order mark first", [b"\xef\xbb\xbf", config.as_bytes()].concat()),
-    ];
-    for (input, stdin) in inputs {
-        let added = call.clone().with(|cni| cni.stdin(stdin)).add();
-        naming(input, orderly(&added))?;
-        naming(format!("after {input}"), call.del().succeeds())?;
-    }
-    Ok(())
-}
-
-fn large(bench: &Bench) -> Verdict {
-    let padding: Vec<String> = (0..16 * 1024).map(|number| format!("{number:064}")).collect();
-    // Without the text in the evidence: it would be a megabyte.
-    let judged = add_and_del(&with_key(&call(bench), "args", &json!({ "padding": padding })));
-    naming("a megabyte in `args`", judged)
 }
 
 fn wrong_types(bench: &Bench) -> Verdict {

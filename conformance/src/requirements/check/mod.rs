@@ -1,12 +1,14 @@
 //! CHECK: whether everything is as ADD left it.
 
+mod later;
+
 use serde_json::{Value, json};
 
 use super::steps::{
     ipam_calls, let_ipam_be, let_ipam_refuse, naming, only_from, silent, state, unchanged,
     with_kit_ipam,
 };
-use crate::bench::{Bench, Container, addresses, sandbox_interface};
+use crate::bench::{Bench, Container, addresses};
 use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions, ensure};
 
 /// The chapter.
@@ -99,7 +101,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::Delegating,
         versions: Versions::Newest,
-        test: more_than_before,
+        test: later::more_than_before,
     },
     Requirement {
         id: "S2.CHECK.11",
@@ -108,7 +110,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::Delegating,
         versions: Versions::Newest,
-        test: later_mac,
+        test: later::later_mac,
     },
     Requirement {
         id: "S2.CHECK.12",
@@ -117,7 +119,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::Delegating,
         versions: Versions::Newest,
-        test: later_routes,
+        test: later::later_routes,
     },
     Requirement {
         id: "S2.CHECK.13",
@@ -126,7 +128,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::Delegating,
         versions: Versions::Newest,
-        test: later_interfaces,
+        test: later::later_interfaces,
     },
     Requirement {
         id: "S2.CHECK.14",
@@ -206,7 +208,7 @@ fn no_interface(bench: &Bench) -> Verdict {
 }
 
 fn interface_down(bench: &Bench) -> Verdict {
-    // Only down: addresses and routes are put back, as far as the kernel lets them be.
+    // The addresses stay, so that it is not their absence that is noticed.
     noticed(bench, "sysctl -qw net.ipv6.conf.eth0.keep_addr_on_down=1; ip link set eth0 down")
 }
 
@@ -217,7 +219,6 @@ fn no_address(bench: &Bench) -> Verdict {
     let [Some(first), last] = [ips.first(), ips.get(1)] else {
         return Err(Stop::Absent("its result has no addresses".to_owned()));
     };
-    // An address more in its place must not hide it.
     let damage = |address: &str| format!("ip addr del {address} dev eth0");
     notices(bench, &a, &result, &damage(first))?;
     if last.is_some() {
@@ -266,65 +267,6 @@ fn no_namespace(bench: &Bench) -> Verdict {
     let call = bench.call(&container);
     bench.kill(&container);
     naming("the container's namespace was deleted", call.check(&result).fails()).map(drop)
-}
-
-fn more_than_before(bench: &Bench) -> Verdict {
-    only_from(bench, "0.4.0")?;
-    let (container, result) = bench.added("a")?;
-    let more = "ip addr add 198.51.100.7/32 dev eth0; ip route add 203.0.113.0/24 dev eth0
-                ip addr add 2001:db8::7/128 dev eth0 nodad; ip route add 2001:db8:1::/64 dev eth0";
-    container.pod.sh(more);
-    let done = "an address and a route of each family were added to eth0";
-    naming(done, silent(&bench.call(&container).check(&result)))
-}
-
-fn later_mac(bench: &Bench) -> Verdict {
-    only_from(bench, "0.4.0")?;
-    let (container, mut result) = bench.added("a")?;
-    let old = sandbox_interface(&result, "eth0")?.get("mac").cloned();
-    let mac = "02:00:5e:10:00:01";
-    let changed = container.pod.try_run(&["ip", "link", "set", "eth0", "address", mac]);
-    if old.is_none() || !changed.status.success() {
-        return Err(Stop::Absent(
-            "its interface has no MAC address that can be changed".to_owned(),
-        ));
-    }
-    let interfaces = result.get_mut("interfaces").and_then(Value::as_array_mut);
-    for interface in interfaces.into_iter().flatten() {
-        if interface.get("name").is_some_and(|name| name == "eth0") {
-            crate::bench::set(interface, "mac", mac);
-        }
-    }
-    let done = format!("a later plugin gave eth0 the MAC address {mac}, also in prevResult");
-    naming(done, silent(&bench.call(&container).check(&result)))
-}
-
-fn later_routes(bench: &Bench) -> Verdict {
-    only_from(bench, "0.4.0")?;
-    let (container, mut result) = bench.added("a")?;
-    let Some(route) = destinations(&result).first().cloned() else {
-        return Err(Stop::Absent("its result has no routes".to_owned()));
-    };
-    container.pod.sh(&without_route(&route));
-    if let Some(routes) = result.get_mut("routes").and_then(Value::as_array_mut) {
-        routes.remove(0);
-    }
-    let done = format!("a later plugin took the route to {route} away, also from prevResult");
-    naming(done, silent(&bench.call(&container).check(&result)))
-}
-
-fn later_interfaces(bench: &Bench) -> Verdict {
-    only_from(bench, "0.4.0")?;
-    let (container, mut result) = bench.added("a")?;
-    // Left to the host, as a plugin for bandwidth has them; and one in the container.
-    bench.host.sh("ip link add later0 type veth peer name later1");
-    container.pod.sh("ip link add later2 type veth peer name later3");
-    if let Some(interfaces) = result.get_mut("interfaces").and_then(Value::as_array_mut) {
-        interfaces.push(json!({ "name": "later0" }));
-        interfaces.push(json!({ "name": "later2", "sandbox": container.pod.path() }));
-    }
-    let done = "later plugins made later0 on the host and later2 in the container";
-    naming(done, silent(&bench.call(&container).check(&result)))
 }
 
 fn ipam_refuses(bench: &Bench) -> Verdict {

@@ -1,13 +1,15 @@
 //! DEL: a container leaves a network, however little is left of it.
 
+mod others;
+
 use serde_json::Value;
 
 use super::steps::{
     few_addresses, has_link, ipam_calls, let_ipam_be, let_ipam_give, let_ipam_refuse, naming,
-    returns_to, same, silent, state, state_of, unchanged, with_kit_ipam,
+    returns_to, silent, state, unchanged, with_kit_ipam,
 };
 use crate::bench::{Bench, Call, Container};
-use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions, ensure};
+use crate::requirement::{Judge, Level, Of, Requirement, Verdict, Versions, ensure};
 
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
@@ -108,7 +110,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::Delegating,
         versions: Versions::Newest,
-        test: others_stay,
+        test: others::others_stay,
     },
     Requirement {
         id: "S2.DEL.12",
@@ -117,7 +119,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::Delegating,
         versions: Versions::Newest,
-        test: one_of_two,
+        test: others::one_of_two,
     },
     Requirement {
         id: "S2.DEL.13",
@@ -126,7 +128,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Must,
         of: Of::Delegating,
         versions: Versions::Newest,
-        test: other_interface,
+        test: others::other_interface,
     },
     Requirement {
         id: "S2.DEL.14",
@@ -288,48 +290,6 @@ fn host_links_gone(bench: &Bench) -> Verdict {
     let call = bench.call(&container).with(|cni| cni.prev(&result));
     naming("every link of the host but lo was deleted", silent(&call.del()))?;
     naming("the same without prevResult", silent(&bench.call(&container).del()))
-}
-
-fn others_stay(bench: &Bench) -> Verdict {
-    let (a, first) = bench.added("a")?;
-    let (b, second) = bench.added("b")?;
-    let (c, third) = bench.added("c")?;
-    let others = |pods: &[&Container]| -> String {
-        pods.iter().map(|container| state_of(&container.pod)).collect()
-    };
-    let del = |container, result| bench.call(container).with(|cni| cni.prev(result)).del();
-    let before = others(&[&a, &c]);
-    del(&b, &second).succeeds()?;
-    same(&before, &others(&[&a, &c]), "ADD of a, b, c; DEL of b, seen from a and c")?;
-    let before = others(&[&c]);
-    del(&a, &first).succeeds()?;
-    same(&before, &others(&[&c]), "ADD of a, b, c; DEL of b, a, seen from c")?;
-    del(&c, &third).succeeds().map(drop)
-}
-
-fn one_of_two(bench: &Bench) -> Verdict {
-    let container = bench.container("a");
-    let first = bench.call(&container).with(|cni| cni.ifname("net1"));
-    let result = first.add().succeeds()?;
-    let alone = state_of(&container.pod);
-    let second = bench.call(&container);
-    if !second.add().status.success() {
-        return Err(Stop::Absent("it does not join a container twice: S2.ADD.3".to_owned()));
-    }
-    second.del().succeeds()?;
-    same(&alone, &state_of(&container.pod), "ADD of net1 and eth0, DEL of eth0, seen from net1")?;
-    if bench.is_from("0.4.0") {
-        naming("of net1, after DEL of eth0", silent(&first.check(&result)))?;
-    }
-    first.del().succeeds().map(drop)
-}
-
-fn other_interface(bench: &Bench) -> Verdict {
-    let (container, _) = bench.added("a")?;
-    let before = state(bench);
-    let call = bench.call(&container).with(|cni| cni.ifname("net9"));
-    naming("net9, which was never added", silent(&call.del()))?;
-    unchanged(bench, &before, "ADD of eth0, DEL of net9")
 }
 
 fn after_failed_add(bench: &Bench) -> Verdict {
