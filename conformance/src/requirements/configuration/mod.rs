@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::steps::{add_and_del, has_code, naming, refused};
 use crate::bench::{Bench, Call, addresses, set};
+use crate::profile::{Kind, Profile};
 use crate::requirement::{Judge, Level, Of, Requirement, Verdict, Versions, ensure};
 
 /// The chapter.
@@ -123,7 +124,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "the common practice for configurations older than the key",
         says: "A configuration without `cniVersion` counts as 0.1.0: it gets such a result, or error code 1",
         level: Level::Expected,
-        of: Of::All,
+        of: Of::That(not_chained, "are called first"),
         versions: Versions::Newest,
         test: no_version,
     },
@@ -165,6 +166,11 @@ pub const REQUIREMENTS: &[Requirement] = &[
     },
 ];
 
+/// A result before in another version than the configuration's would be a mistake of its own.
+fn not_chained(profile: &Profile) -> bool {
+    profile.kind != Kind::Chained
+}
+
 /// The call with a key of the configuration.
 fn with_key<'a>(call: &Call<'a>, key: &str, value: &Value) -> Call<'a> {
     call.clone().with(|cni| cni.key(key, value.clone()))
@@ -198,12 +204,22 @@ fn wrong_ipam(bench: &Bench) -> Verdict {
     refused(bench, inputs)
 }
 
+/// A call for a new container, without a key of the configuration.
+fn without_key<'a>(bench: &'a Bench, key: &str) -> Call<'a> {
+    let mut config = bench.config();
+    config.as_object_mut().and_then(|keys| keys.remove(key));
+    let container = bench.container("b");
+    let call = bench.call(&container).with(|cni| cni.conf(&config));
+    match &container.prev {
+        Some(prev) => call.with(|cni| cni.prev(prev)),
+        None => call,
+    }
+}
+
 fn no_name(bench: &Bench) -> Verdict {
-    let mut without = bench.config();
-    without.as_object_mut().and_then(|keys| keys.remove("name"));
     let call = call(bench);
     let inputs = [
-        ("no name", call.clone().with(|cni| cni.conf(&without))),
+        ("no name", without_key(bench, "name")),
         ("an empty name", with_key(&call, "name", &json!(""))),
     ];
     refused(bench, inputs)
@@ -259,9 +275,7 @@ fn code_of_foreign_versions(bench: &Bench) -> Verdict {
 }
 
 fn no_version(bench: &Bench) -> Verdict {
-    let mut config = bench.config();
-    config.as_object_mut().and_then(|keys| keys.remove("cniVersion"));
-    let call = call(bench).with(|cni| cni.conf(&config));
+    let call = without_key(bench, "cniVersion");
     let done = "ADD without cniVersion";
     let outcome = call.add();
     if !outcome.status.success() {
