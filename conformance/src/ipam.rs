@@ -92,6 +92,16 @@ pub fn answer(verb: &str, stdout: impl ToString, status: u8) -> Result<(), Strin
     fs::write(&path, text).map_err(|error| format!("write {path}: {error}"))
 }
 
+/// Lets it answer a verb as it does on its own again.
+///
+/// # Errors
+///
+/// If what was written down cannot be taken away.
+pub fn forget(verb: &str) -> Result<(), String> {
+    let path = format!("{ANSWERS}/{verb}");
+    fs::remove_file(&path).map_err(|error| format!("remove {path}: {error}"))
+}
+
 /// How it was called so far, the first call first.
 pub fn seen() -> Vec<Seen> {
     let read = |number: usize| fs::read(format!("{CALLS}/{number}")).ok();

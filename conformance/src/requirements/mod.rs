@@ -17,6 +17,7 @@ mod museum;
 mod packets;
 mod results;
 mod status;
+mod steps;
 mod version;
 
 use crate::requirement::Requirement;
