@@ -63,6 +63,23 @@ impl Suite {
         Ok(plugins)
     }
 
+    /// The programs of the folder that are not judged, and why: those without a profile, neither known nor given.
+    pub fn not_judged(&self, given: &BTreeMap<String, Profile>) -> Vec<(String, String)> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let programs = entries.filter(|entry| is_program(&entry.path()));
+        let names = programs.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names
+            .filter(|name| !name.starts_with('.'))
+            .filter(|name| !given.contains_key(name) && !Profile::all().any(|known| known == name))
+            .collect();
+        names.sort();
+        let with_reason = |name: String| {
+            let why = Profile::why_without(&name).to_owned();
+            (name, why)
+        };
+        names.into_iter().map(with_reason).collect()
+    }
+
     /// Whether there is a program of that name.
     pub fn has(&self, name: &str) -> bool {
         is_program(&self.folder.join(name))
