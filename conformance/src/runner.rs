@@ -95,6 +95,10 @@ pub fn run(selection: &Selection) -> Result<Report, String> {
         })
         .collect();
     let cases = run_all(planned, selection.jobs)?;
+    let not_judged = match selection.plugins.is_empty() {
+        true => selection.suite.not_judged(&given),
+        false => Vec::new(),
+    };
     Ok(Report {
         label: selection.label.clone(),
         kit: env!("CARGO_PKG_VERSION").to_owned(),
@@ -103,6 +107,7 @@ pub fn run(selection: &Selection) -> Result<Report, String> {
         plugins: plugins.iter().map(PluginInfo::of).collect(),
         requirements: chosen.iter().map(|requirement| (*requirement).into()).collect(),
         cases,
+        not_judged,
     })
 }
 
@@ -277,6 +282,8 @@ pub fn abilities(kinds: &[String]) -> BTreeMap<String, String> {
     host.sh("ip link add parent type veth peer name parent-peer");
     let lack = |kind: &String| {
         let command = match kind.as_str() {
+            // Their first call also loads what they need.
+            "iptables" => "iptables -w -t nat -S && ip6tables -w -t nat -S".to_owned(),
             "bridge-vlan" => "ip link add probe type bridge vlan_filtering 1".to_owned(),
             "veth" => "ip link add probe type veth peer name probe-peer".to_owned(),
             "vlan" => "ip link add probe link parent type vlan id 5".to_owned(),
@@ -288,7 +295,10 @@ pub fn abilities(kinds: &[String]) -> BTreeMap<String, String> {
         };
         let made = host.try_run(&["sh", "-c", &command]);
         host.try_run(&["ip", "link", "del", "probe"]);
-        let why = format!("this kernel makes no {kind}: {}; try --lab", made.stderr.trim());
+        let why = match kind.as_str() {
+            "iptables" => format!("iptables does not work here: {}", made.stderr.trim()),
+            _ => format!("this kernel makes no {kind}: {}; try --lab", made.stderr.trim()),
+        };
         (!made.status.success()).then(|| (kind.clone(), why))
     };
     kinds.iter().filter_map(lack).collect()

@@ -44,6 +44,9 @@ pub fn table(report: &Report, folder: &str, verbose: bool) -> String {
         }
         ended.notes.iter().for_each(|note| text.push_str(&format!("  note      {note}\n")));
     }
+    for (name, why) in &report.not_judged {
+        text.push_str(&format!("not judged: {name}: {why}\n"));
+    }
     let Count { passed, failed, absent, untestable, broken } = report.count();
     text.push_str(&format!(
         "{}: {passed} passed, {failed} failed, {absent} not asked of the plugin, {untestable} not testable here, {broken} broken, in {:.1} s\n",
