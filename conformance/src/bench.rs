@@ -180,6 +180,14 @@ impl Bench {
         config
     }
 
+    /// Whether what is done for a container, or its configuration, depends on its number.
+    pub fn is_numbered(&self) -> bool {
+        let setup = self.profile.container_setup.iter();
+        let configs = [None].into_iter().chain(self.profile.variants.iter().map(Some));
+        let configs = configs.map(|variant| self.profile.config_of(variant).to_string());
+        setup.cloned().chain(configs).any(|text| text.contains("$NUMBER"))
+    }
+
     /// A configuration with what every one has: `cniVersion`, `name`, `type`, and an address management plugin.
     pub fn complete(&self, mut config: Value) -> Value {
         set(&mut config, "cniVersion", self.version());

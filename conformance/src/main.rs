@@ -1,13 +1,14 @@
 //! `cni-conformance`: judges a directory of CNI plugins.
 
 use std::fs;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use conformance::runner::{self, Selection};
 use conformance::suite::Suite;
-use conformance::{case, ipam, report, requirements};
+use conformance::{case, compare, ipam, report, requirements};
 
 /// Judges any directory of CNI plugins by the specification and by what operators count on.
 #[derive(Debug, Parser)]
@@ -21,8 +22,39 @@ struct Arguments {
 enum What {
     /// Tests plugins; exit status 1 if a requirement failed, 2 if the kit could not do its work
     Run(Box<Run>),
+    /// Shows what changes if one suite is swapped for another; exit status 1 if something does, 2 if the kit could not do
+    /// its work
+    Compare(Box<Compare>),
     /// Lists the requirements
     List,
+}
+
+#[derive(Debug, Args)]
+struct Compare {
+    /// The folder with the plugins that are in use
+    #[arg(long, value_name = "DIR")]
+    a: PathBuf,
+    /// The folder with those that they would be swapped for
+    #[arg(long, value_name = "DIR")]
+    b: PathBuf,
+    /// Only these plugins
+    #[arg(long, value_name = "TYPE", value_delimiter = ',')]
+    plugins: Vec<String>,
+    /// These versions of the specification; if not given, the newest that both suites speak
+    #[arg(long, value_name = "VERSION", value_delimiter = ',')]
+    spec: Vec<String>,
+    /// A configuration to compare with: also for a plugin the kit does not know, or a profile of it
+    #[arg(long, value_name = "FILE")]
+    config: Vec<PathBuf>,
+    /// How many scenarios run at the same time
+    #[arg(long, value_name = "N", default_value_t = runner::default_jobs())]
+    jobs: usize,
+    /// Also show what only follows from an ADD that fails with one suite, and name what is the same
+    #[arg(long)]
+    all: bool,
+    /// Write the comparison as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +109,7 @@ fn main() -> ExitCode {
     }
     let ended = match Arguments::parse().command {
         What::Run(arguments) => run(&arguments),
+        What::Compare(arguments) => compare(&arguments),
         What::List => {
             list();
             Ok(ExitCode::SUCCESS)
@@ -91,9 +124,6 @@ fn main() -> ExitCode {
 fn run(arguments: &Run) -> Result<ExitCode, String> {
     let folder = runner::absolute(&arguments.bin_dir)?;
     let path = arguments.path.iter().map(runner::absolute).collect::<Result<_, _>>()?;
-    let read = |file: &PathBuf| {
-        fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
-    };
     let shown = folder.display().to_string();
     let report = runner::run(&Selection {
         suite: Suite { folder, path },
@@ -102,7 +132,7 @@ fn run(arguments: &Run) -> Result<ExitCode, String> {
         versions: arguments.spec.clone(),
         only: arguments.only.clone(),
         crash: arguments.crash,
-        profiles: arguments.config.iter().map(read).collect::<Result<_, _>>()?,
+        profiles: read(&arguments.config)?,
         jobs: arguments.jobs,
     })?;
     print!("{}", report::table(&report, &shown, arguments.verbose));
@@ -115,6 +145,38 @@ fn run(arguments: &Run) -> Result<ExitCode, String> {
         () if count.broken > 0 => ExitCode::from(CANNOT),
         () => ExitCode::SUCCESS,
     })
+}
+
+fn compare(arguments: &Compare) -> Result<ExitCode, String> {
+    let suite =
+        |folder| Ok::<_, String>(Suite { folder: runner::absolute(folder)?, path: Vec::new() });
+    let comparison = compare::compare(&compare::Selection {
+        suites: [suite(&arguments.a)?, suite(&arguments.b)?],
+        plugins: arguments.plugins.clone(),
+        versions: arguments.spec.clone(),
+        profiles: read(&arguments.config)?,
+        all: arguments.all,
+        jobs: arguments.jobs,
+    })?;
+    print!("{}", compare::text(&comparison, arguments.all, std::io::stdout().is_terminal()));
+    if let Some(file) = &arguments.json {
+        write(
+            file,
+            &serde_json::to_string_pretty(&comparison).map_err(|error| error.to_string())?,
+        )?;
+    }
+    Ok(match () {
+        () if !comparison.trouble.is_empty() => ExitCode::from(CANNOT),
+        () if comparison.differs() => ExitCode::FAILURE,
+        () => ExitCode::SUCCESS,
+    })
+}
+
+fn read(files: &[PathBuf]) -> Result<Vec<String>, String> {
+    let read = |file: &PathBuf| {
+        fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
+    };
+    files.iter().map(read).collect()
 }
 
 fn write(file: &Path, text: &str) -> Result<(), String> {

@@ -3,6 +3,8 @@
 //! The profiles of the plugins that everybody knows are in `conformance/profiles/TYPE.json`. For any other plugin a file is
 //! given with `--config`: a profile of the same shape, or just a network configuration.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -148,6 +150,19 @@ impl Profile {
         let plugin = profile.config.get("type").and_then(Value::as_str);
         let plugin = plugin.ok_or("the configuration has no \"type\"")?.to_owned();
         Ok((plugin, profile))
+    }
+
+    /// Reads several: the text and the profile of each plugin, by its type.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a text.
+    pub fn parse_all(texts: &[String]) -> Result<BTreeMap<String, (String, Profile)>, String> {
+        let parsed = texts.iter().map(|text| {
+            let (name, profile) = Profile::parse(text)?;
+            Ok((name, (text.clone(), profile)))
+        });
+        parsed.collect()
     }
 
     /// What the kernel must be able to do for a variant; for the configuration itself if it is none.

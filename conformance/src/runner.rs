@@ -19,7 +19,7 @@ use crate::requirements;
 use crate::suite::{Plugin, Suite};
 
 /// A case that has not ended by then does not end.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 /// The same for a part of a test that kills the plugin again and again.
 const LONG_PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -59,13 +59,9 @@ struct Planned {
 /// If there is nothing to run, or the kit cannot work on this machine.
 pub fn run(selection: &Selection) -> Result<Report, String> {
     let started = Instant::now();
-    let mut texts = BTreeMap::new();
-    let mut given = BTreeMap::new();
-    for text in &selection.profiles {
-        let (name, profile) = Profile::parse(text)?;
-        texts.insert(name.clone(), text.clone());
-        given.insert(name, profile);
-    }
+    let described = Profile::parse_all(&selection.profiles)?;
+    let given =
+        described.iter().map(|(name, (_, profile))| (name.clone(), profile.clone())).collect();
     let mut plugins = selection.suite.plugins(&given)?;
     for name in &selection.plugins {
         if !plugins.iter().any(|plugin| plugin.name == *name) {
@@ -91,7 +87,13 @@ pub fn run(selection: &Selection) -> Result<Report, String> {
         .iter()
         .flat_map(|plugin| chosen.iter().map(move |requirement| (plugin, *requirement)))
         .flat_map(|(plugin, requirement)| {
-            plan(plugin, requirement, selection, texts.get(&plugin.name), &lacks)
+            plan(
+                plugin,
+                requirement,
+                selection,
+                described.get(&plugin.name).map(|(text, _)| text),
+                &lacks,
+            )
         })
         .collect();
     let cases = run_all(planned, selection.jobs)?;
@@ -173,9 +175,7 @@ fn plan(
 
 /// Runs the cases in processes of their own.
 fn run_all(planned: Vec<Planned>, jobs: usize) -> Result<Vec<Judged>, String> {
-    let bar = ProgressBar::new(planned.len() as u64);
-    let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {msg}");
-    bar.set_style(style.map_err(|error| error.to_string())?);
+    let bar = progress(planned.len());
     let count = planned.len();
     // What takes long begins first, so that the end does not wait for it alone.
     let mut order: Vec<(usize, Planned)> = planned.into_iter().enumerate().collect();
@@ -205,6 +205,15 @@ fn run_all(planned: Vec<Planned>, jobs: usize) -> Result<Vec<Judged>, String> {
     });
     bar.finish_and_clear();
     Ok(judged.into_iter().flatten().collect())
+}
+
+/// A line of progress on the terminal, if it is one.
+pub fn progress(count: usize) -> ProgressBar {
+    let bar = ProgressBar::new(count as u64);
+    if let Ok(style) = ProgressStyle::with_template("{pos}/{len} {wide_bar} {msg}") {
+        bar.set_style(style);
+    }
+    bar
 }
 
 fn next(queue: &Mutex<VecDeque<(usize, Planned)>>) -> Option<(usize, Planned)> {
