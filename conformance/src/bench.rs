@@ -16,6 +16,8 @@ use crate::requirement::{Judge, Stop, failed};
 
 /// A plugin that has not ended by then hangs.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+/// A variable of the environment with a number: the kit waits so many times as long, for slow machines.
+pub const PATIENCE_FACTOR: &str = "CNI_CONFORMANCE_PATIENCE";
 /// The name of the network that the plugin is configured for.
 pub const NETWORK: &str = "judged";
 /// How many calls a failure shows.
@@ -312,7 +314,7 @@ impl Call<'_> {
 
     /// Any verb.
     pub fn verb(&self, verb: &str) -> Outcome {
-        let outcome = self.cni.within(verb, DEADLINE);
+        let outcome = self.cni.within(verb, patient(DEADLINE));
         self.bench.keep(&self.cni, verb, &outcome);
         outcome
     }
@@ -344,6 +346,12 @@ pub fn set(object: &mut Value, key: &str, value: impl Into<Value>) {
     if let Some(keys) = object.as_object_mut() {
         keys.insert(key.to_owned(), value.into());
     }
+}
+
+/// How long to wait on this machine for what usually takes at most that long.
+pub fn patient(time: Duration) -> Duration {
+    let factor = std::env::var(PATIENCE_FACTOR).ok().and_then(|factor| factor.parse().ok());
+    time * factor.unwrap_or(1).max(1)
 }
 
 /// The kit cannot go on: what it stands on could not be made. That is no finding about the plugin.

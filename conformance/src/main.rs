@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use conformance::lab::{self, Lab};
 use conformance::runner::{self, Selection};
 use conformance::suite::Suite;
 use conformance::{case, compare, ipam, report, requirements};
@@ -92,6 +93,10 @@ struct Run {
     /// Show every case, and every call of those that failed
     #[arg(long, short)]
     verbose: bool,
+    /// Judge what this kernel lacks on another one, by a command that runs another as root in a virtual machine; the
+    /// nearest scripts/lab if not given
+    #[arg(long, value_name = "COMMAND", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    lab: Option<String>,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -124,8 +129,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Run) -> Result<ExitCode, String> {
     let folder = runner::absolute(&arguments.bin_dir)?;
     let path = arguments.path.iter().map(runner::absolute).collect::<Result<_, _>>()?;
+    let lab = arguments.lab.as_deref().map(Lab::find).transpose()?;
     let shown = folder.display().to_string();
-    let report = runner::run(&Selection {
+    let mut report = runner::run(&Selection {
         suite: Suite { folder, path },
         label: arguments.label.clone().unwrap_or_else(|| shown.clone()),
         plugins: arguments.plugins.clone(),
@@ -135,6 +141,9 @@ fn run(arguments: &Run) -> Result<ExitCode, String> {
         profiles: read(&arguments.config)?,
         jobs: arguments.jobs,
     })?;
+    if let Some(lab) = lab {
+        lab.fill(&mut report, &lab_arguments(arguments)?)?;
+    }
     print!("{}", report::table(&report, &shown, arguments.verbose));
     if let Some(file) = &arguments.json {
         write(file, &serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?)?;
@@ -145,6 +154,28 @@ fn run(arguments: &Run) -> Result<ExitCode, String> {
         () if count.broken > 0 => ExitCode::from(CANNOT),
         () => ExitCode::SUCCESS,
     })
+}
+
+/// The arguments with which the kit judges the same in the lab.
+fn lab_arguments(arguments: &Run) -> Result<Vec<String>, String> {
+    let files = [
+        ("--bin-dir", std::slice::from_ref(&arguments.bin_dir)),
+        ("--path", arguments.path.as_slice()),
+        ("--config", arguments.config.as_slice()),
+    ];
+    let mut given = Vec::new();
+    for (option, paths) in files {
+        for path in paths {
+            given.extend([option.to_owned(), lab::absolute(path)?]);
+        }
+    }
+    for (option, values) in [("--spec", &arguments.spec), ("--only", &arguments.only)] {
+        if !values.is_empty() {
+            given.extend([option.to_owned(), values.join(",")]);
+        }
+    }
+    given.extend(arguments.crash.then(|| "--crash".to_owned()));
+    Ok(given)
 }
 
 fn compare(arguments: &Compare) -> Result<ExitCode, String> {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use testbed::Node;
 
+use crate::bench::patient;
 use crate::case::{self, Case, Ended, Verdict, Work};
 use crate::profile::Profile;
 use crate::report::{Judged, Machine, PluginInfo, Report};
@@ -159,10 +160,11 @@ fn plan(
             .to_owned();
         return vec![Planned { case: case("", (0, 1)), ended: without(Verdict::Absent, why) }];
     }
-    let lack = plugin.profile.needs.iter().find_map(|kind| lacks.get(kind));
-    let ended = lack.map(|why| Ended {
+    let lack = plugin.profile.needs.iter().find_map(|kind| lacks.get_key_value(kind));
+    let ended = lack.map(|(kind, why)| Ended {
         verdict: Verdict::Untestable,
         why: why.clone(),
+        lacking: kind != "iptables",
         ..Ended::default()
     });
     let parts = if requirement.id.starts_with("CRASH.") { 4 } else { 1 };
@@ -246,6 +248,7 @@ fn judge(planned: Planned) -> Judged {
 
 /// Runs a command for as long as that.
 pub fn output(mut command: Command, patience: Duration) -> Result<Output, String> {
+    let patience = patient(patience);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("start the kit again: {error}"))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());

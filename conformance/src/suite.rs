@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use testbed::Cni;
 
+use crate::bench::{DEADLINE, patient};
 use crate::profile::Profile;
 use crate::requirement::number;
 
@@ -102,7 +103,7 @@ impl Suite {
     fn versions(&self, name: &str) -> Vec<String> {
         let all = || VERSIONS.map(str::to_owned).to_vec();
         let call = Cni::new(name).suite(&self.folder).conf(json!({ "cniVersion": "1.0.0" }));
-        let outcome = call.within("VERSION", crate::bench::DEADLINE);
+        let outcome = call.within("VERSION", patient(DEADLINE));
         let answer: Value = serde_json::from_str(&outcome.stdout).unwrap_or_default();
         let Some(listed) = answer.get("supportedVersions").and_then(Value::as_array) else {
             return all();
