@@ -161,7 +161,9 @@ fn plan(
     comparison: &mut Comparison,
 ) -> Vec<Planned> {
     let mut not = |scenario: &str, why: &str| {
-        comparison.not_compared.push((a.name.clone(), scenario.to_owned(), why.to_owned()));
+        // That is an option of `run`; this can be started in the lab as a whole.
+        let why = why.trim_end_matches(runner::TRY_LAB).to_owned();
+        comparison.not_compared.push((a.name.clone(), scenario.to_owned(), why));
     };
     if let Some(why) = a.profile.needs.iter().find_map(|kind| lacks.get(kind)) {
         not("", why);

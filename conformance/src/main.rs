@@ -24,7 +24,7 @@ enum What {
     /// Tests plugins; exit status 1 if a requirement failed, 2 if the kit could not do its work
     Run(Box<Run>),
     /// Shows what changes if one suite is swapped for another; exit status 1 if something does, 2 if the kit could not do
-    /// its work
+    /// its work. What this kernel lacks is compared by running all of it in the lab: scripts/lab cni-conformance compare ..
     Compare(Box<Compare>),
     /// Lists the requirements
     List,

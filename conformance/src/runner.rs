@@ -24,6 +24,9 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// The same for a part of a test that kills the plugin again and again.
 const LONG_PATIENCE: Duration = Duration::from_secs(3600);
 
+/// What can be done about what the kernel lacks.
+pub const TRY_LAB: &str = "; try --lab";
+
 /// What shall be run.
 #[derive(Debug, Clone)]
 pub struct Selection {
@@ -309,7 +312,7 @@ pub fn abilities(kinds: &[String]) -> BTreeMap<String, String> {
         host.try_run(&["ip", "link", "del", "probe"]);
         let why = match kind.as_str() {
             "iptables" => format!("iptables does not work here: {}", made.stderr.trim()),
-            _ => format!("this kernel makes no {kind}: {}; try --lab", made.stderr.trim()),
+            _ => format!("this kernel makes no {kind}: {}{TRY_LAB}", made.stderr.trim()),
         };
         (!made.status.success()).then(|| (kind.clone(), why))
     };
