@@ -1,6 +1,6 @@
 //! What a test stands on: a host of its own, containers, and calls of the plugin, which are kept as evidence.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
@@ -11,11 +11,13 @@ use testbed::{Cni, Node, Outcome, Pod};
 
 use crate::case::Case;
 use crate::ipam;
-use crate::profile::{Kind, Profile, Variant};
+use crate::profile::{FIRST_NUMBER, Kind, Profile, Variant, put_number};
 use crate::requirement::{Judge, Stop, failed};
 
 /// A plugin that has not ended by then hangs.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+/// A variable of the environment with a number: the kit waits so many times as long, for slow machines.
+pub const PATIENCE_FACTOR: &str = "CNI_CONFORMANCE_PATIENCE";
 /// The name of the network that the plugin is configured for.
 pub const NETWORK: &str = "judged";
 /// How many calls a failure shows.
@@ -30,6 +32,10 @@ pub struct Bench {
     pub profile: Profile,
     /// The host. Commands run in its namespaces, and so do the plugins.
     pub host: Node,
+    /// What a variant's scenario does for each container beyond the profile.
+    container_setup: RefCell<Vec<String>>,
+    /// How many containers there were.
+    containers: Cell<u32>,
     calls: RefCell<Vec<Called>>,
     notes: RefCell<Vec<String>>,
 }
@@ -43,6 +49,8 @@ pub struct Container {
     pub id: String,
     /// For a plugin that is called after another one: the other one's result.
     pub prev: Option<Value>,
+    /// `$NUMBER` of the profile.
+    pub number: u32,
 }
 
 /// A call of the plugin under test, being put together.
@@ -76,12 +84,21 @@ impl Bench {
         let host = Node::new();
         profile.setup.iter().for_each(|line| drop(host.sh(line)));
         ipam::install().unwrap_or_else(|error| broken(&error));
-        Bench { case, profile, host, calls: RefCell::default(), notes: RefCell::default() }
+        Bench {
+            case,
+            profile,
+            host,
+            container_setup: RefCell::default(),
+            containers: Cell::default(),
+            calls: RefCell::default(),
+            notes: RefCell::default(),
+        }
     }
 
     /// Does what a variant asks of the host beyond the profile.
     pub fn prepare(&self, variant: &Variant) {
         variant.setup.iter().for_each(|line| drop(self.host.sh(line)));
+        self.container_setup.borrow_mut().extend(variant.container_setup.iter().cloned());
     }
 
     /// The version of the specification in which the plugin is tested.
@@ -98,8 +115,14 @@ impl Bench {
     /// plugin had made it.
     pub fn container(&self, name: &str) -> Container {
         let pod = self.host.pod(name);
+        let number = FIRST_NUMBER + self.containers.get();
+        self.containers.set(self.containers.get() + 1);
+        for line in self.profile.container_setup.iter().chain(self.container_setup.borrow().iter())
+        {
+            self.host.sh(&format!("NAME={name} NUMBER={number}; {line}"));
+        }
         let prev = (self.profile.kind == Kind::Chained).then(|| self.wire(&pod));
-        Container { pod, id: format!("{name}-7f3e"), prev }
+        Container { pod, id: format!("{name}-7f3e"), prev, number }
     }
 
     /// Joins a container to the host by a wire with addresses of both families, and returns the result that a plugin
@@ -147,9 +170,24 @@ impl Bench {
         result
     }
 
-    /// The plugin's configuration, as the profile has it.
+    /// The plugin's configuration, as the profile has it: for the newest container, if it is not the same for each.
     pub fn config(&self) -> Value {
-        self.complete(self.profile.config_of(None))
+        self.config_of(None, FIRST_NUMBER + self.containers.get().saturating_sub(1))
+    }
+
+    /// The plugin's configuration in a variant, for the container with that number.
+    pub fn config_of(&self, variant: Option<&Variant>, number: u32) -> Value {
+        let mut config = self.complete(self.profile.config_of(variant));
+        put_number(&mut config, number);
+        config
+    }
+
+    /// Whether what is done for a container, or its configuration, depends on its number.
+    pub fn is_numbered(&self) -> bool {
+        let setup = self.profile.container_setup.iter();
+        let configs = [None].into_iter().chain(self.profile.variants.iter().map(Some));
+        let configs = configs.map(|variant| self.profile.config_of(variant).to_string());
+        setup.cloned().chain(configs).any(|text| text.contains("$NUMBER"))
     }
 
     /// A configuration with what every one has: `cniVersion`, `name`, `type`, and an address management plugin.
@@ -168,8 +206,13 @@ impl Bench {
 
     /// A call of the plugin with the profile's configuration, for `eth0` of a container.
     pub fn call(&self, container: &Container) -> Call<'_> {
+        self.call_in(None, container)
+    }
+
+    /// The same, with the configuration of a variant.
+    pub fn call_in(&self, variant: Option<&Variant>, container: &Container) -> Call<'_> {
         let call = self
-            .call_with(&self.config())
+            .call_with(&self.config_of(variant, container.number))
             .with(|cni| cni.container(&container.id).netns(&container.pod).ifname("eth0"));
         match &container.prev {
             Some(prev) => call.with(|cni| cni.prev(prev)),
@@ -271,7 +314,7 @@ impl Call<'_> {
 
     /// Any verb.
     pub fn verb(&self, verb: &str) -> Outcome {
-        let outcome = self.cni.within(verb, DEADLINE);
+        let outcome = self.cni.within(verb, patient(DEADLINE));
         self.bench.keep(&self.cni, verb, &outcome);
         outcome
     }
@@ -303,6 +346,12 @@ pub fn set(object: &mut Value, key: &str, value: impl Into<Value>) {
     if let Some(keys) = object.as_object_mut() {
         keys.insert(key.to_owned(), value.into());
     }
+}
+
+/// How long to wait on this machine for what usually takes at most that long.
+pub fn patient(time: Duration) -> Duration {
+    let factor = std::env::var(PATIENCE_FACTOR).ok().and_then(|factor| factor.parse().ok());
+    time * factor.unwrap_or(1).max(1)
 }
 
 /// The kit cannot go on: what it stands on could not be made. That is no finding about the plugin.

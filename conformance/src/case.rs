@@ -50,6 +50,12 @@ pub struct Ended {
     /// Why not, for what was not tested.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// Whether it could not be tested because this kernel lacks a kind of link, which others have.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacking: bool,
+    /// The kernel's release, if it was tested in the lab.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub lab: String,
     /// The evidence of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<Finding>,

@@ -3,6 +3,8 @@
 //! The profiles of the plugins that everybody knows are in `conformance/profiles/TYPE.json`. For any other plugin a file is
 //! given with `--config`: a profile of the same shape, or just a network configuration.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -13,14 +15,20 @@ pub struct Profile {
     /// What the plugin does.
     #[serde(default)]
     pub kind: Kind,
-    /// The kinds of links that the kernel must be able to make: `["ipvlan"]`. `bridge-vlan` is VLAN filtering.
+    /// The kinds of links that the kernel must be able to make: `["ipvlan"]`. `bridge-vlan` is VLAN filtering, `iptables`
+    /// that program with a kernel it can work with.
     #[serde(default)]
     pub needs: Vec<String>,
     /// Lines of shell, run on the host before: the parent interface `uplink`, for example.
     #[serde(default)]
     pub setup: Vec<String>,
+    /// Lines of shell, run on the host for each new container: the device that shall be moved into it, for example.
+    /// `$NAME` is its namespace's name, `$NUMBER` a number of its own, from [`FIRST_NUMBER`] on.
+    #[serde(default)]
+    pub container_setup: Vec<String>,
     /// The configuration. The kit puts in `cniVersion`, `name`, and `type` if it is not there. An `ipam` of `"any"`
-    /// becomes one of an address management plugin of the suite.
+    /// becomes one of an address management plugin of the suite. `$NUMBER` in a text becomes the container's number, and
+    /// a text that then has only digits becomes a number: `"8$NUMBER"` is the port 8101.
     pub config: Value,
     /// Other configurations, as keys that replace those of `config`: a scenario each for comparisons.
     #[serde(default)]
@@ -42,6 +50,9 @@ pub struct Variant {
     /// Further lines of shell, run on the host before.
     #[serde(default)]
     pub setup: Vec<String>,
+    /// Further lines of shell, run on the host for each new container.
+    #[serde(default)]
+    pub container_setup: Vec<String>,
     /// What the kernel must be able to make, beyond the profile's.
     #[serde(default)]
     pub needs: Vec<String>,
@@ -72,12 +83,35 @@ pub enum Reach {
 
 /// `(type, profile)` of the plugins that everybody knows.
 const KNOWN: &[(&str, &str)] = &[
+    ("bandwidth", include_str!("../profiles/bandwidth.json")),
     ("bridge", include_str!("../profiles/bridge.json")),
+    ("dummy", include_str!("../profiles/dummy.json")),
+    ("firewall", include_str!("../profiles/firewall.json")),
+    ("host-device", include_str!("../profiles/host-device.json")),
     ("host-local", include_str!("../profiles/host-local.json")),
+    ("ipip", include_str!("../profiles/ipip.json")),
+    ("ipvlan", include_str!("../profiles/ipvlan.json")),
     ("loopback", include_str!("../profiles/loopback.json")),
     ("macvlan", include_str!("../profiles/macvlan.json")),
+    ("portmap", include_str!("../profiles/portmap.json")),
     ("ptp", include_str!("../profiles/ptp.json")),
+    ("sbr", include_str!("../profiles/sbr.json")),
+    ("static", include_str!("../profiles/static.json")),
+    ("tap", include_str!("../profiles/tap.json")),
+    ("tuning", include_str!("../profiles/tuning.json")),
+    ("vlan", include_str!("../profiles/vlan.json")),
+    ("vrf", include_str!("../profiles/vrf.json")),
 ];
+
+/// `(name, why)`: what suites come with that has no profile.
+const WITHOUT: &[(&str, &str)] = &[
+    ("cni-conformance", "is this kit"),
+    ("cnitool", "is a command for people, not a plugin"),
+    ("dhcp", "needs a DHCP server and its own daemon, which the kit has not"),
+];
+
+/// What `$NUMBER` is for the first container: three digits, so that numbers made with it have the same length.
+pub const FIRST_NUMBER: u32 = 101;
 
 impl Profile {
     /// The profile of a plugin that everybody knows.
@@ -89,6 +123,12 @@ impl Profile {
     /// The types that have a profile.
     pub fn all() -> impl Iterator<Item = &'static str> {
         KNOWN.iter().map(|(name, _)| *name)
+    }
+
+    /// Why a program is not judged that has no profile.
+    pub fn why_without(program: &str) -> &'static str {
+        let known = WITHOUT.iter().find(|(name, _)| *name == program);
+        known.map_or("is not known to the kit; describe it with --config FILE", |(_, why)| *why)
     }
 
     /// Reads what `--config` names: the plugin's type, and its profile.
@@ -112,6 +152,27 @@ impl Profile {
         Ok((plugin, profile))
     }
 
+    /// Reads several: the text and the profile of each plugin, by its type.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a text.
+    pub fn parse_all(texts: &[String]) -> Result<BTreeMap<String, (String, Profile)>, String> {
+        let parsed = texts.iter().map(|text| {
+            let (name, profile) = Profile::parse(text)?;
+            Ok((name, (text.clone(), profile)))
+        });
+        parsed.collect()
+    }
+
+    /// What the kernel must be able to do for a variant; for the configuration itself if it is none.
+    pub fn needs_of<'a>(
+        &'a self,
+        variant: Option<&'a Variant>,
+    ) -> impl Iterator<Item = &'a String> {
+        self.needs.iter().chain(variant.into_iter().flat_map(|variant| &variant.needs))
+    }
+
     /// The configuration with the keys of the variant of that name in their place; none is the configuration itself.
     pub fn config_of(&self, variant: Option<&Variant>) -> Value {
         let mut config = self.config.clone();
@@ -126,9 +187,33 @@ impl Profile {
     }
 }
 
+/// Puts a container's number into a configuration: see [`Profile::config`].
+pub fn put_number(value: &mut Value, number: u32) {
+    match value {
+        Value::String(text) if text.contains("$NUMBER") => {
+            let text = text.replace("$NUMBER", &number.to_string());
+            *value = text.parse::<u64>().map_or(Value::String(text), Value::from);
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| put_number(item, number)),
+        Value::Object(keys) => keys.values_mut().for_each(|value| put_number(value, number)),
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{KNOWN, Kind, Profile};
+    use serde_json::json;
+
+    use super::{KNOWN, Kind, Profile, put_number};
+
+    #[test]
+    fn a_number_is_put_into_texts_and_becomes_one_if_nothing_else_is_there() {
+        let mut config =
+            json!({ "device": "dev$NUMBER", "ports": [{ "hostPort": "8$NUMBER" }], "mtu": 1400 });
+        put_number(&mut config, 102);
+        let expected = json!({ "device": "dev102", "ports": [{ "hostPort": 8102 }], "mtu": 1400 });
+        assert_eq!(config, expected);
+    }
 
     #[test]
     fn every_known_profile_can_be_read() {

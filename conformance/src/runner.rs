@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use testbed::Node;
 
+use crate::bench::patient;
 use crate::case::{self, Case, Ended, Verdict, Work};
 use crate::profile::Profile;
 use crate::report::{Judged, Machine, PluginInfo, Report};
@@ -19,9 +20,12 @@ use crate::requirements;
 use crate::suite::{Plugin, Suite};
 
 /// A case that has not ended by then does not end.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 /// The same for a part of a test that kills the plugin again and again.
 const LONG_PATIENCE: Duration = Duration::from_secs(3600);
+
+/// What can be done about what the kernel lacks.
+pub const TRY_LAB: &str = "; try --lab";
 
 /// What shall be run.
 #[derive(Debug, Clone)]
@@ -59,13 +63,9 @@ struct Planned {
 /// If there is nothing to run, or the kit cannot work on this machine.
 pub fn run(selection: &Selection) -> Result<Report, String> {
     let started = Instant::now();
-    let mut texts = BTreeMap::new();
-    let mut given = BTreeMap::new();
-    for text in &selection.profiles {
-        let (name, profile) = Profile::parse(text)?;
-        texts.insert(name.clone(), text.clone());
-        given.insert(name, profile);
-    }
+    let described = Profile::parse_all(&selection.profiles)?;
+    let given =
+        described.iter().map(|(name, (_, profile))| (name.clone(), profile.clone())).collect();
     let mut plugins = selection.suite.plugins(&given)?;
     for name in &selection.plugins {
         if !plugins.iter().any(|plugin| plugin.name == *name) {
@@ -91,10 +91,20 @@ pub fn run(selection: &Selection) -> Result<Report, String> {
         .iter()
         .flat_map(|plugin| chosen.iter().map(move |requirement| (plugin, *requirement)))
         .flat_map(|(plugin, requirement)| {
-            plan(plugin, requirement, selection, texts.get(&plugin.name), &lacks)
+            plan(
+                plugin,
+                requirement,
+                selection,
+                described.get(&plugin.name).map(|(text, _)| text),
+                &lacks,
+            )
         })
         .collect();
     let cases = run_all(planned, selection.jobs)?;
+    let not_judged = match selection.plugins.is_empty() {
+        true => selection.suite.not_judged(&given),
+        false => Vec::new(),
+    };
     Ok(Report {
         label: selection.label.clone(),
         kit: env!("CARGO_PKG_VERSION").to_owned(),
@@ -103,6 +113,7 @@ pub fn run(selection: &Selection) -> Result<Report, String> {
         plugins: plugins.iter().map(PluginInfo::of).collect(),
         requirements: chosen.iter().map(|requirement| (*requirement).into()).collect(),
         cases,
+        not_judged,
     })
 }
 
@@ -152,10 +163,11 @@ fn plan(
             .to_owned();
         return vec![Planned { case: case("", (0, 1)), ended: without(Verdict::Absent, why) }];
     }
-    let lack = plugin.profile.needs.iter().find_map(|kind| lacks.get(kind));
-    let ended = lack.map(|why| Ended {
+    let lack = plugin.profile.needs.iter().find_map(|kind| lacks.get_key_value(kind));
+    let ended = lack.map(|(kind, why)| Ended {
         verdict: Verdict::Untestable,
         why: why.clone(),
+        lacking: kind != "iptables",
         ..Ended::default()
     });
     let parts = if requirement.id.starts_with("CRASH.") { 4 } else { 1 };
@@ -168,9 +180,7 @@ fn plan(
 
 /// Runs the cases in processes of their own.
 fn run_all(planned: Vec<Planned>, jobs: usize) -> Result<Vec<Judged>, String> {
-    let bar = ProgressBar::new(planned.len() as u64);
-    let style = ProgressStyle::with_template("{pos}/{len} {wide_bar} {msg}");
-    bar.set_style(style.map_err(|error| error.to_string())?);
+    let bar = progress(planned.len());
     let count = planned.len();
     // What takes long begins first, so that the end does not wait for it alone.
     let mut order: Vec<(usize, Planned)> = planned.into_iter().enumerate().collect();
@@ -200,6 +210,15 @@ fn run_all(planned: Vec<Planned>, jobs: usize) -> Result<Vec<Judged>, String> {
     });
     bar.finish_and_clear();
     Ok(judged.into_iter().flatten().collect())
+}
+
+/// A line of progress on the terminal, if it is one.
+pub fn progress(count: usize) -> ProgressBar {
+    let bar = ProgressBar::new(count as u64);
+    if let Ok(style) = ProgressStyle::with_template("{pos}/{len} {wide_bar} {msg}") {
+        bar.set_style(style);
+    }
+    bar
 }
 
 fn next(queue: &Mutex<VecDeque<(usize, Planned)>>) -> Option<(usize, Planned)> {
@@ -232,6 +251,7 @@ fn judge(planned: Planned) -> Judged {
 
 /// Runs a command for as long as that.
 pub fn output(mut command: Command, patience: Duration) -> Result<Output, String> {
+    let patience = patient(patience);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("start the kit again: {error}"))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -277,6 +297,8 @@ pub fn abilities(kinds: &[String]) -> BTreeMap<String, String> {
     host.sh("ip link add parent type veth peer name parent-peer");
     let lack = |kind: &String| {
         let command = match kind.as_str() {
+            // Their first call also loads what they need.
+            "iptables" => "iptables -w -t nat -S && ip6tables -w -t nat -S".to_owned(),
             "bridge-vlan" => "ip link add probe type bridge vlan_filtering 1".to_owned(),
             "veth" => "ip link add probe type veth peer name probe-peer".to_owned(),
             "vlan" => "ip link add probe link parent type vlan id 5".to_owned(),
@@ -288,7 +310,10 @@ pub fn abilities(kinds: &[String]) -> BTreeMap<String, String> {
         };
         let made = host.try_run(&["sh", "-c", &command]);
         host.try_run(&["ip", "link", "del", "probe"]);
-        let why = format!("this kernel makes no {kind}: {}; try --lab", made.stderr.trim());
+        let why = match kind.as_str() {
+            "iptables" => format!("iptables does not work here: {}", made.stderr.trim()),
+            _ => format!("this kernel makes no {kind}: {}{TRY_LAB}", made.stderr.trim()),
+        };
         (!made.status.success()).then(|| (kind.clone(), why))
     };
     kinds.iter().filter_map(lack).collect()

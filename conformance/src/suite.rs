@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use testbed::Cni;
 
+use crate::bench::{DEADLINE, patient};
 use crate::profile::Profile;
 use crate::requirement::number;
 
@@ -63,6 +64,23 @@ impl Suite {
         Ok(plugins)
     }
 
+    /// The programs of the folder that are not judged, and why: those without a profile, neither known nor given.
+    pub fn not_judged(&self, given: &BTreeMap<String, Profile>) -> Vec<(String, String)> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let programs = entries.filter(|entry| is_program(&entry.path()));
+        let names = programs.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names
+            .filter(|name| !name.starts_with('.'))
+            .filter(|name| !given.contains_key(name) && !Profile::all().any(|known| known == name))
+            .collect();
+        names.sort();
+        let with_reason = |name: String| {
+            let why = Profile::why_without(&name).to_owned();
+            (name, why)
+        };
+        names.into_iter().map(with_reason).collect()
+    }
+
     /// Whether there is a program of that name.
     pub fn has(&self, name: &str) -> bool {
         is_program(&self.folder.join(name))
@@ -85,7 +103,7 @@ impl Suite {
     fn versions(&self, name: &str) -> Vec<String> {
         let all = || VERSIONS.map(str::to_owned).to_vec();
         let call = Cni::new(name).suite(&self.folder).conf(json!({ "cniVersion": "1.0.0" }));
-        let outcome = call.within("VERSION", crate::bench::DEADLINE);
+        let outcome = call.within("VERSION", patient(DEADLINE));
         let answer: Value = serde_json::from_str(&outcome.stdout).unwrap_or_default();
         let Some(listed) = answer.get("supportedVersions").and_then(Value::as_array) else {
             return all();

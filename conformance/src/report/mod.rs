@@ -31,6 +31,9 @@ pub struct Report {
     pub requirements: Vec<Asked>,
     /// The verdicts.
     pub cases: Vec<Judged>,
+    /// The programs of the folder that were not judged, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_judged: Vec<(String, String)>,
 }
 
 /// Where the kit ran.

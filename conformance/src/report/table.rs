@@ -31,6 +31,9 @@ pub fn table(report: &Report, folder: &str, verbose: bool) -> String {
             }
             text.push_str(&format!("  repeat    {}\n", report.repeat(case, folder)));
         }
+        if !ended.lab.is_empty() {
+            text.push_str(&format!("  in lab    Linux {}\n", ended.lab));
+        }
         if !ended.why.is_empty() {
             text.push_str(&format!("  why       {}\n", ended.why));
         }
@@ -44,10 +47,23 @@ pub fn table(report: &Report, folder: &str, verbose: bool) -> String {
         }
         ended.notes.iter().for_each(|note| text.push_str(&format!("  note      {note}\n")));
     }
+    for (name, why) in &report.not_judged {
+        text.push_str(&format!("not judged: {name}: {why}\n"));
+    }
+    text.push_str(&in_lab(report));
     let Count { passed, failed, absent, untestable, broken } = report.count();
     text.push_str(&format!(
         "{}: {passed} passed, {failed} failed, {absent} not asked of the plugin, {untestable} not testable here, {broken} broken, in {:.1} s\n",
         report.label, report.seconds
     ));
     text
+}
+
+/// How many cases ran in the lab, if any did.
+fn in_lab(report: &Report) -> String {
+    let kernels = report.cases.iter().map(|case| case.ended.lab.as_str());
+    let kernels: Vec<&str> = kernels.filter(|kernel| !kernel.is_empty()).collect();
+    kernels.first().map_or_else(String::new, |kernel| {
+        format!("{} of the cases ran in the lab, on Linux {kernel}\n", kernels.len())
+    })
 }

@@ -1,0 +1,84 @@
+//! `cni-conformance compare`: a suite does not differ from itself, and what differs is shown.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests report by panicking"
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// One scenario of `ptp`, so that the test is quick.
+const CONFIG: &str =
+    r#"{ "type": "ptp", "ipam": { "type": "host-local", "subnet": "10.1.2.0/24" } }"#;
+
+fn compare(a: &Path, b: &Path, config: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cni-conformance"))
+        .arg("compare")
+        .args([Path::new("--a"), a, Path::new("--b"), b, Path::new("--config"), config])
+        .args(["--plugins", "ptp"])
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn ended(output: &Output, status: i32) -> String {
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{shown}\n{complaint}");
+    shown
+}
+
+#[test]
+fn a_suite_does_not_differ_from_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.json");
+    fs::write(&config, CONFIG).unwrap();
+    let suite = testbed::reference();
+    let shown = ended(&compare(&suite, &suite, &config), 0);
+    assert!(shown.contains("1 scenarios: 1 the same, 0 differ"), "{shown}");
+}
+
+#[test]
+fn another_mtu_is_shown_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.json");
+    fs::write(&config, CONFIG).unwrap();
+    let suite = testbed::reference();
+    let changed = folder.path().join("changed");
+    fs::create_dir(&changed).unwrap();
+    fs::copy(suite.join("host-local"), changed.join("host-local")).unwrap();
+    // The same plugin, but with a key that the configuration has not.
+    let real = suite.join("ptp");
+    let wrapper = format!("#!/bin/sh\nsed 's/^{{/{{\"mtu\":1400,/' | {}\n", real.display());
+    fs::write(changed.join("ptp"), wrapper).unwrap();
+    fs::set_permissions(changed.join("ptp"), fs::Permissions::from_mode(0o755)).unwrap();
+    let shown = ended(&compare(&suite, &changed, &config), 1);
+    let lines: Vec<&str> = shown.lines().map(str::trim).collect();
+    for line in [
+        "- link eth0 .. mtu 1500",
+        "+ link eth0 .. mtu 1400",
+        "- link <host-end-of-each> .. mtu 1500",
+        "+ link <host-end-of-each> .. mtu 1400",
+    ] {
+        assert!(lines.contains(&line), "{line}\n{shown}");
+    }
+    let differing = lines.iter().filter(|line| line.starts_with("- ") || line.starts_with("+ "));
+    // Besides these, the two lines that say which suite is which.
+    assert_eq!(differing.count(), 4 + 2, "{shown}");
+}
+
+#[test]
+fn a_plugin_that_only_one_suite_has_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.json");
+    fs::write(&config, CONFIG).unwrap();
+    let suite = testbed::reference();
+    fs::copy(suite.join("host-local"), folder.path().join("host-local")).unwrap();
+    let shown = ended(&compare(&suite, folder.path(), &config), 1);
+    assert!(shown.contains("- ptp is only in A"), "{shown}");
+}
