@@ -8,7 +8,7 @@ mod concurrency;
 mod configuration;
 mod crash;
 mod del;
-mod delegation;
+pub(crate) mod delegation;
 mod environment;
 mod errors;
 mod gc;
