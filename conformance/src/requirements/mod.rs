@@ -15,7 +15,7 @@ mod gc;
 mod kernel;
 mod museum;
 mod packets;
-mod results;
+pub(crate) mod results;
 mod status;
 mod version;
 

@@ -5,9 +5,11 @@ mod kernel;
 pub(super) mod links;
 pub(super) mod shape;
 
+use std::fs;
+
 use serde_json::Value;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Container};
 use crate::profile::{Kind, Profile};
 use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions, ensure, failed};
 
@@ -203,9 +205,24 @@ const fn must(
     Requirement { id, source: SUCCESS, says, level, of, versions, test }
 }
 
+/// A container in which nobody has to wait for duplicate address detection, which is no matter of these chapters.
+pub(super) fn container(bench: &Bench, name: &str) -> Container {
+    let container = bench.container(name);
+    // Without IPv6 there is nothing to wait for.
+    let _ = container.pod.enter(|| fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0"));
+    container
+}
+
+/// Such a container that was added, and the result.
+fn added(bench: &Bench, name: &str) -> Result<(Container, Value), Stop> {
+    let container = container(bench, name);
+    let result = bench.call(&container).add().succeeds()?;
+    Ok((container, result))
+}
+
 /// The result of a first ADD.
 fn result(bench: &Bench) -> Result<Value, Stop> {
-    let (_, result) = bench.added("one")?;
+    let (_, result) = added(bench, "one")?;
     match result.is_object() {
         true => Ok(result),
         false => Err(failed("ADD", "a result: an object", result)),
@@ -233,12 +250,12 @@ fn interfaces(bench: &Bench) -> Verdict {
 }
 
 fn sandbox(bench: &Bench) -> Verdict {
-    let (container, result) = bench.added("one")?;
+    let (container, result) = added(bench, "one")?;
     is_sandbox(&result, &container.pod.path().display().to_string())
 }
 
 fn sandbox_by_another_path(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let other = "/run/testbed/another-path";
     bench.host.run(&["ln", "-s", &container.pod.path().display().to_string(), other]);
     let call = bench.call(&container).with(|cni| cni.env("CNI_NETNS", other));

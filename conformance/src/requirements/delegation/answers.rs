@@ -9,11 +9,12 @@ use crate::requirements::results::{links::links, shape};
 
 use super::failures::{Before, settle};
 use super::{answer, call, call_since, config, says};
+use crate::requirements::results::container;
 
 /// ADD fails with each of these answers, and leaves nothing.
 fn refused(bench: &Bench, answers: &[String]) -> Verdict {
     settle(bench)?;
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let before = Before::of(bench);
     for said in answers {
         says("ADD", said, 0);
@@ -73,21 +74,22 @@ pub(super) fn without_addresses(bench: &Bench) -> Verdict {
         json!({ "cniVersion": version, "ips": [] }),
         json!({ "cniVersion": version, "ips": null }),
     ];
-    for (at, said) in answers.iter().enumerate() {
-        let container = bench.container(&format!("one{at}"));
-        let before = Before::of(bench);
+    let container = container(bench, "one");
+    let before = Before::of(bench);
+    for said in &answers {
         says("ADD", said, 0);
-        let outcome = call(bench, &container, &config(bench)).add();
+        let call = call(bench, &container, &config(bench));
+        let outcome = call.add();
         if outcome.status.success() {
             let result = outcome.succeeds()?;
             let none = shape::ips(&result)?.is_empty();
             ensure(none, "ADD", "no addresses in the result", result)?;
+            call.del().succeeds()?;
         } else {
             outcome.fails().map_err(|stop| about(stop, &said.to_string()))?;
-            before.is_still_all(bench, "ADD whose delegate had no address")?;
         }
     }
-    Ok(())
+    before.is_still_all(bench, "ADD whose delegate had no address")
 }
 
 pub(super) fn other_version(bench: &Bench) -> Verdict {
@@ -106,15 +108,14 @@ pub(super) fn other_version(bench: &Bench) -> Verdict {
         json!({ "ips": if bench.is_from("1.0.0") { new } else { old } }),
         json!({}),
     ];
-    for (at, said) in answers.iter().enumerate() {
-        let container = bench.container(&format!("one{at}"));
-        let before = Before::of(bench);
+    let container = container(bench, "one");
+    let before = Before::of(bench);
+    for said in &answers {
         says("ADD", said, 0);
         let call = call(bench, &container, &config(bench));
         let outcome = call.add();
         if !outcome.status.success() {
             outcome.fails().map_err(|stop| about(stop, &said.to_string()))?;
-            before.is_still_all(bench, "ADD whose delegate answered in another version")?;
             continue;
         }
         let result = outcome.succeeds()?;
@@ -129,11 +130,11 @@ pub(super) fn other_version(bench: &Bench) -> Verdict {
         ensure(right, done, expected, seen(&outcome))?;
         call.del().succeeds()?;
     }
-    Ok(())
+    before.is_still_all(bench, "ADD whose delegate answered in another version")
 }
 
 pub(super) fn released(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let mut said = answer(bench);
     set(&mut said, "ips", json!([{ "version": "4", "address": "10.1.2.500/24" }]));
     says("ADD", &said, 0);

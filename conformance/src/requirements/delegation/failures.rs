@@ -7,6 +7,7 @@ use crate::ipam;
 use crate::requirement::{Judge, Verdict, ensure};
 
 use super::{call, call_since, calls_since, config, refusal, says};
+use crate::requirements::results::container;
 
 /// What is there before an ADD that fails, so that what is left of it can be told.
 pub(super) struct Before(String);
@@ -26,7 +27,7 @@ impl Before {
 
 /// An attachment that went well: what containers share is there.
 pub(super) fn settle(bench: &Bench) -> Verdict {
-    let first = bench.container("first");
+    let first = container(bench, "first");
     call(bench, &first, &config(bench)).add().succeeds().map(drop)
 }
 
@@ -34,7 +35,7 @@ pub(super) fn missing(bench: &Bench) -> Verdict {
     settle(bench)?;
     let mut config = config(bench);
     set(&mut config, "ipam", json!({ "type": "kit-is-not-there" }));
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let before = Before::of(bench);
     let told = call(bench, &container, &config).add().fails()?;
     let text = format!("{} {}", told.msg, told.details);
@@ -43,7 +44,7 @@ pub(super) fn missing(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn path_as_type(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let absolute = format!("{}/{}", ipam::FOLDER, ipam::NAME);
     for name in [absolute.as_str(), "../bin/kit-ipam", "./kit-ipam", "..", "."] {
         let mut config = config(bench);
@@ -62,13 +63,13 @@ pub(super) fn path_as_type(bench: &Bench) -> Verdict {
 
 pub(super) fn add(bench: &Bench) -> Verdict {
     says("ADD", refusal(bench), 1);
-    let container = bench.container("one");
+    let container = container(bench, "one");
     call(bench, &container, &config(bench)).add().fails().map(drop)
 }
 
 pub(super) fn add_tells(bench: &Bench) -> Verdict {
     says("ADD", refusal(bench), 1);
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let told = call(bench, &container, &config(bench)).add().fails()?;
     let right =
         told.code == 142 && format!("{} {}", told.msg, told.details).contains("the kit says no");
@@ -77,14 +78,14 @@ pub(super) fn add_tells(bench: &Bench) -> Verdict {
 
 pub(super) fn add_is_followed_by_del(bench: &Bench) -> Verdict {
     says("ADD", refusal(bench), 1);
-    let container = bench.container("one");
+    let container = container(bench, "one");
     call(bench, &container, &config(bench)).add().fails()?;
     call_since(0, "DEL").map(drop)
 }
 
 pub(super) fn add_leaves_nothing(bench: &Bench) -> Verdict {
     settle(bench)?;
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let before = Before::of(bench);
     says("ADD", refusal(bench), 1);
     call(bench, &container, &config(bench)).add().fails()?;
@@ -93,7 +94,7 @@ pub(super) fn add_leaves_nothing(bench: &Bench) -> Verdict {
 
 /// The container has an `eth0` already: whenever the plugin finds that out, the address is given back.
 pub(super) fn later_failure(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     container.pod.sh("ip link add eth0 type veth peer name other");
     call(bench, &container, &config(bench)).add().fails()?;
     if calls_since(0, "ADD").is_empty() {
@@ -103,7 +104,7 @@ pub(super) fn later_failure(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn del(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let call = call(bench, &container, &config(bench));
     call.add().succeeds()?;
     says("DEL", refusal(bench), 1);
@@ -111,7 +112,7 @@ pub(super) fn del(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn del_again(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let call = call(bench, &container, &config(bench));
     call.add().succeeds()?;
     says("DEL", refusal(bench), 1);
@@ -123,7 +124,7 @@ pub(super) fn del_again(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn check(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let call = call(bench, &container, &config(bench));
     let result = call.add().succeeds()?;
     call.check(&result).succeeds()?;

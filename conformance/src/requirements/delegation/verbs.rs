@@ -11,6 +11,7 @@ use crate::ipam::{self, Seen};
 use crate::requirement::{Judge, Verdict, ensure};
 
 use super::{call, call_since, calls_since, config};
+use crate::requirements::results::container;
 
 /// A variable that has nothing to do with plugins.
 const MARK: (&str, &str) = ("KIT_MARK", "as it was");
@@ -28,7 +29,7 @@ pub(super) fn found_in_order(bench: &Bench) -> Verdict {
         folders.join(":"),
         ipam::FOLDER
     );
-    let container = bench.container("one");
+    let container = container(bench, "one");
     call(bench, &container, &config).with(|cni| cni.env("CNI_PATH", &path)).add().succeeds()?;
     let run = fs::read_to_string("/run/testbed/kit/order").unwrap_or_default();
     let [first, _] = &folders;
@@ -52,7 +53,7 @@ fn script(folder: &str, name: &str, line: &str) {
 }
 
 pub(super) fn environment(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let call = call(bench, &container, &config(bench)).with(marked);
     call.add().succeeds()?;
     has_environment(bench, &container.pod.path().display().to_string(), &call_since(0, "ADD")?)?;
@@ -61,7 +62,7 @@ pub(super) fn environment(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn environment_of_check(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let call = call(bench, &container, &config(bench)).with(marked);
     let result = call.add().succeeds()?;
     call.check(&result).succeeds()?;
@@ -91,7 +92,7 @@ fn has_environment(bench: &Bench, netns: &str, seen: &Seen) -> Verdict {
 }
 
 pub(super) fn configuration(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let mut config = config(bench);
     set(&mut config, "ipam", json!({ "type": ipam::NAME, "of the kit": [1, { "two": null }] }));
     set(&mut config, "args", json!({ "cni": { "labels": [{ "key": "a", "value": "b" }] } }));
@@ -103,7 +104,7 @@ pub(super) fn configuration(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn configuration_of_check(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let mut config = config(bench);
     let call = call(bench, &container, &config);
     let result = call.add().succeeds()?;
@@ -123,7 +124,7 @@ fn reads(config: &Value, seen: &Seen) -> Verdict {
 }
 
 pub(super) fn add_once(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     call(bench, &container, &config(bench)).add().succeeds()?;
     let mut verbs: Vec<String> = ipam::seen().iter().map(|seen| seen.verb().to_owned()).collect();
     // To ask for the versions does no harm.
@@ -132,7 +133,7 @@ pub(super) fn add_once(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn del(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let call = call(bench, &container, &config(bench));
     call.add().succeeds()?;
     let before = ipam::seen().len();
@@ -141,15 +142,15 @@ pub(super) fn del(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn del_without_namespace(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
-    let call = call(bench, &container, &config(bench));
+    let one = container(bench, "one");
+    let call = call(bench, &one, &config(bench));
     call.add().succeeds()?;
-    bench.kill(&container);
+    bench.kill(&one);
     let before = ipam::seen().len();
     call.del().succeeds()?;
     call_since(before, "DEL")?;
     // The runtime may also say that it has no path any more.
-    let other = bench.container("two");
+    let other = container(bench, "two");
     let call = super::call(bench, &other, &config(bench));
     call.add().succeeds()?;
     bench.kill(&other);
@@ -159,7 +160,7 @@ pub(super) fn del_without_namespace(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn check(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let call = call(bench, &container, &config(bench));
     let result = call.add().succeeds()?;
     let before = ipam::seen().len();
@@ -168,7 +169,7 @@ pub(super) fn check(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn gc(bench: &Bench) -> Verdict {
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let call = call(bench, &container, &config(bench));
     call.add().succeeds()?;
     let before = ipam::seen().len();
@@ -191,7 +192,7 @@ pub(super) fn standard_error(bench: &Bench) -> Verdict {
     script(folder, "kit-loud", "echo 'the kit was heard' >&2");
     let mut config = config(bench);
     set(&mut config, "ipam", json!({ "type": "kit-loud" }));
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let path = format!("{}:{folder}", bench.case.suite.search_path());
     let outcome = call(bench, &container, &config).with(|cni| cni.env("CNI_PATH", path)).add();
     outcome.succeeds()?;

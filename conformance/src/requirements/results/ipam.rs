@@ -7,12 +7,13 @@ use crate::ipam;
 use crate::requirement::{Judge, Stop, Verdict, ensure, failed};
 use crate::requirements::delegation::{answer, config};
 
+use super::container;
 use super::shape::{self, Ip};
 
 /// The result of ADD with the kit's address management plugin, which says that.
 fn result(bench: &Bench, config: &Value, said: &Value) -> Result<Value, Stop> {
     ipam::answer("ADD", said, 0).unwrap_or_else(|error| crate::bench::broken(&error));
-    let container = bench.container("one");
+    let container = container(bench, "one");
     let call = bench.call_with(config);
     let call = call.with(|cni| cni.container(&container.id).netns(&container.pod).ifname("eth0"));
     call.add().succeeds()

@@ -1,10 +1,11 @@
 //! Results against the kernel: what is told of links is so.
 
 use crate::bench::{Bench, Container};
-use crate::requirement::{Stop, Verdict, ensure, failed};
+use crate::requirement::{Judge, Stop, Verdict, ensure, failed};
 
 use super::links::{Link, links, names};
 use super::shape::{self, Interface};
+use super::{added, container};
 
 /// The link that an interface of a result is.
 fn link(bench: &Bench, container: &Container, interface: &Interface) -> Result<Link, Stop> {
@@ -21,18 +22,18 @@ fn link(bench: &Bench, container: &Container, interface: &Interface) -> Result<L
 }
 
 pub(super) fn where_they_are(bench: &Bench) -> Verdict {
-    let (container, result) = bench.added("one")?;
+    let (container, result) = added(bench, "one")?;
     let interfaces = shape::interfaces(&result)?;
     interfaces.iter().try_for_each(|interface| link(bench, &container, interface).map(drop))
 }
 
 /// What several attachments share is made by the first ADD: only the second one's links are surely its own.
 pub(super) fn all_are_listed(bench: &Bench) -> Verdict {
-    bench.added("one")?;
-    let container = bench.container("two");
+    added(bench, "one")?;
+    let container = container(bench, "two");
     let before = (names(&bench.host), names(&container.pod));
     let result = bench.call(&container).add();
-    let result = crate::requirement::Judge::succeeds(&result)?;
+    let result = result.succeeds()?;
     let after = (names(&bench.host), names(&container.pod));
     let interfaces = shape::interfaces(&result)?;
     let unlisted = |before: &[String], after: &[String], host: bool| {
@@ -52,7 +53,7 @@ pub(super) fn all_are_listed(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn macs(bench: &Bench) -> Verdict {
-    let (container, result) = bench.added("one")?;
+    let (container, result) = added(bench, "one")?;
     for interface in shape::interfaces(&result)? {
         let link = link(bench, &container, &interface)?;
         let plain = |mac: &str| mac.to_lowercase().replace('-', ":");
@@ -64,7 +65,7 @@ pub(super) fn macs(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn addresses(bench: &Bench) -> Verdict {
-    let (container, result) = bench.added("one")?;
+    let (container, result) = added(bench, "one")?;
     let interfaces = shape::interfaces(&result)?;
     for ip in shape::ips(&result)? {
         let Some(interface) = ip.interface.and_then(|index| interfaces.get(index)) else {
