@@ -73,7 +73,8 @@ pub(super) fn addresses(bench: &Bench) -> Verdict {
         };
         let link = link(bench, &container, interface)?;
         let (address, name) = (ip.address, &link.name);
-        let seen = format!("{name} has {:?}; the result: {result}", link.addresses);
+        let there: Vec<String> = link.addresses.iter().map(ToString::to_string).collect();
+        let seen = format!("{name} has {}; the result: {result}", there.join(", "));
         ensure(link.addresses.contains(&address), "ADD", format!("{address} on {name}"), seen)?;
     }
     Ok(())
