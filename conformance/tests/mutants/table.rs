@@ -1,4 +1,4 @@
-//! The broken plugins.
+//! Plugins that are broken on purpose; here those whose results and delegation are wrong.
 
 /// A plugin that is broken in one way, as lines of shell around the real one.
 ///
@@ -17,7 +17,8 @@ pub struct Mutant {
     pub caught_by: &'static str,
 }
 
-const fn mutant(
+/// One of them.
+pub const fn mutant(
     plugin: &'static str,
     caught_by: &'static str,
     name: &'static str,
@@ -26,7 +27,7 @@ const fn mutant(
     Mutant { name, plugin, script, caught_by }
 }
 
-/// All of them. What takes longest is first.
+/// The broken plugins. What takes longest is first.
 pub const MUTANTS: &[Mutant] = &[
     mutant("bridge", "S4.DEL.1", "DEL hangs", "of DEL && sleep 1000; real"),
     // What is printed.
@@ -121,19 +122,6 @@ pub const MUTANTS: &[Mutant] = &[
         "S5.IPAM.1",
         "an IPAM plugin that speaks of interfaces",
         "result '.interfaces = [{name: \"eth0\"}]'",
-    ),
-    // VERSION.
-    mutant(
-        "loopback",
-        "S2.VERSION.1",
-        "VERSION prints a list",
-        "of VERSION && { echo '[\"1.1.0\"]'; exit 0; }; real",
-    ),
-    mutant(
-        "loopback",
-        "S2.VERSION.2",
-        "VERSION wants CNI_IFNAME",
-        "[ -z \"$CNI_IFNAME\" ] && { echo '{\"code\": 4, \"msg\": \"CNI_IFNAME missing\"}'; exit 1; }; real",
     ),
     // Chains.
     mutant(
@@ -272,154 +260,4 @@ pub const MUTANTS: &[Mutant] = &[
         "a signal when it fails",
         "OUT=$(real) || kill -SEGV $$; printf %s \"$OUT\"",
     ),
-    // Addresses.
-    mutant("host-local", "IPAM.ADD.1", "one range set only", "result '.ips |= .[:1]'"),
-    mutant(
-        "host-local",
-        "IPAM.ADD.2",
-        "always the same address",
-        "result '.ips[0].address = \"10.1.2.2/24\"'",
-    ),
-    mutant(
-        "host-local",
-        "IPAM.ADD.3",
-        "an address twice among many",
-        "result '.ips[0].address |= sub(\"2.1./\"; \"2.10/\")'",
-    ),
-    mutant(
-        "host-local",
-        "IPAM.ADD.4",
-        "the network's address",
-        "result '.ips[0].address = \"10.1.2.0/29\"'",
-    ),
-    mutant(
-        "host-local",
-        "IPAM.ADD.5",
-        "the gateway is not respected",
-        "config 'del(.ipam.ranges[][].gateway)'; real",
-    ),
-    mutant(
-        "host-local",
-        "IPAM.ADD.6",
-        "no bounds",
-        "config 'del(.ipam.ranges[][].rangeEnd)'; real",
-    ),
-    mutant(
-        "host-local",
-        "IPAM.ADD.7",
-        "one range of a set only",
-        "config '.ipam.ranges |= map(.[:1])'; real",
-    ),
-    mutant("host-local", "IPAM.ADD.8", "all networks are one", "config '.name = \"one\"'; real"),
-    mutant("host-local", "IPAM.FULL.1", "success when it is full", "real; exit 0"),
-    mutant(
-        "host-local",
-        "IPAM.FULL.2",
-        "a failed ADD keeps addresses",
-        "of ADD && { OUT=$(real) && { printf %s \"$OUT\"; exit 0; }; config '.ipam.ranges |= .[:1]'; real > /dev/null; echo '{\"code\": 100, \"msg\": \"full\"}'; exit 1; }; real",
-    ),
-    mutant(
-        "host-local",
-        "IPAM.SAME.1",
-        "a second address",
-        "of ADD && { OUT=$(real) && { printf %s \"$OUT\"; exit 0; }; export CNI_IFNAME=again; }; real",
-    ),
-    mutant("host-local", "IPAM.DEL.1", "nothing is released", "of DEL && exit 0; real"),
-    mutant(
-        "host-local",
-        "IPAM.DEL.2",
-        "all of a container are released",
-        "of DEL && CNI_IFNAME=net1 real; real",
-    ),
-    mutant(
-        "host-local",
-        "IPAM.DEL.3",
-        "DEL again is an error",
-        "D=/run/testbed/del-$CNI_CONTAINERID; of DEL && { [ -e $D ] && { echo '{\"code\": 3, \"msg\": \"unknown\"}'; exit 1; }; touch $D; }; real",
-    ),
-    mutant(
-        "host-local",
-        "IPAM.DEL.4",
-        "the first free address",
-        "of DEL && rm -f /var/lib/cni/networks/*/last_reserved_ip.*; of DEL && { real; rm -f /var/lib/cni/networks/*/last_reserved_ip.*; exit 0; }; real",
-    ),
-    mutant("host-local", "IPAM.CHECK.1", "CHECK always succeeds", "of CHECK && exit 0; real"),
-    mutant(
-        "host-local",
-        "IPAM.CHECK.1",
-        "CHECK always fails",
-        "of CHECK && { echo '{\"code\": 100, \"msg\": \"no\"}'; exit 1; }; real",
-    ),
-    mutant("host-local", "IPAM.GC.1", "GC does nothing", "of GC && exit 0; real"),
-    mutant(
-        "host-local",
-        "IPAM.GC.2",
-        "GC releases everything",
-        "of GC && config '.[\"cni.dev/valid-attachments\"] = [] | .[\"cni.dev/attachments\"] = []'; real",
-    ),
-    mutant("host-local", "IPAM.REQUEST.1", "CNI_ARGS is not read", "unset CNI_ARGS; real"),
-    mutant(
-        "host-local",
-        "IPAM.REQUEST.2",
-        "runtimeConfig is not read",
-        "config 'del(.runtimeConfig)'; real",
-    ),
-    // The configuration, the environment, errors.
-    mutant(
-        "bridge",
-        "S1.JSON.1",
-        "a configuration of its own",
-        "has . || IN='{\"cniVersion\": \"1.1.0\", \"name\": \"n\", \"type\": \"bridge\"}'; real",
-    ),
-    mutant(
-        "loopback",
-        "S1.JSON.1",
-        "a signal on what is no JSON",
-        "of VERSION || has . || kill -SEGV $$; real",
-    ),
-    mutant("loopback", "S1.NAME.2", "any name", "config '.name |= \"n\"'; real"),
-    mutant("loopback", "S1.VERSION.1", "any version", "config '.cniVersion = \"1.1.0\"'; real"),
-    mutant(
-        "loopback",
-        "S2.ENV.1",
-        "no container id",
-        "export CNI_CONTAINERID=\"${CNI_CONTAINERID:-none}\"; real",
-    ),
-    mutant("loopback", "S2.ENV.5", "any container id", "export CNI_CONTAINERID=id; real"),
-    mutant("bridge", "S2.ERR.2", "errors of another version", "error '.cniVersion = \"0.1.0\"'"),
-    mutant("bridge", "S2.ERR.3", "a code that is reserved", "error '.code = 57'"),
-    // Verbs.
-    mutant("bridge", "S2.ADD.2", "CNI_IFNAME is not respected", "export CNI_IFNAME=net0; real"),
-    mutant(
-        "bridge",
-        "S2.DEL.3",
-        "DEL again is an error",
-        "D=/run/testbed/del-$CNI_CONTAINERID; of DEL && { [ -e $D ] && { echo '{\"code\": 3, \"msg\": \"unknown\"}'; exit 1; }; touch $D; }; real",
-    ),
-    mutant(
-        "bridge",
-        "S2.DEL.5",
-        "DEL needs CNI_NETNS",
-        "of DEL && [ -z \"$CNI_NETNS\" ] && { echo '{\"code\": 4, \"msg\": \"CNI_NETNS\"}'; exit 1; }; real",
-    ),
-    mutant(
-        "bridge",
-        "S2.CHECK.1",
-        "CHECK always fails",
-        "of CHECK && { echo '{\"code\": 100, \"msg\": \"no\"}'; exit 1; }; real",
-    ),
-    mutant("bridge", "S2.CHECK.4", "CHECK always succeeds", "of CHECK && exit 0; real"),
-    mutant(
-        "bridge",
-        "S2.CHECK.15",
-        "CHECK repairs",
-        "of CHECK && CNI_COMMAND=REPAIR real > /dev/null; real",
-    ),
-    mutant(
-        "bridge",
-        "S2.GC.2",
-        "GC removes everything",
-        "of GC && config '.[\"cni.dev/valid-attachments\"] = [] | .[\"cni.dev/attachments\"] = []'; real",
-    ),
-    mutant("bridge", "S2.STATUS.6", "STATUS always succeeds", "of STATUS && exit 0; real"),
 ];

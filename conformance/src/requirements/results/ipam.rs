@@ -75,7 +75,7 @@ pub(super) fn route_attributes(bench: &Bench) -> Verdict {
             (None, Some(value)) => *key == "scope" && value == 0,
             (said, value) => said == value,
         };
-        other.dst.to_string() == "203.0.113.0/24" && keys.iter().all(|key| same(key))
+        other.dst.to_string() == "203.0.113.0/24" && keys.iter().all(same)
     };
     ensure(found.iter().any(told), "ADD", format!("the route {route} among `routes`"), result)
 }
