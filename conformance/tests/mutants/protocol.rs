@@ -39,7 +39,7 @@ pub const MUTANTS: &[Mutant] = &[
         "export CNI_CONTAINERID=\"${CNI_CONTAINERID:-none}\"; real",
     ),
     mutant("loopback", "S2.ENV.5", "any container id", "export CNI_CONTAINERID=id; real"),
-    mutant("bridge", "S2.ERR.3", "a code that is reserved", "error '.code = 57'"),
+    mutant("host-local", "S2.ERR.3", "a code that is reserved", "error '.code = 57'"),
     // Verbs.
     mutant("bridge", "S2.ADD.2", "CNI_IFNAME is not respected", "export CNI_IFNAME=net0; real"),
     mutant(
