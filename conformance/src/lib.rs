@@ -9,6 +9,7 @@
 //! How a plugin is configured to be tested is in its [profile](profile::Profile), a small JSON file.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod bench;
 pub mod case;
 pub mod compare;

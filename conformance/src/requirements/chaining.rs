@@ -1,6 +1,345 @@
 //! Chains: a plugin after another one, and its result.
 
-use crate::requirement::Requirement;
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, Container, set};
+use crate::profile::{Kind, Profile};
+use crate::requirement::{Judge, Level, Of, Requirement, Verdict, Versions, ensure, failed, seen};
+
+use super::results::{container, shape};
+
+const ADD: &str = "CNI 1.1.0, section 2, ADD, and section 5";
+const LISTS: &str = "CNI 1.1.0, section 3, attachment and deletion";
+const OLD_LISTS: &str = "CNI 0.4.0, network configuration lists";
+const OPERATORS: &str = "what operators count on";
 
 /// The chapter.
-pub const REQUIREMENTS: &[Requirement] = &[];
+pub const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        source: ADD,
+        versions: Versions::Each,
+        ..must(
+            "S3.CHAIN.1",
+            "what `prevResult` says of interfaces, addresses, routes and DNS is in the result",
+            Of::Chained,
+            passed_through,
+        )
+    },
+    Requirement {
+        source: OLD_LISTS,
+        versions: Versions::Each,
+        ..must(
+            "S3.CHAIN.2",
+            "a plugin that makes an interface does not stumble over a `prevResult`",
+            Of::Interfaces,
+            interface_after_another,
+        )
+    },
+    expected("S3.CHAIN.3", "ADD without `prevResult` is an error", Of::Chained, add_without),
+    Requirement {
+        source: OLD_LISTS,
+        versions: Versions::Each,
+        ..must("S3.CHAIN.4", "DEL without `prevResult` succeeds", IN_CHAINS, del_without)
+    },
+    expected(
+        "S3.CHAIN.5",
+        "ADD with a `prevResult` that is none is an error",
+        Of::Chained,
+        malformed_is_an_error,
+    ),
+    expected(
+        "S3.CHAIN.6",
+        "with a `prevResult` that is none, ADD, CHECK and DEL succeed or print an error, and never crash",
+        IN_CHAINS,
+        malformed_is_no_crash,
+    ),
+    expected(
+        "S3.CHAIN.7",
+        "with a `prevResult` of another version, ADD is an error or the result is in the configuration's version",
+        Of::Chained,
+        other_version,
+    ),
+    Requirement {
+        versions: Versions::From("0.4.0"),
+        ..must(
+            "S3.CHAIN.8",
+            "CHECK succeeds with the result of a whole chain, with interfaces of later plugins",
+            IN_CHAINS,
+            check_with_all,
+        )
+    },
+    Requirement {
+        versions: Versions::From("0.4.0"),
+        ..expected(
+            "S3.CHAIN.11",
+            "CHECK succeeds with the result of a whole chain, with an address of a later plugin on another interface",
+            Of::Interfaces,
+            check_with_addresses,
+        )
+    },
+    must(
+        "S3.CHAIN.9",
+        "DEL succeeds with the result of a whole chain, with interfaces of later plugins",
+        IN_CHAINS,
+        del_with_all,
+    ),
+    must(
+        "S3.CHAIN.10",
+        "DEL succeeds after the interface is gone, and after the namespace is gone",
+        Of::Chained,
+        del_after_the_interface,
+    ),
+];
+
+/// Plugins that can be in a chain.
+const IN_CHAINS: Of = Of::That(in_chains, "make an interface or come after one");
+
+fn in_chains(profile: &Profile) -> bool {
+    profile.kind != Kind::Ipam
+}
+
+const fn must(
+    id: &'static str,
+    says: &'static str,
+    of: Of,
+    test: fn(&Bench) -> Verdict,
+) -> Requirement {
+    let (level, versions) = (Level::Must, Versions::Newest);
+    Requirement { id, source: LISTS, says, level, of, versions, test }
+}
+
+const fn expected(
+    id: &'static str,
+    says: &'static str,
+    of: Of,
+    test: fn(&Bench) -> Verdict,
+) -> Requirement {
+    Requirement { level: Level::Expected, source: OPERATORS, ..must(id, says, of, test) }
+}
+
+fn passed_through(bench: &Bench) -> Verdict {
+    let container = container(bench, "one");
+    let mut prev = container.prev.clone().unwrap_or_default();
+    set(&mut prev, "dns", json!({ "nameservers": ["192.0.2.53"], "search": ["example.net"] }));
+    let result = bench.call(&container).with(|cni| cni.prev(&prev)).add().succeeds()?;
+    let version = result.get("cniVersion").is_some_and(|said| said == bench.version());
+    ensure(version, "ADD", format!("`cniVersion` {:?}", bench.version()), &result)?;
+    for key in ["interfaces", "ips", "routes"] {
+        let there = result.get(key).and_then(Value::as_array);
+        for entry in prev.get(key).and_then(Value::as_array).into_iter().flatten() {
+            let told = there.is_some_and(|there| there.iter().any(|other| is_like(other, entry)));
+            ensure(told, "ADD", format!("{entry} of `prevResult` among `{key}`"), &result)?;
+        }
+    }
+    shape::dns(&result)?;
+    let said = |result: &Value, path| result.pointer(path).cloned();
+    let same = ["/dns/nameservers", "/dns/search"]
+        .iter()
+        .all(|path| said(&result, path) == said(&prev, path));
+    ensure(same, "ADD", format!("the `dns` of {prev}"), result)
+}
+
+/// Whether an entry of a result stands for that of `prevResult`. A plugin may change what it is there to change, such
+/// as a MAC.
+fn is_like(other: &Value, entry: &Value) -> bool {
+    let keys = ["name", "sandbox", "address", "gateway", "interface", "version", "dst"];
+    keys.iter().all(|key| other.get(*key) == entry.get(*key))
+}
+
+/// A result as of `loopback`, which runtimes call first.
+fn of_loopback(bench: &Bench, container: &Container) -> Value {
+    let mut ip = json!({ "address": "127.0.0.1/8", "interface": 0 });
+    if !bench.is_from("1.0.0") {
+        set(&mut ip, "version", "4");
+    }
+    json!({
+        "cniVersion": bench.version(),
+        "interfaces": [{ "name": "lo", "mac": "00:00:00:00:00:00", "sandbox": container.pod.path() }],
+        "ips": [ip],
+        "dns": {}
+    })
+}
+
+fn interface_after_another(bench: &Bench) -> Verdict {
+    let container = container(bench, "one");
+    container.pod.sh("ip link set lo up");
+    let prev = of_loopback(bench, &container);
+    let call = bench.call(&container).with(|cni| cni.prev(&prev));
+    let result = call.add().succeeds()?;
+    let version = result.get("cniVersion").is_some_and(|said| said == bench.version());
+    ensure(version, "ADD", format!("`cniVersion` {:?}", bench.version()), &result)?;
+    let inside =
+        shape::interfaces(&result)?.into_iter().any(|interface| !interface.sandbox.is_empty());
+    ensure(inside, "ADD", "the container's interface among `interfaces`", &result)?;
+    call.with(|cni| cni.prev(&result)).del().succeeds().map(drop)
+}
+
+fn add_without(bench: &Bench) -> Verdict {
+    let container = Container { prev: None, ..container(bench, "one") };
+    bench.call(&container).add().fails().map(drop)
+}
+
+fn del_without(bench: &Bench) -> Verdict {
+    let container = container(bench, "one");
+    bench.call(&container).add().succeeds()?;
+    let without = Container { prev: None, ..container };
+    bench.call(&without).del().succeeds()?;
+    bench.call(&without).del().succeeds().map(drop)
+}
+
+/// What no result is, and whether it can be told from the shape alone: then it is an error.
+fn malformed(prev: &Value) -> Vec<(Value, bool)> {
+    let with = |path: &str, value: Value| {
+        let mut prev = prev.clone();
+        if let Some(place) = prev.pointer_mut(path) {
+            *place = value;
+        }
+        prev
+    };
+    vec![
+        (json!("a result"), true),
+        (json!([prev]), true),
+        (json!(7), true),
+        (with("/cniVersion", json!("9.9.9")), true),
+        (with("/cniVersion", json!(1)), true),
+        (with("/interfaces", json!("eth0")), true),
+        (with("/interfaces/0", json!("eth0")), true),
+        (with("/interfaces/0/name", json!(5)), true),
+        (with("/ips", json!({})), true),
+        (with("/ips/0/address", json!("10.9.2.500/24")), true),
+        (with("/ips/0/gateway", json!("there")), true),
+        (with("/ips/0/interface", json!("eth0")), true),
+        (with("/routes/0/dst", json!("anywhere")), true),
+        (with("/ips/0/interface", json!(77)), false),
+        (with("/ips/0/interface", json!(-1)), false),
+        (with("/interfaces", json!([])), false),
+        (with("/interfaces", json!(null)), false),
+        (with("/ips", json!([])), false),
+        (with("/interfaces/1/sandbox", json!("/run/netns/another")), false),
+        (json!({}), false),
+        (json!({ "cniVersion": prev.get("cniVersion") }), false),
+    ]
+}
+
+/// What the plugin may be called with as `prevResult`, whatever it does.
+fn usual(bench: &Bench, container: &Container) -> Value {
+    container.prev.clone().unwrap_or_else(|| {
+        let mut prev = of_loopback(bench, container);
+        set(&mut prev, "routes", json!([{ "dst": "0.0.0.0/0" }]));
+        prev
+    })
+}
+
+fn malformed_is_an_error(bench: &Bench) -> Verdict {
+    let container = container(bench, "one");
+    for (prev, _) in malformed(&usual(bench, &container)).into_iter().filter(|(_, wrong)| *wrong) {
+        let outcome = bench.call(&container).with(|cni| cni.prev(&prev)).add();
+        let done = format!("ADD with the prevResult {prev}");
+        ensure(!outcome.status.success(), done, "an error", seen(&outcome))?;
+        outcome.fails()?;
+    }
+    Ok(())
+}
+
+fn malformed_is_no_crash(bench: &Bench) -> Verdict {
+    let container = container(bench, "one");
+    for (prev, _) in malformed(&usual(bench, &container)) {
+        let call = bench.call(&container).with(|cni| cni.prev(&prev));
+        for verb in ["ADD", "CHECK", "DEL"] {
+            let outcome = call.verb(verb);
+            let proper = match outcome.status.success() {
+                true => outcome.succeeds().map(drop),
+                false => outcome.fails().map(drop),
+            };
+            proper.map_err(|_| {
+                let done = format!("{verb} with the prevResult {prev}");
+                failed(done, "success, or an error as it has to be", seen(&outcome))
+            })?;
+        }
+        // The next ADD is not asked to cope with what this one left.
+        bench.call(&container).del();
+    }
+    Ok(())
+}
+
+fn other_version(bench: &Bench) -> Verdict {
+    let container = container(bench, "one");
+    for version in ["0.3.1", "0.4.0", "1.0.0", "1.1.0", "0.2.0", ""] {
+        let mut prev = container.prev.clone().unwrap_or_default();
+        set(&mut prev, "cniVersion", version);
+        let call = bench.call(&container).with(|cni| cni.prev(&prev));
+        let outcome = call.add();
+        if outcome.status.success() {
+            let result = outcome.succeeds()?;
+            let same = result.get("cniVersion").is_some_and(|said| said == bench.version());
+            let done = format!("ADD with a prevResult of version {version:?}");
+            ensure(same, done, format!("`cniVersion` {:?}", bench.version()), result)?;
+            call.del();
+        } else {
+            outcome.fails()?;
+        }
+    }
+    Ok(())
+}
+
+/// The result of the plugin's ADD, and the interfaces that later plugins of a chain could have added to it.
+fn of_a_whole_chain(bench: &Bench, container: &Container, mut result: Value) -> Value {
+    bench.host.sh("ip link add later type veth peer name later-peer");
+    container.pod.sh("ip link add later0 type veth peer name later0-peer");
+    let entries = result.get("interfaces").and_then(Value::as_array);
+    let mut interfaces = entries.cloned().unwrap_or_default();
+    interfaces.push(json!({ "name": "later" }));
+    interfaces.push(json!({ "name": "later0", "sandbox": container.pod.path() }));
+    set(&mut result, "interfaces", interfaces);
+    result
+}
+
+/// The same with an address on the last of these interfaces.
+fn with_an_address(bench: &Bench, container: &Container, mut result: Value) -> Value {
+    container.pod.sh("ip addr add 192.0.2.77/32 dev later0");
+    let count = result.get("interfaces").and_then(Value::as_array).map_or(0, Vec::len);
+    let mut ip = json!({ "address": "192.0.2.77/32", "interface": count.saturating_sub(1) });
+    if !bench.is_from("1.0.0") {
+        set(&mut ip, "version", "4");
+    }
+    let mut ips = result.get("ips").and_then(Value::as_array).cloned().unwrap_or_default();
+    ips.push(ip);
+    set(&mut result, "ips", ips);
+    result
+}
+
+fn check_with_all(bench: &Bench) -> Verdict {
+    let container = container(bench, "one");
+    let call = bench.call(&container);
+    let result = call.add().succeeds()?;
+    let result = of_a_whole_chain(bench, &container, result);
+    call.check(&result).succeeds().map(drop)
+}
+
+fn check_with_addresses(bench: &Bench) -> Verdict {
+    let container = container(bench, "one");
+    let call = bench.call(&container);
+    let result = call.add().succeeds()?;
+    let result = of_a_whole_chain(bench, &container, result);
+    call.check(&with_an_address(bench, &container, result)).succeeds().map(drop)
+}
+
+fn del_with_all(bench: &Bench) -> Verdict {
+    let container = container(bench, "one");
+    let call = bench.call(&container);
+    let result = call.add().succeeds()?;
+    let result = of_a_whole_chain(bench, &container, result);
+    let result = with_an_address(bench, &container, result);
+    call.with(|cni| cni.prev(&result)).del().succeeds().map(drop)
+}
+
+fn del_after_the_interface(bench: &Bench) -> Verdict {
+    let container = container(bench, "one");
+    let call = bench.call(&container);
+    call.add().succeeds()?;
+    container.pod.sh("ip link del eth0");
+    call.del().succeeds()?;
+    bench.kill(&container);
+    call.del().succeeds()?;
+    call.with(|cni| cni.unset("CNI_NETNS")).del().succeeds().map(drop)
+}

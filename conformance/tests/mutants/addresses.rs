@@ -1,0 +1,98 @@
+//! What can be wrong with address management plugins.
+
+use super::table::{Mutant, mutant};
+
+/// The broken plugins.
+pub const MUTANTS: &[Mutant] = &[
+    mutant("host-local", "IPAM.ADD.1", "one range set only", "result '.ips |= .[:1]'"),
+    mutant(
+        "host-local",
+        "IPAM.ADD.2",
+        "always the same address",
+        "result '.ips[0].address = \"10.1.2.2/24\"'",
+    ),
+    mutant(
+        "host-local",
+        "IPAM.ADD.3",
+        "an address twice among many",
+        "result '.ips[0].address |= sub(\"2.1./\"; \"2.10/\")'",
+    ),
+    mutant(
+        "host-local",
+        "IPAM.ADD.4",
+        "the network's address",
+        "result '.ips[0].address = \"10.1.2.0/29\"'",
+    ),
+    mutant(
+        "host-local",
+        "IPAM.ADD.5",
+        "the gateway is not respected",
+        "config 'del(.ipam.ranges[][].gateway)'; real",
+    ),
+    mutant(
+        "host-local",
+        "IPAM.ADD.6",
+        "no bounds",
+        "config 'del(.ipam.ranges[][].rangeEnd)'; real",
+    ),
+    mutant(
+        "host-local",
+        "IPAM.ADD.7",
+        "one range of a set only",
+        "config '.ipam.ranges |= map(.[:1])'; real",
+    ),
+    mutant("host-local", "IPAM.ADD.8", "all networks are one", "config '.name = \"one\"'; real"),
+    mutant("host-local", "IPAM.FULL.1", "success when it is full", "real; exit 0"),
+    mutant(
+        "host-local",
+        "IPAM.FULL.2",
+        "a failed ADD keeps addresses",
+        "of ADD && { OUT=$(real) && { printf %s \"$OUT\"; exit 0; }; config '.ipam.ranges |= .[:1]'; real > /dev/null; echo '{\"code\": 100, \"msg\": \"full\"}'; exit 1; }; real",
+    ),
+    mutant(
+        "host-local",
+        "IPAM.SAME.1",
+        "a second address",
+        "of ADD && { OUT=$(real) && { printf %s \"$OUT\"; exit 0; }; export CNI_IFNAME=again; }; real",
+    ),
+    mutant("host-local", "IPAM.DEL.1", "nothing is released", "of DEL && exit 0; real"),
+    mutant(
+        "host-local",
+        "IPAM.DEL.2",
+        "all of a container are released",
+        "of DEL && CNI_IFNAME=net1 real; real",
+    ),
+    mutant(
+        "host-local",
+        "IPAM.DEL.3",
+        "DEL again is an error",
+        "D=/run/testbed/del-$CNI_CONTAINERID; of DEL && { [ -e $D ] && { echo '{\"code\": 3, \"msg\": \"unknown\"}'; exit 1; }; touch $D; }; real",
+    ),
+    mutant(
+        "host-local",
+        "IPAM.DEL.4",
+        "the first free address",
+        "of DEL && rm -f /var/lib/cni/networks/*/last_reserved_ip.*; of DEL && { real; rm -f /var/lib/cni/networks/*/last_reserved_ip.*; exit 0; }; real",
+    ),
+    mutant("host-local", "IPAM.CHECK.1", "CHECK always succeeds", "of CHECK && exit 0; real"),
+    mutant(
+        "host-local",
+        "IPAM.CHECK.1",
+        "CHECK always fails",
+        "of CHECK && { echo '{\"code\": 100, \"msg\": \"no\"}'; exit 1; }; real",
+    ),
+    mutant("host-local", "IPAM.GC.1", "GC does nothing", "of GC && exit 0; real"),
+    mutant(
+        "host-local",
+        "IPAM.GC.2",
+        "GC releases everything",
+        "of GC && config '.[\"cni.dev/valid-attachments\"] = [] | .[\"cni.dev/attachments\"] = []'; real",
+    ),
+    mutant("host-local", "IPAM.REQUEST.1", "CNI_ARGS is not read", "unset CNI_ARGS; real"),
+    mutant(
+        "host-local",
+        "IPAM.REQUEST.2",
+        "runtimeConfig is not read",
+        "config 'del(.runtimeConfig)'; real",
+    ),
+];

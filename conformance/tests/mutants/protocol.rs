@@ -1,0 +1,77 @@
+//! What can be wrong with verbs, what they read and how they fail.
+
+use super::table::{Mutant, mutant};
+
+/// The broken plugins.
+pub const MUTANTS: &[Mutant] = &[
+    // VERSION.
+    mutant(
+        "loopback",
+        "S2.VERSION.1",
+        "VERSION prints a list",
+        "of VERSION && { echo '[\"1.1.0\"]'; exit 0; }; real",
+    ),
+    mutant(
+        "loopback",
+        "S2.VERSION.2",
+        "VERSION wants CNI_IFNAME",
+        "[ -z \"$CNI_IFNAME\" ] && { echo '{\"code\": 4, \"msg\": \"CNI_IFNAME missing\"}'; exit 1; }; real",
+    ),
+    // The configuration, the environment, errors.
+    mutant(
+        "bridge",
+        "S1.JSON.1",
+        "a configuration of its own",
+        "has . || IN='{\"cniVersion\": \"1.1.0\", \"name\": \"n\", \"type\": \"bridge\"}'; real",
+    ),
+    mutant(
+        "loopback",
+        "S1.JSON.1",
+        "a signal on what is no JSON",
+        "of VERSION || has . || kill -SEGV $$; real",
+    ),
+    mutant("loopback", "S1.NAME.2", "any name", "config '.name |= \"n\"'; real"),
+    mutant("loopback", "S1.VERSION.1", "any version", "config '.cniVersion = \"1.1.0\"'; real"),
+    mutant(
+        "loopback",
+        "S2.ENV.1",
+        "no container id",
+        "export CNI_CONTAINERID=\"${CNI_CONTAINERID:-none}\"; real",
+    ),
+    mutant("loopback", "S2.ENV.5", "any container id", "export CNI_CONTAINERID=id; real"),
+    mutant("host-local", "S2.ERR.3", "a code that is reserved", "error '.code = 57'"),
+    // Verbs.
+    mutant("bridge", "S2.ADD.2", "CNI_IFNAME is not respected", "export CNI_IFNAME=net0; real"),
+    mutant(
+        "bridge",
+        "S2.DEL.3",
+        "DEL again is an error",
+        "D=/run/testbed/del-$CNI_CONTAINERID; of DEL && { [ -e $D ] && { echo '{\"code\": 3, \"msg\": \"unknown\"}'; exit 1; }; touch $D; }; real",
+    ),
+    mutant(
+        "bridge",
+        "S2.DEL.5",
+        "DEL needs CNI_NETNS",
+        "of DEL && [ -z \"$CNI_NETNS\" ] && { echo '{\"code\": 4, \"msg\": \"CNI_NETNS\"}'; exit 1; }; real",
+    ),
+    mutant(
+        "bridge",
+        "S2.CHECK.1",
+        "CHECK always fails",
+        "of CHECK && { echo '{\"code\": 100, \"msg\": \"no\"}'; exit 1; }; real",
+    ),
+    mutant("bridge", "S2.CHECK.4", "CHECK always succeeds", "of CHECK && exit 0; real"),
+    mutant(
+        "bridge",
+        "S2.CHECK.15",
+        "CHECK repairs",
+        "of CHECK && CNI_COMMAND=REPAIR real > /dev/null; real",
+    ),
+    mutant(
+        "bridge",
+        "S2.GC.2",
+        "GC removes everything",
+        "of GC && config '.[\"cni.dev/valid-attachments\"] = [] | .[\"cni.dev/attachments\"] = []'; real",
+    ),
+    mutant("bridge", "S2.STATUS.6", "STATUS always succeeds", "of STATUS && exit 0; real"),
+];
