@@ -98,8 +98,8 @@ mod ifla {
 pub(crate) const IFINFOMSG: usize = 16;
 /// The type of Ethernet links (`include/uapi/linux/if_arp.h`).
 const ARPHRD_ETHER: u16 = 1;
-/// `IF_OPER_UP` (RFC 2863).
-const OPER_UP: u8 = 6;
+/// `IF_OPER_UP` and `IF_OPER_UNKNOWN` (RFC 2863). A bridge that never lost its carrier stays unknown, and works.
+const OPER_UP: [u8; 2] = [6, 0];
 
 impl Link {
     pub(crate) fn read(body: &[u8]) -> Link {
@@ -121,7 +121,10 @@ impl Link {
                 ifla::IFALIAS => link.alias = text(value),
                 ifla::GROUP => link.group = word(value, 0),
                 ifla::LINK_NETNSID => link.elsewhere = true,
-                ifla::OPERSTATE => link.running = value.first() == Some(&OPER_UP),
+                ifla::OPERSTATE => {
+                    let is_up = value.first().is_some_and(|state| OPER_UP.contains(state));
+                    link.running = is_up && link.up && flags.contains(LinkFlags::LowerUp);
+                }
                 ifla::LINKINFO => link.read_info(value),
                 _ => {}
             }
