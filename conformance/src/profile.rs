@@ -73,10 +73,13 @@ pub enum Reach {
 /// `(type, profile)` of the plugins that everybody knows.
 const KNOWN: &[(&str, &str)] = &[
     ("bridge", include_str!("../profiles/bridge.json")),
+    ("firewall", include_str!("../profiles/firewall.json")),
     ("host-local", include_str!("../profiles/host-local.json")),
     ("loopback", include_str!("../profiles/loopback.json")),
     ("macvlan", include_str!("../profiles/macvlan.json")),
+    ("portmap", include_str!("../profiles/portmap.json")),
     ("ptp", include_str!("../profiles/ptp.json")),
+    ("tuning", include_str!("../profiles/tuning.json")),
 ];
 
 impl Profile {
@@ -89,6 +92,12 @@ impl Profile {
     /// The types that have a profile.
     pub fn all() -> impl Iterator<Item = &'static str> {
         KNOWN.iter().map(|(name, _)| *name)
+    }
+
+    /// The configuration that has this key: the profile's own, or the first variant's that has it.
+    pub fn config_with(&self, key: &str) -> Option<Value> {
+        let own = [None].into_iter().chain(self.variants.iter().map(Some));
+        own.map(|variant| self.config_of(variant)).find(|config| config.get(key).is_some())
     }
 
     /// Reads what `--config` names: the plugin's type, and its profile.
