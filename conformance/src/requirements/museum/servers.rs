@@ -12,7 +12,7 @@ use crate::bench::broken;
 /// How long an answer may take. Everything is on one machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How long it is waited for what must not come, where it came at once when it was allowed to.
-pub(super) const BRIEFLY: Duration = Duration::from_millis(300);
+pub(super) const BRIEFLY: Duration = Duration::from_millis(200);
 /// What is said of a question that nobody answered.
 pub(super) const NOBODY: &str = "nobody";
 
