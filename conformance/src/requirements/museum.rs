@@ -1,4 +1,16 @@
 //! Published holes in CNI plugins, one file for each: the feature works, and what must not happen does not.
+//!
+//! Ids are those of the advisories, or of a project's issue: `plugins` is containernetworking/plugins. A file also tests
+//! what is of the same kind elsewhere.
+//!
+//! Published, but nothing that any plugin can be tested for from outside:
+//! - CVE-2022-28224 (Calico, routes by an annotation that is switched off): it needs Calico's data in a cluster.
+//! - CVE-2025-0750 and CVE-2024-3154 (CRI-O, paths of logs, annotations): holes of the runtime, before a plugin is called.
+//! - CVE-2024-32473 (Docker, IPv6 in a network of IPv4 only): what macvlan brings to a container that way, many want.
+//! - moby/moby issue 14041 (containers reached by a route through the host): in CNI a host is a router on purpose, and
+//!   the firewall plugin says who may pass.
+//! - moby/moby issue 49554 (two macvlan networks of one switch talk): the switch joins them, not the plugin.
+//! - CVE-1999-0511 (forwarding is on): it must be.
 
 mod files;
 mod foreign_traffic;

@@ -12,17 +12,18 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn6, sendto, setsockopt,
     socket, sockopt,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use testbed::Pod;
 
 use crate::bench::{Bench, Container, broken, set};
-use crate::ipam;
 use crate::requirement::{Judge, Level, Of, Requirement, Verdict, Versions, ensure};
+
+use super::sites::ipv4_only;
 
 /// What the host makes of a container's advertisements.
 pub(super) const ADVERTISED: Requirement = Requirement {
     id: "CVE-2020-10749",
-    source: "CVE-2020-10749 (GHSA-fx6x-h9g4-56f8); CVE-2020-13401, CVE-2020-13597 and CVE-2020-11091 are the same",
+    source: "CVE-2020-10749 (GHSA-fx6x-h9g4-56f8); CVE-2020-13401 (Docker) and CVE-2020-13597 (Calico) are the same",
     says: "In an IPv4 network, a container's router advertisements give the host no address, route, hop limit or MTU",
     level: Level::Must,
     of: Of::Delegating,
@@ -79,15 +80,7 @@ fn advertised(bench: &Bench) -> Verdict {
 
 /// A container with an IPv4 address only.
 fn added(bench: &Bench, mut config: Value) -> Result<Container, crate::requirement::Stop> {
-    let mut ip = json!({ "address": "10.1.2.2/24", "gateway": "10.1.2.1" });
-    if !bench.is_from("1.0.0") {
-        set(&mut ip, "version", "4");
-    }
-    let answer = json!({
-        "cniVersion": bench.version(), "ips": [ip], "routes": [{ "dst": "0.0.0.0/0" }]
-    });
-    ipam::answer("ADD", answer, 0).unwrap_or_else(|error| broken(&error));
-    set(&mut config, "ipam", json!({ "type": ipam::NAME }));
+    set(&mut config, "ipam", ipv4_only(bench));
     let container = bench.container("a");
     let call = bench
         .call_with(&config)

@@ -5,10 +5,11 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Call, set};
+use crate::profile::Kind;
 use crate::requirement::{Level, Of, Requirement, Stop, Verdict, Versions, ensure};
 
 use super::scenes::folder;
-use super::sites::publishes;
+use super::sites::{ipv4_only, publishes};
 
 /// In every string of a call.
 pub(super) const COMMANDS: Requirement = Requirement {
@@ -40,7 +41,7 @@ fn commands(bench: &Bench) -> Verdict {
             None => call,
         }
     };
-    let plain = bench.config();
+    let plain = configurations(bench).swap_remove(0);
     for command in COMMANDS_TRIED {
         let mut known = Vec::new();
         for config in configurations(bench) {
@@ -106,8 +107,13 @@ fn is_not_run(call: &Call<'_>, place: &str, command: &str) -> Result<bool, Stop>
 fn configurations(bench: &Bench) -> Vec<Value> {
     let variants = bench.profile.variants.iter().map(Some);
     let all = [None].into_iter().chain(variants);
+    let ipam = ipv4_only(bench);
     let complete = |config: Value| {
         let mut config = bench.complete(config);
+        // An address management plugin is tested on its own.
+        if bench.profile.kind == Kind::Interface && config.get("ipam").is_some() {
+            set(&mut config, "ipam", ipam.clone());
+        }
         for (key, value) in [
             (
                 "dns",

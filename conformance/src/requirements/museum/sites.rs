@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 use testbed::Pod;
 
-use crate::bench::{Bench, Call, Container, broken};
+use crate::bench::{Bench, Call, Container, broken, set};
+use crate::ipam;
 use crate::profile::Profile;
 use crate::requirement::{Judge, Stop, Verdict, ensure};
 
@@ -130,4 +131,17 @@ pub(super) fn service(bench: &Bench, address: IpAddr, port: u16, backend: &str) 
          done"
     ));
     Ok(())
+}
+
+/// The `ipam` of a network of IPv4 only, with one address.
+pub(super) fn ipv4_only(bench: &Bench) -> Value {
+    let mut ip = json!({ "address": "10.1.2.2/24", "gateway": "10.1.2.1" });
+    if !bench.is_from("1.0.0") {
+        set(&mut ip, "version", "4");
+    }
+    let answer = json!({
+        "cniVersion": bench.version(), "ips": [ip], "routes": [{ "dst": "0.0.0.0/0" }]
+    });
+    ipam::answer("ADD", answer, 0).unwrap_or_else(|error| broken(&error));
+    json!({ "type": ipam::NAME })
 }
