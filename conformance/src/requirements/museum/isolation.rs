@@ -104,7 +104,7 @@ fn member(bench: &Bench, name: &str, net: u8, number: u8) -> Member {
     let pod = bench.host.pod(name);
     let path = pod.path().display();
     bench.host.sh(&format!(
-        "ip link add veth{name} type veth peer name eth0 netns {path}
+        "ip link add veth{name} index 20{net}{number} type veth peer name eth0 netns {path}
          ip link set veth{name} master br{net} up"
     ));
     let (v4, v6) = (format!("10.20.{net}.{number}"), format!("fd00:20:{net}::{number}"));

@@ -10,7 +10,7 @@ use crate::bench::{Bench, broken, set};
 use crate::profile::Reach;
 use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions, ensure, failed};
 
-use super::servers::{BRIEFLY, NOBODY, datagrams, serve_tcp, who_at};
+use super::servers::{BRIEFLY, NOBODY, PATIENCE, datagrams, serve_tcp, who_at};
 use super::sites::{PUBLISH, answers, mapping, neighbour, publishes, publishing};
 
 /// After ADD of a plugin that makes an interface.
@@ -55,13 +55,13 @@ fn after_add(bench: &Bench) -> Verdict {
     let [host, _] = near.host;
     send_loopback_to(&near.pod, host, "eth0");
     bench.host.sh("sysctl -qw net.ipv4.conf.all.route_localnet=1");
-    if !reaches(&near.pod, &trap) {
+    if !reaches(&near.pod, &trap, PATIENCE) {
         broken(
             "a neighbour could not reach 127.0.0.1 where it should: the test would find nothing",
         );
     }
     bench.host.sh("sysctl -qw net.ipv4.conf.all.route_localnet=0");
-    if reaches(&near.pod, &trap) {
+    if reaches(&near.pod, &trap, BRIEFLY) {
         broken("a neighbour reached 127.0.0.1 before anything was done");
     }
     let (container, result) = bench.added("a")?;
@@ -130,15 +130,15 @@ fn send_loopback_to(sender: &Pod, gateway: IpAddr, link: &str) {
 }
 
 /// Whether a datagram to 127.0.0.1 gets to the host's socket. It needs no answer to do harm.
-fn reaches(sender: &Pod, trap: &UdpSocket) -> bool {
+fn reaches(sender: &Pod, trap: &UdpSocket, patience: Duration) -> bool {
     let socket = datagrams(sender, "0.0.0.0", 0);
     let _ = socket.send_to(b"in", ("127.0.0.1", TRAP));
-    let _ = trap.set_read_timeout(Some(Duration::from_millis(200)));
+    let _ = trap.set_read_timeout(Some(patience));
     trap.recv_from(&mut [0; 16]).is_ok()
 }
 
 fn is_out_of_reach(sender: &Pod, trap: &UdpSocket) -> Verdict {
-    match reaches(sender, trap) {
+    match reaches(sender, trap, BRIEFLY) {
         false => Ok(()),
         true => Err(failed(
             format!("{} sent a datagram for 127.0.0.1, port {TRAP}, to the host", sender.name()),

@@ -35,6 +35,8 @@ fn names_as_paths(bench: &Bench) -> Verdict {
     file(&format!("{victim}/eth0"), &container.id);
     file(&format!("{SCENE}/victim.json"), "{}");
     let before = listing(Path::new(SCENE));
+    // Forwarding may be switched on, which changes other settings.
+    bench.host.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
     let settings = settings(bench, &container);
     for verb in ["ADD", "CHECK", "DEL"] {
         for (what, call) in hostile(bench, &container) {

@@ -41,7 +41,7 @@ fn advertised(bench: &Bench) -> Verdict {
     bench.host.sh("sysctl -qw net.ipv6.conf.default.accept_ra=1 net.ipv6.conf.all.forwarding=0");
     let control = bench.host.pod("control");
     bench.host.sh(&format!(
-        "ip link add {CONTROL} type veth peer name eth0 netns {}
+        "ip link add {CONTROL} index 2001 type veth peer name eth0 netns {}
          sysctl -qw net.ipv6.conf.{CONTROL}.accept_ra=2
          ip link set {CONTROL} up",
         control.path().display()
@@ -54,16 +54,21 @@ fn advertised(bench: &Bench) -> Verdict {
     }
     let container = added(bench, config)?;
     let before = believed(bench);
-    advertise(&container.pod);
-    advertise(&control);
+    prepare(&container.pod);
+    prepare(&control);
     let deadline = Instant::now() + PATIENCE;
-    while !believed(bench).iter().any(|line| line.starts_with("control: route")) {
+    // A link that is new may lose the first ones.
+    let mut sent = 0;
+    while sent < 2 || !believed(bench).iter().any(|line| line.starts_with("control: route")) {
+        sent += 1;
+        advertise(&container.pod);
+        advertise(&control);
         if Instant::now() > deadline {
             broken(
                 "not even a link that shall believe a router advertisement did: it was not sent well",
             );
         }
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(20));
     }
     let news = believed(bench).difference(&before).cloned().collect::<Vec<_>>();
     let news: Vec<_> = news
@@ -120,12 +125,15 @@ fn believed(bench: &Bench) -> BTreeSet<String> {
     lines
 }
 
-/// Sends a router advertisement to all nodes on the link.
-fn advertise(pod: &Pod) {
-    // An address to send from, without waiting for the kernel's own.
+/// An address to send from, without waiting for the kernel's own.
+fn prepare(pod: &Pod) {
     pod.sh(
         "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0; ip addr add fe80::bad:1/64 dev eth0 nodad",
     );
+}
+
+/// Sends a router advertisement to all nodes on the link.
+fn advertise(pod: &Pod) {
     let sent = pod.enter(|| {
         let raw = SockProtocol::IcmpV6;
         let socket = socket(AddressFamily::Inet6, SockType::Raw, SockFlag::empty(), raw)?;

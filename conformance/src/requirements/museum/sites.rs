@@ -36,8 +36,9 @@ pub(super) fn neighbour(bench: &Bench, number: u8) -> Neighbour {
     let pod = bench.host.pod(&format!("neighbour{number}"));
     let (link, path) = (format!("wire{number}"), pod.path().display());
     let (v4, v6) = (format!("198.18.{number}"), format!("fd00:18:{number}:"));
+    // Not the same index on both sides: then the kernel takes a second to notice the carrier.
     bench.host.sh(&format!(
-        "ip link add {link} type veth peer name eth0 netns {path}
+        "ip link add {link} index 200{number} type veth peer name eth0 netns {path}
          sysctl -qw net.ipv6.conf.{link}.accept_dad=0 net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
          ip addr add {v4}.1/24 dev {link}; ip addr add {v6}:1/64 dev {link} nodad
          ip link set {link} up"
