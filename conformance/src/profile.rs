@@ -131,6 +131,12 @@ impl Profile {
         known.map_or("is not known to the kit; describe it with --config FILE", |(_, why)| *why)
     }
 
+    /// The configuration that has this key: the profile's own, or the first variant's that has it.
+    pub fn config_with(&self, key: &str) -> Option<Value> {
+        let own = [None].into_iter().chain(self.variants.iter().map(Some));
+        own.map(|variant| self.config_of(variant)).find(|config| config.get(key).is_some())
+    }
+
     /// Reads what `--config` names: the plugin's type, and its profile.
     ///
     /// # Errors

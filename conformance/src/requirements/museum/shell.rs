@@ -1,0 +1,161 @@
+//! Strings that a shell would take for commands.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, Call, set};
+use crate::profile::Kind;
+use crate::requirement::{Level, Of, Requirement, Stop, Verdict, Versions, ensure};
+
+use super::scenes::folder;
+use super::sites::{ipv4_only, publishes};
+
+/// In every string of a call.
+pub(super) const COMMANDS: Requirement = Requirement {
+    id: "GHSA-vchx-5pr6-ffx2",
+    source: "GHSA-vchx-5pr6-ffx2 (flannel), its kind",
+    says: "No string of the configuration or the environment is run as a command",
+    level: Level::Must,
+    of: Of::All,
+    versions: Versions::Newest,
+    test: commands,
+};
+
+/// What a command leaves behind: here, or in the folder that the plugin runs in.
+const MARK: &str = "/run/m";
+/// Commands that get out of quotes of either kind. The second fits into the name of a link.
+const COMMANDS_TRIED: [&str; 2] =
+    ["x';>/run/m;'$(>/run/m)\";>/run/m;\"\n>/run/m\n#", "';>m;'$(>m)"];
+
+fn commands(bench: &Bench) -> Verdict {
+    let container = bench.container("a");
+    let scene = folder("here");
+    let call = |config: &Value| {
+        let call = bench.call_with(config).with(|cni| {
+            let cni = cni.container(&container.id).netns(&container.pod).ifname("eth0");
+            cni.under(&["env", "-C", &scene])
+        });
+        match &container.prev {
+            Some(prev) => call.with(|cni| cni.prev(prev)),
+            None => call,
+        }
+    };
+    let plain = configurations(bench).swap_remove(0);
+    for command in COMMANDS_TRIED {
+        let mut known = Vec::new();
+        for config in configurations(bench) {
+            let mut places = Vec::new();
+            strings(&config, "", &mut places);
+            places.retain(|place| !known.contains(place));
+            search(&call, &config, &places, command)?;
+            known.append(&mut places);
+        }
+        for name in ["CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS", "CNI_ARGS"] {
+            let value = match name {
+                "CNI_NETNS" => format!("/run/netns/{command}"),
+                "CNI_ARGS" => format!("IgnoreUnknown=1;K8S_POD_NAME={command};MAC={command}"),
+                _ => command.to_owned(),
+            };
+            is_not_run(&call(&plain).with(|cni| cni.env(name, value)), name, command)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the command into all these places at once. If the plugin takes that, it has read what it reads of them; if not, the
+/// error may have come before others were read, so that halves of them are tried.
+fn search<'a>(
+    call: &impl Fn(&Value) -> Call<'a>,
+    config: &Value,
+    places: &[String],
+    command: &str,
+) -> Verdict {
+    let mut hostile = config.clone();
+    for place in places {
+        if let Some(value) = hostile.pointer_mut(place) {
+            *value = json!(command);
+        }
+    }
+    if places.is_empty() || is_not_run(&call(&hostile), &places.join(", "), command)? {
+        return Ok(());
+    }
+    match places.split_at_checked(places.len() / 2) {
+        Some((first, second)) if !first.is_empty() => {
+            search(call, config, first, command)?;
+            search(call, config, second, command)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether ADD took it.
+fn is_not_run(call: &Call<'_>, place: &str, command: &str) -> Result<bool, Stop> {
+    let mut added = false;
+    for verb in ["ADD", "DEL"] {
+        let outcome = call.verb(verb);
+        added |= verb == "ADD" && outcome.status.success();
+        let marks = [MARK.to_owned(), format!("{}/m", folder("here"))];
+        let ran = marks.iter().any(|mark| fs::remove_file(mark).is_ok());
+        let done = format!("{verb} with {command:?} at {place}");
+        ensure(!ran, done, "nothing is run", "it was run: what it makes was there")?;
+    }
+    Ok(added)
+}
+
+/// The configurations of the profile, with what many plugins read and profiles leave out.
+fn configurations(bench: &Bench) -> Vec<Value> {
+    let variants = bench.profile.variants.iter().map(Some);
+    let all = [None].into_iter().chain(variants);
+    let ipam = ipv4_only(bench);
+    let complete = |config: Value| {
+        let mut config = bench.complete(config);
+        // An address management plugin is tested on its own.
+        if bench.profile.kind == Kind::Interface && config.get("ipam").is_some() {
+            set(&mut config, "ipam", ipam.clone());
+        }
+        for (key, value) in [
+            (
+                "dns",
+                json!({ "nameservers": ["192.0.2.53"], "domain": "a.test", "search": ["a.test"] }),
+            ),
+            ("args", json!({ "cni": { "mac": "02:00:00:00:00:01" } })),
+            ("runtimeConfig", runtime(bench)),
+        ] {
+            if config.get(key).is_none() {
+                set(&mut config, key, value);
+            }
+        }
+        config
+    };
+    all.map(|variant| complete(bench.profile.config_of(variant))).collect()
+}
+
+/// What a runtime passes on.
+fn runtime(bench: &Bench) -> Value {
+    match publishes(&bench.profile) {
+        true => json!({ "portMappings": [
+            { "hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": "127.0.0.1" }
+        ] }),
+        false => json!({ "mac": "02:00:00:00:00:01", "ips": ["10.1.2.9/24"] }),
+    }
+}
+
+/// The places of all strings.
+fn strings(value: &Value, place: &str, found: &mut Vec<String>) {
+    match value {
+        // The runtime goes by these.
+        Value::String(_) if ["/cniVersion", "/type"].contains(&place) => {}
+        Value::String(_) => found.push(place.to_owned()),
+        Value::Array(values) => values
+            .iter()
+            .enumerate()
+            .for_each(|(index, value)| strings(value, &format!("{place}/{index}"), found)),
+        Value::Object(keys) => keys.iter().for_each(|(key, value)| {
+            // As it is spelled in a pointer.
+            let key = key.replace('~', "~0").replace('/', "~1");
+            strings(value, &format!("{place}/{key}"), found);
+        }),
+        _ => {}
+    }
+}
