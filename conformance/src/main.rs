@@ -51,6 +51,9 @@ struct Run {
     /// Also kill the plugins before each of their system calls, which takes minutes
     #[arg(long)]
     crash: bool,
+    /// Kill them before every N-th call only
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    crash_every: usize,
     /// How many cases run at the same time
     #[arg(long, value_name = "N", default_value_t = runner::default_jobs())]
     jobs: usize,
@@ -102,6 +105,7 @@ fn run(arguments: &Run) -> Result<ExitCode, String> {
         versions: arguments.spec.clone(),
         only: arguments.only.clone(),
         crash: arguments.crash,
+        crash_every: arguments.crash_every,
         profiles: arguments.config.iter().map(read).collect::<Result<_, _>>()?,
         jobs: arguments.jobs,
     })?;
