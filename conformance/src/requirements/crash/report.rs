@@ -63,11 +63,16 @@ fn group(points: &[Left]) -> String {
         Way::Everything => "",
     };
     let gone = if points.iter().all(|point| point.gone) { ", namespace deleted" } else { "" };
-    let mut things: Vec<String> = first.what.iter().take(THINGS).map(|what| short(what)).collect();
-    if first.what.len() > THINGS {
-        things.push(format!("{} more", first.what.len() - THINGS));
+    format!("{place}{way}{gone}: {}", some(&first.what))
+}
+
+/// The first few of many things.
+pub fn some(things: &[String]) -> String {
+    let mut shown: Vec<String> = things.iter().take(THINGS).map(|thing| short(thing)).collect();
+    if things.len() > THINGS {
+        shown.push(format!("{} more", things.len() - THINGS));
     }
-    format!("{place}{way}{gone}: {}", things.join("; "))
+    shown.join("; ")
 }
 
 /// `3, 5-9` of numbers in order.

@@ -89,7 +89,6 @@ pub fn run(bench: &Bench, plan: Plan) -> Verdict {
         sweep.short,
         started.elapsed().as_secs_f64() * 1000.0 / sweep.tried.max(1) as f64,
     ));
-    sweep.notes.dedup();
     sweep.notes.iter().for_each(|note| bench.note(note));
     if sweep.left.is_empty() {
         return Ok(());
@@ -117,7 +116,10 @@ fn session(bench: Bench, plan: Plan, sweep: &mut Sweep) {
         sweep.evidence = host.bench.evidence().0;
         sweep.failed = Some(stop);
     }
-    sweep.notes.extend(host.bench.evidence().1);
+    // Each host says the same of itself.
+    if sweep.notes.is_empty() {
+        sweep.notes = host.bench.evidence().1;
+    }
 }
 
 fn on(host: &Host, plan: Plan, sweep: &mut Sweep) -> Verdict {
@@ -156,7 +158,9 @@ fn on(host: &Host, plan: Plan, sweep: &mut Sweep) -> Verdict {
 
 /// How many calls a whole one makes.
 fn count(host: &Host, plan: Plan) -> Result<usize, Stop> {
-    let container = host.container(false);
+    // The one that stays is not for GC, which does not know its namespace.
+    let gone = plan.then == Then::Gc;
+    let container = host.container(gone);
     let call = host.bench.call(&container);
     let whole = |verb| {
         let traced = host.traced(&call, verb, None);
@@ -170,6 +174,9 @@ fn count(host: &Host, plan: Plan) -> Result<usize, Stop> {
         }
     };
     let (add, del) = (whole("ADD")?, whole("DEL")?);
+    if gone {
+        host.bench.kill(&container);
+    }
     Ok(if plan.verb == "ADD" { add } else { del })
 }
 

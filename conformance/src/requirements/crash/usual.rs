@@ -46,6 +46,9 @@ pub fn read(text: &str) -> State {
             None if table.contains("tables-") && word.starts_with('*') => {
                 block = format!("{} ", word.trim_start_matches('*'));
             }
+            None if word.starts_with("conntrack ") => {
+                (table, block) = (String::new(), String::new());
+            }
             None if word == "}" || word == "COMMIT" || word.is_empty() => continue,
             None => {}
         }
