@@ -97,7 +97,7 @@ impl Host {
     }
 
     /// A round in which nobody kills anything.
-    fn undisturbed(&self, plan: Plan, gone: bool) -> Result<State, Stop> {
+    pub fn undisturbed(&self, plan: Plan, gone: bool) -> Result<State, Stop> {
         let container = self.container(gone);
         self.bench.call(&container).add().succeeds()?;
         if gone {

@@ -151,7 +151,10 @@ fn on(host: &Host, plan: Plan, sweep: &mut Sweep) -> Verdict {
             sweep.evidence = host.bench.evidence().0;
         }
         sweep.left.push(Left { killed, way: at.way, gone, what });
-        return Ok(());
+        // Often the same container takes it along the next time.
+        if host.undisturbed(plan, gone).is_err() || !host.differences().is_empty() {
+            return Ok(());
+        }
     }
     Ok(())
 }
