@@ -80,9 +80,9 @@ pub fn run(bench: &Bench, plan: Plan) -> Verdict {
     let every = bench.case.crash_every.max(1) * plan.step;
     let (part, parts) = bench.case.part;
     bench.note(format!(
-        "killed at {} points, every {}of {} calls, part {} of {parts}; {} more with the plugin killed alone; {} ended before; {hosts} hosts; {:.0} ms each",
+        "killed at {} points, {} of {} calls, part {} of {parts}; {} more with the plugin killed alone; {} ended before; {hosts} hosts; {:.0} ms each",
         sweep.tried - sweep.alone,
-        if every == 1 { String::new() } else { format!("{every}th ") },
+        if every == 1 { "each".to_owned() } else { format!("every {every}th") },
         sweep.calls,
         part + 1,
         sweep.alone,
