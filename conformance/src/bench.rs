@@ -258,6 +258,11 @@ impl Bench {
         (calls.iter().skip(first).cloned().collect(), self.notes.borrow().clone())
     }
 
+    /// Keeps a call as evidence that was made on another bench.
+    pub fn adopt(&self, call: Called) {
+        self.calls.borrow_mut().push(call);
+    }
+
     /// Keeps a call as evidence. For calls that are made from other threads, afterwards.
     pub fn keep(&self, cni: &Cni, verb: &str, outcome: &Outcome) {
         self.calls.borrow_mut().push(Called {

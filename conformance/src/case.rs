@@ -40,6 +40,9 @@ pub struct Case {
     pub profile: Option<String>,
     /// Of how many parts this is which, counted from 0: `(part, parts)`. For tests that take long.
     pub part: (usize, usize),
+    /// Of the system calls that a plugin could be killed before, every which one is tried.
+    #[serde(default)]
+    pub crash_every: usize,
 }
 
 /// How a case ended.
@@ -108,7 +111,12 @@ impl Work {
 
 /// The hidden options that do work: what follows them is the work as JSON. Returns [`None`] without one.
 pub fn hidden() -> Option<ExitCode> {
-    let arguments: Vec<String> = env::args().skip(1).take(2).collect();
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let Some((crate::trace::OPTION, program)) =
+        arguments.split_first().map(|(option, rest)| (option.as_str(), rest))
+    {
+        return Some(crate::trace::launch(program));
+    }
     let [option, work] = arguments.as_slice() else { return None };
     let work = || serde_json::from_str(work).unwrap_or_else(|error| broken(&error.to_string()));
     match option.as_str() {

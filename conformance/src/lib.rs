@@ -21,6 +21,7 @@ pub mod requirement;
 pub mod requirements;
 pub mod runner;
 pub mod suite;
+pub mod trace;
 
 pub use bench::Bench;
 pub use report::Report;

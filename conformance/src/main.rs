@@ -84,6 +84,9 @@ struct Run {
     /// Also kill the plugins before each of their system calls, which takes minutes
     #[arg(long)]
     crash: bool,
+    /// Kill them before every N-th call only
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    crash_every: usize,
     /// How many cases run at the same time
     #[arg(long, value_name = "N", default_value_t = runner::default_jobs())]
     jobs: usize,
@@ -139,6 +142,7 @@ fn run(arguments: &Run) -> Result<ExitCode, String> {
         only: arguments.only.clone(),
         crash: arguments.crash,
         profiles: read(&arguments.config)?,
+        crash_every: arguments.crash_every,
         jobs: arguments.jobs,
     })?;
     if let Some(lab) = lab {

@@ -42,6 +42,8 @@ pub struct Selection {
     pub only: Vec<String>,
     /// Whether plugins are also killed at each of their system calls.
     pub crash: bool,
+    /// At every which one of them.
+    pub crash_every: usize,
     /// The texts of further profiles.
     pub profiles: Vec<String>,
     /// How many cases run at the same time.
@@ -152,6 +154,7 @@ fn plan(
         suite: selection.suite.clone(),
         profile: profile.cloned(),
         part,
+        crash_every: selection.crash_every,
     };
     let without = |verdict, why| Some(Ended { verdict, why, ..Ended::default() });
     if let Err(why) = requirement.is_for(&plugin.profile) {

@@ -208,6 +208,12 @@ impl Cni {
         })
     }
 
+    /// The call as a command that the caller starts, and what the plugin shall read.
+    pub fn prepared(&self, verb: &str) -> (Command, &[u8]) {
+        let folder = self.folder.clone().unwrap_or_else(bin::bin);
+        (self.command(&folder, verb), &self.stdin)
+    }
+
     /// The call as a command for a shell.
     pub fn shell(&self, verb: &str) -> String {
         let folder = self.folder.clone().unwrap_or_else(bin::bin);

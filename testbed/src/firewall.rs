@@ -1,20 +1,11 @@
 //! The firewall's state as text: nf_tables, and what iptables keeps elsewhere.
 
-use std::path::Path;
-
-use crate::Pod;
 use crate::state::sorted;
 
-/// What `nft` and the two kinds of iptables list.
-pub(crate) fn rulesets(pod: &Pod) -> Vec<String> {
-    let mut lines = ruleset(&pod.run(&["nft", "-s", "list", "ruleset"]));
-    for tool in
-        ["iptables-legacy-save", "ip6tables-legacy-save", "iptables-nft-save", "ip6tables-nft-save"]
-    {
-        if !Path::new("/usr/sbin").join(tool).exists() {
-            continue; // Without the tool no plugin can have used it.
-        }
-        let saved = pod.run(&[tool]);
+/// What `nft` and the kinds of iptables that have anything listed.
+pub(crate) fn rulesets(nft: &str, iptables: &[(&str, String)]) -> Vec<String> {
+    let mut lines = ruleset(nft);
+    for (tool, saved) in iptables {
         let rules = saved.lines().filter(|line| !line.starts_with('#'));
         let rules: Vec<String> = rules.map(without_counters).collect();
         if !rules.is_empty() {
@@ -23,6 +14,17 @@ pub(crate) fn rulesets(pod: &Pod) -> Vec<String> {
         }
     }
     lines
+}
+
+/// A tracked connection without its age, state and counters: `conntrack icmp src=10.1.2.3 dst=10.1.2.1 ..`.
+pub(crate) fn connection(line: &str) -> String {
+    const PROTOCOLS: [&str; 8] =
+        ["tcp", "udp", "udplite", "icmp", "icmpv6", "sctp", "gre", "unknown"];
+    const SAID: [&str; 6] = ["src=", "dst=", "sport=", "dport=", "type=", "zone="];
+    let protocol = line.split_whitespace().find(|word| PROTOCOLS.contains(word));
+    let said = |word: &&str| SAID.iter().any(|key| word.starts_with(key));
+    let words = line.split_whitespace().filter(said);
+    ["conntrack"].into_iter().chain(protocol).chain(words).collect::<Vec<_>>().join(" ")
 }
 
 /// `:POSTROUTING ACCEPT [3:180]` without the numbers.
@@ -68,7 +70,7 @@ fn split_outside_quotes(text: &str) -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ruleset, without_counters};
+    use super::{connection, ruleset, without_counters};
 
     #[test]
     fn elements_of_a_set_are_sorted() {
@@ -84,6 +86,15 @@ mod tests {
                 "\t}",
                 "}",
             ]
+        );
+    }
+
+    #[test]
+    fn of_a_connection_age_and_counters_are_left_out() {
+        let listed = "ipv4     2 icmp     1 29 src=10.1.2.2 dst=10.1.2.1 type=8 code=0 id=7 src=10.1.2.1 dst=10.1.2.2 type=0 code=0 id=7 mark=0 zone=0 use=2";
+        assert_eq!(
+            connection(listed),
+            "conntrack icmp src=10.1.2.2 dst=10.1.2.1 type=8 src=10.1.2.1 dst=10.1.2.2 type=0 zone=0"
         );
     }
 

@@ -35,6 +35,7 @@
 mod bin;
 mod cni;
 mod firewall;
+mod listing;
 #[cfg(feature = "manual")]
 mod manual;
 mod node;

@@ -28,6 +28,8 @@ thread_local! {
 pub struct Node {
     host: Pod,
     pods: RefCell<Vec<Pod>>,
+    /// What was mounted when it was made.
+    mounts: Vec<String>,
     /// Namespaces belong to a thread, so the node must stay on it.
     not_send: PhantomData<*const ()>,
 }
@@ -63,7 +65,7 @@ impl Node {
         own_folders();
         let host = Pod::of_this_thread("node", "/run/testbed/node");
         host.run(&["ip", "link", "set", "lo", "up"]);
-        Node { host, pods: RefCell::default(), not_send: PhantomData }
+        Node { host, pods: RefCell::default(), mounts: View::mounts(), not_send: PhantomData }
     }
 
     /// A new network namespace at `/run/netns/NAME`, with a `lo` that is down.
@@ -114,7 +116,30 @@ impl Node {
         pods.sort_by(|a, b| a.name().cmp(b.name()));
         pods.iter().for_each(|pod| text.push_str(&view.of(pod)));
         text.push_str(&view.files());
+        if view.mounts {
+            text.push_str("== mounts\n");
+            self.mounted(&pods).iter().for_each(|line| text.push_str(&format!("{line}\n")));
+        }
         text
+    }
+
+    /// What is mounted now beyond what the node and its pods mounted.
+    fn mounted(&self, pods: &[Pod]) -> Vec<String> {
+        let of_a_pod = |line: &str| {
+            let place = line.split(' ').nth(1).unwrap_or_default();
+            pods.iter().any(|pod| pod.path() == Path::new(place))
+        };
+        let mut before = self.mounts.clone();
+        let mut mounts = View::mounts();
+        // Something may be mounted twice on the same place.
+        mounts.retain(|line| match before.iter().position(|old| old == line) {
+            Some(known) => {
+                before.remove(known);
+                false
+            }
+            None => !of_a_pod(line),
+        });
+        mounts
     }
 }
 

@@ -146,7 +146,7 @@ pub(crate) fn file_name(path: &Path) -> String {
 }
 
 /// What to do about a program of the tests that cannot be started.
-fn way_out(program: &str, error: &std::io::Error) -> String {
+pub(crate) fn way_out(program: &str, error: &std::io::Error) -> String {
     let package = match program {
         "ip" | "bridge" | "tc" => "iproute2",
         "ping" => "iputils-ping",

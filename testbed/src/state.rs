@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::listing::Listing;
 use crate::{Pod, firewall};
 
 /// What [`Node::state`](crate::Node::state) shows beyond the usual.
@@ -20,6 +21,10 @@ pub struct View {
     pub link_local: bool,
     /// Neighbours the kernel learnt too, as address, link and MAC, without their age.
     pub learnt: bool,
+    /// Tracked connections, without their age: from `conntrack` or, without the tool, from the kernel's list.
+    pub conntrack: bool,
+    /// What is mounted beyond what the node mounted itself.
+    pub mounts: bool,
 }
 
 /// The settings that are shown of each namespace.
@@ -52,19 +57,19 @@ const CONTENT_MAX: usize = 2000;
 impl View {
     /// The state of one namespace, under its heading.
     pub(crate) fn of(self, pod: &Pod) -> String {
-        let mut lines: Vec<String> = Vec::new();
-        let links = json(pod, &["ip", "-j", "-d", "link"]);
-        lines.extend(sorted(links.iter().map(link)));
-        if links.iter().any(|link| link["linkinfo"]["info_data"]["vlan_filtering"] == 1) {
-            lines.extend(vlans(pod));
-        }
-        lines.extend(sorted(self.addresses(pod)));
-        lines.extend(sorted(self.routes(pod)));
-        lines.extend(sorted(self.neighbours(pod)));
-        lines.extend(sorted(rules(pod)));
+        let listing = Listing::of(pod, self.conntrack);
+        let links = &listing.links;
+        let mut lines = sorted(links.iter().map(link));
+        lines.extend(sorted(listing.vlans.iter().flat_map(vlans)));
+        lines.extend(sorted(listing.qdiscs.iter().filter_map(qdisc)));
+        lines.extend(sorted(self.addresses(&listing.addresses)));
+        lines.extend(sorted(self.routes(listing.routes)));
+        lines.extend(sorted(self.neighbours(listing.neighbours)));
+        lines.extend(sorted(rules(&listing.rules)));
         let names: Vec<&str> = links.iter().map(|link| str_of(link, "ifname")).collect();
         lines.extend(pod.enter(|| sysctls(&names)));
-        lines.extend(firewall::rulesets(pod));
+        lines.extend(firewall::rulesets(&listing.ruleset, &listing.iptables));
+        lines.extend(sorted(listing.conntrack.lines().map(firewall::connection)));
         format!("== {}\n{}\n", pod.name(), lines.join("\n"))
     }
 
@@ -75,8 +80,19 @@ impl View {
         lines.iter().fold("== files\n".to_owned(), |text, line| text + line + "\n")
     }
 
-    fn addresses(self, pod: &Pod) -> Vec<String> {
-        let links = json(pod, &["ip", "-j", "addr"]);
+    /// What is mounted in the calling thread's mount namespace, one a line: where, what kind, and which part of it.
+    pub(crate) fn mounts() -> Vec<String> {
+        let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+        let line = |line: &str| {
+            let (mount, source) = line.split_once(" - ")?;
+            let (mut mount, kind) = (mount.split(' ').skip(3), source.split(' ').next()?);
+            let (root, place) = (mount.next()?, mount.next()?);
+            Some(format!("mount {place} {kind} {root}"))
+        };
+        sorted(table.lines().filter_map(line))
+    }
+
+    fn addresses(self, links: &[Value]) -> Vec<String> {
         let of = |link: &Value| -> Vec<String> {
             let dev = str_of(link, "ifname");
             let addresses = link["addr_info"].as_array().into_iter().flatten();
@@ -88,26 +104,28 @@ impl View {
         links.iter().flat_map(of).collect()
     }
 
-    fn routes(self, pod: &Pod) -> Vec<String> {
-        let family = |flag: &str| json(pod, &["ip", "-j", flag, "route", "show", "table", "all"]);
+    fn routes(self, routes: Vec<Value>) -> Vec<String> {
         let shown = |route: &Value| {
             let dst = str_of(route, "dst");
             str_of(route, "table") != "local"
                 && !dst.starts_with("ff00::")
                 && (self.link_local || !is_link_local(dst))
         };
-        let v6 = family("-6").into_iter().map(|route| (route, "-6 "));
-        let routes = family("-4").into_iter().map(|route| (route, "")).chain(v6);
+        // Only routes of IPv6 have a preference.
+        let family = |route: &Value| if route["pref"].is_null() { "" } else { "-6 " };
         routes
-            .filter(|(route, _)| shown(route))
-            .map(|(route, family)| {
-                format!("{family}route {}", words(&route, &["type", "dst", "via", "dev"]))
+            .iter()
+            .filter(|route| shown(route))
+            .map(|route| {
+                let words = words(route, &["type", "dst", "via", "dev"]);
+                format!("{}route {words}", family(route))
             })
             .collect()
     }
 
-    fn neighbours(self, pod: &Pod) -> Vec<String> {
-        let mut found = json(pod, &["ip", "-j", "neigh", "show", "nud", "all"]);
+    fn neighbours(self, found: Vec<Value>) -> Vec<String> {
+        let (proxies, mut found): (Vec<Value>, Vec<Value>) =
+            found.into_iter().partition(|neighbour| neighbour.get("proxy").is_some());
         found.retain(|neighbour| {
             let is = |state: &str| {
                 neighbour["state"].as_array().is_some_and(|s| s.contains(&state.into()))
@@ -122,7 +140,6 @@ impl View {
             neighbour["state"] = if permanent { "permanent".into() } else { Value::Null };
             format!("neigh {}", words(&neighbour, &["dst", "dev", "lladdr"]))
         });
-        let proxies = json(pod, &["ip", "-j", "neigh", "show", "proxy"]);
         let proxies =
             proxies.iter().map(|proxy| format!("neigh proxy {}", words(proxy, &["dst", "dev"])));
         lines.chain(proxies).collect()
@@ -162,15 +179,24 @@ fn link(link: &Value) -> String {
     line
 }
 
-/// `vlan veth1a2b 100 PVID Egress Untagged`: the VLANs of ports, and of bridges themselves.
-fn vlans(pod: &Pod) -> Vec<String> {
-    let ports = json(pod, &["bridge", "-j", "-compressvlans", "vlan"]);
-    let of = |port: &Value| -> Vec<String> {
-        let vlans = port["vlans"].as_array().into_iter().flatten();
-        let name = str_of(port, "ifname");
-        vlans.map(|vlan| format!("vlan {name} {}", words(vlan, &["vlan", "vlanEnd"]))).collect()
+/// `vlan veth1a2b 100 PVID Egress Untagged`: the VLANs of a port, or of a bridge itself.
+fn vlans(port: &Value) -> Vec<String> {
+    let vlans = port["vlans"].as_array().into_iter().flatten();
+    let name = str_of(port, "ifname");
+    vlans.map(|vlan| format!("vlan {name} {}", words(vlan, &["vlan", "vlanEnd"]))).collect()
+}
+
+/// `qdisc tbf dev eth0 parent root rate 125000 ..`, unless it is the one that the kernel gives each link.
+fn qdisc(qdisc: &Value) -> Option<String> {
+    let parent = match qdisc["root"] == true {
+        true => "root",
+        false => str_of(qdisc, "parent"),
     };
-    sorted(ports.iter().flat_map(of))
+    let (kind, dev) = (str_of(qdisc, "kind"), str_of(qdisc, "dev"));
+    let options = words(&qdisc["options"], &[]);
+    let line = format!("qdisc {kind} dev {dev} parent {parent} {options}");
+    // The kernel's own have no handle.
+    (str_of(qdisc, "handle") != "0:").then(|| line.trim_end().to_owned())
 }
 
 /// Of a link's kind and of its port on a bridge: what is not as the kernel makes it.
@@ -226,14 +252,13 @@ fn address(dev: &str, address: &Value) -> String {
     line
 }
 
-fn rules(pod: &Pod) -> Vec<String> {
-    let of = |flag: &'static str, prefix: &'static str| {
-        json(pod, &["ip", "-j", flag, "rule"])
-            .into_iter()
-            .filter(|rule| !is_builtin(rule))
-            .map(move |rule| format!("{prefix}rule {}", words(&rule, &["priority", "src", "dst"])))
+fn rules((v4, v6): &(Vec<Value>, Vec<Value>)) -> Vec<String> {
+    let of = |rules: &[Value], prefix: &str| -> Vec<String> {
+        let others = rules.iter().filter(|rule| !is_builtin(rule));
+        let line = |rule| format!("{prefix}rule {}", words(rule, &["priority", "src", "dst"]));
+        others.map(line).collect()
     };
-    of("-4", "").chain(of("-6", "-6 ")).collect()
+    [of(v4, ""), of(v6, "-6 ")].concat()
 }
 
 /// The rules every namespace has.
@@ -255,18 +280,19 @@ fn sysctls(links: &[&str]) -> Vec<String> {
     let mut lines: Vec<String> = all.collect();
     let mut links = links.to_vec();
     links.sort_unstable();
+    // Not each key is in both families.
+    let keys = LINK_SYSCTLS.iter().flat_map(|folder| LINK_KEYS.map(|key| (folder, key)));
+    let usual: Vec<_> = keys
+        .filter_map(|(folder, key)| {
+            Some((folder, key, read(&format!("{folder}/default/{key}")).ok()?))
+        })
+        .collect();
     for link in links {
-        for (folder, key) in
-            LINK_SYSCTLS.iter().flat_map(|folder| LINK_KEYS.map(|key| (folder, key)))
-        {
-            // Not each key is in both families, and a link may lack IPv6.
-            let (Ok(value), Ok(usual)) =
-                (read(&format!("{folder}/{link}/{key}")), read(&format!("{folder}/default/{key}")))
-            else {
-                continue;
-            };
+        for (folder, key, usual) in &usual {
+            // A link may lack IPv6.
+            let Ok(value) = read(&format!("{folder}/{link}/{key}")) else { continue };
             // The kernel's own exceptions: `lo` has no duplicate address detection.
-            if value != usual && !(link == "lo" && key == "accept_dad") {
+            if value != *usual && !(link == "lo" && *key == "accept_dad") {
                 lines.push(format!("sysctl {folder}/{link}/{key} = {value}"));
             }
         }
@@ -337,19 +363,6 @@ fn is_link_local(address: &str) -> bool {
 
 fn str_of<'a>(object: &'a Value, key: &str) -> &'a str {
     object[key].as_str().unwrap_or_default()
-}
-
-/// What a tool lists with `-j`. Some print nothing for an empty list, and empty objects for what was filtered.
-fn json(pod: &Pod, command: &[&str]) -> Vec<Value> {
-    let output = pod.run(command);
-    if output.trim().is_empty() {
-        return Vec::new();
-    }
-    let listed = serde_json::from_str::<Vec<Value>>(&output);
-    let mut listed =
-        listed.unwrap_or_else(|error| panic!("{}: {error}:\n{output}", command.join(" ")));
-    listed.retain(|entry| entry.as_object().is_some_and(|keys| !keys.is_empty()));
-    listed
 }
 
 pub(crate) fn sorted(lines: impl IntoIterator<Item = String>) -> Vec<String> {

@@ -140,7 +140,7 @@ fn link_local_addresses_and_learnt_neighbours_are_an_option() {
     join(&node, "c2", &b).add().ok();
     assert!(a.ping("10.9.0.3"));
     assert!(!node.state().contains("fe80:"));
-    let view = View { link_local: true, learnt: true };
+    let view = View { link_local: true, learnt: true, ..View::default() };
     let all = normalise(&node.state_as(view));
     assert!(all.contains("addr <linklocal"), "{all}");
     assert!(all.contains("neigh 10.9.0.3 dev eth0 lladdr <mac"), "{all}");
