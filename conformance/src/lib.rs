@@ -18,6 +18,7 @@ pub mod report;
 pub mod requirement;
 pub mod requirements;
 pub mod runner;
+pub mod suggest;
 pub mod suite;
 
 pub use bench::Bench;

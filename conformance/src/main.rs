@@ -1,69 +1,18 @@
 //! `cni-conformance`: judges a directory of CNI plugins.
 
+mod cli;
+
 use std::fs;
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::Parser;
+use cli::{Arguments, Files, Run, Show, What};
+use conformance::report::{self, Shown};
 use conformance::runner::{self, Selection};
 use conformance::suite::Suite;
-use conformance::{case, ipam, report, requirements};
-
-/// Judges any directory of CNI plugins by the specification and by what operators count on.
-#[derive(Debug, Parser)]
-#[command(name = "cni-conformance", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    /// Tests plugins; exit status 1 if a requirement failed, 2 if the kit could not do its work
-    Run(Box<Run>),
-    /// Lists the requirements
-    List,
-}
-
-#[derive(Debug, Args)]
-struct Run {
-    /// The folder with the plugins
-    #[arg(long, value_name = "DIR")]
-    bin_dir: PathBuf,
-    /// Further folders for plugins that these call, such as address management plugins
-    #[arg(long, value_name = "DIR")]
-    path: Vec<PathBuf>,
-    /// What the suite is called in the report; the folder if not given
-    #[arg(long, value_name = "NAME")]
-    label: Option<String>,
-    /// Only these plugins
-    #[arg(long, value_name = "TYPE", value_delimiter = ',')]
-    plugins: Vec<String>,
-    /// A configuration for a plugin the kit does not know, or a profile of it
-    #[arg(long, value_name = "FILE")]
-    config: Vec<PathBuf>,
-    /// Only these versions of the specification
-    #[arg(long, value_name = "VERSION", value_delimiter = ',')]
-    spec: Vec<String>,
-    /// Only the requirements whose id begins so
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
-    only: Vec<String>,
-    /// Also kill the plugins before each of their system calls, which takes minutes
-    #[arg(long)]
-    crash: bool,
-    /// How many cases run at the same time
-    #[arg(long, value_name = "N", default_value_t = runner::default_jobs())]
-    jobs: usize,
-    /// Count what cannot be tested here as failed
-    #[arg(long)]
-    strict: bool,
-    /// Show every case, and every call of those that failed
-    #[arg(long, short)]
-    verbose: bool,
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
+use conformance::{Report, case, ipam, requirements};
 
 /// The kit could not do its work.
 const CANNOT: u8 = 2;
@@ -77,10 +26,10 @@ fn main() -> ExitCode {
     }
     let ended = match Arguments::parse().command {
         What::Run(arguments) => run(&arguments),
-        What::List => {
-            list();
-            Ok(ExitCode::SUCCESS)
-        }
+        What::Report(arguments) => show(&arguments),
+        What::List(list) => say(&if list.markdown { report::markdown() } else { report::list() }),
+        What::Explain(explain) => requirements::find_or_suggest(&explain.id)
+            .and_then(|requirement| say(&report::explain(requirement))),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("cni-conformance: {error}");
@@ -90,39 +39,113 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Run) -> Result<ExitCode, String> {
     let folder = runner::absolute(&arguments.bin_dir)?;
-    let path = arguments.path.iter().map(runner::absolute).collect::<Result<_, _>>()?;
-    let read = |file: &PathBuf| {
-        fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
-    };
-    let shown = folder.display().to_string();
+    let path: Vec<PathBuf> =
+        arguments.path.iter().map(runner::absolute).collect::<Result<_, _>>()?;
+    let configs: Vec<PathBuf> =
+        arguments.config.iter().map(runner::absolute).collect::<Result<_, _>>()?;
+    let label = arguments.label.clone().unwrap_or_else(|| folder.display().to_string());
+    let mut command = format!("cni-conformance run --bin-dir {}", word(&folder));
+    for (option, values) in [("--path", &path), ("--config", &configs)] {
+        values.iter().for_each(|value| command.push_str(&format!(" {option} {}", word(value))));
+    }
     let report = runner::run(&Selection {
-        suite: Suite { folder, path },
-        label: arguments.label.clone().unwrap_or_else(|| shown.clone()),
+        suite: Suite { folder: folder.clone(), path: path.clone() },
+        label: label.clone(),
+        command,
         plugins: arguments.plugins.clone(),
         versions: arguments.spec.clone(),
         only: arguments.only.clone(),
         crash: arguments.crash,
-        profiles: arguments.config.iter().map(read).collect::<Result<_, _>>()?,
+        profiles: configs.iter().map(|file| read(file)).collect::<Result<_, _>>()?,
         jobs: arguments.jobs,
     })?;
-    print!("{}", report::table(&report, &shown, arguments.verbose));
+    say(&report::table(std::slice::from_ref(&report), shown(arguments.verbose)))?;
+    let ended = judged(std::slice::from_ref(&report), arguments.strict);
+    let written = if arguments.portable {
+        let named = |path: &PathBuf| (path.display().to_string(), last(path));
+        let mut folders: Vec<(String, String)> = path.iter().chain(&configs).map(named).collect();
+        let name = arguments.label.clone().unwrap_or_else(|| last(&folder));
+        folders.push((folder.display().to_string(), name));
+        report::portable(&report, &folders)?
+    } else {
+        report
+    };
     if let Some(file) = &arguments.json {
-        write(file, &serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?)?;
+        write(file, &report::text(&written)?)?;
     }
-    let count = report.count();
-    Ok(match () {
-        () if count.failed > 0 || (arguments.strict && count.untestable > 0) => ExitCode::FAILURE,
-        () if count.broken > 0 => ExitCode::from(CANNOT),
+    write_files(&[written], &arguments.files)?;
+    Ok(ended)
+}
+
+fn show(arguments: &Show) -> Result<ExitCode, String> {
+    let parse = |file: &PathBuf| {
+        let report: Result<Report, _> = serde_json::from_str(&read(file)?);
+        report.map_err(|error| {
+            format!("{}: not a report that run --json wrote: {error}", file.display())
+        })
+    };
+    let reports: Vec<Report> = arguments.reports.iter().map(parse).collect::<Result<_, _>>()?;
+    say(&report::table(&reports, shown(arguments.verbose)))?;
+    write_files(&reports, &arguments.files)?;
+    Ok(judged(&reports, false))
+}
+
+fn write_files(reports: &[Report], files: &Files) -> Result<(), String> {
+    if let Some(file) = &files.junit {
+        write(file, &report::junit(reports))?;
+    }
+    if let Some(file) = &files.html {
+        write(file, &report::page(reports))?;
+    }
+    Ok(())
+}
+
+fn shown(verbose: bool) -> Shown {
+    let terminal = io::stdout().is_terminal();
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    let width = size.map_or(0, |size| usize::from(size.ws_col));
+    Shown { verbose, colour: terminal && !plain, width: if width == 0 { 100 } else { width } }
+}
+
+/// The exit status that reports come to.
+fn judged(reports: &[Report], strict: bool) -> ExitCode {
+    let counts = || reports.iter().map(Report::count);
+    match () {
+        () if counts().any(|count| count.failed > 0 || (strict && count.untestable > 0)) => {
+            ExitCode::FAILURE
+        }
+        () if counts().any(|count| count.broken > 0) => ExitCode::from(CANNOT),
         () => ExitCode::SUCCESS,
-    })
+    }
+}
+
+/// Prints, for as long as somebody reads it.
+fn say(text: &str) -> Result<ExitCode, String> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("print: {error}")),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn write(file: &Path, text: &str) -> Result<(), String> {
-    fs::write(file, format!("{text}\n")).map_err(|error| format!("{}: {error}", file.display()))
+    fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
-fn list() {
-    for requirement in requirements::all() {
-        println!("{:<14} {}", requirement.id, requirement.says);
+/// The last part of a path.
+fn last(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// A path as a shell takes it.
+fn word(path: &Path) -> String {
+    let path = path.display().to_string();
+    match path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-:,=@+".contains(c)) {
+        true => path,
+        false => format!("'{}'", path.replace('\'', r"'\''")),
     }
 }
