@@ -98,7 +98,7 @@ fn good_and_bad() -> Suite {
 fn a_suite_that_meets_everything_ends_with_0() {
     let run = Suite::new(&[("bridge", GOOD)]).version(&["--label", "mine"]);
     assert_eq!(run.status, Some(0), "{}{}", run.stdout, run.stderr);
-    assert!(run.stdout.contains("mine: 2 requirements, 1 plugins, 2 cases in"), "{}", run.stdout);
+    assert!(run.stdout.contains("mine: 2 requirements, 1 plugin, 2 cases in"), "{}", run.stdout);
     assert!(run.stdout.contains("2 passed, 0 failed"), "{}", run.stdout);
     assert!(!run.stdout.contains('\u{1b}'), "colour without a terminal: {}", run.stdout);
     assert_eq!(run.stderr, "", "no progress without a terminal");
@@ -129,7 +129,7 @@ fn the_command_that_repeats_a_failure_repeats_it() {
     let again = kit(&words);
     assert_eq!(again.status, Some(1), "{}{}", again.stdout, again.stderr);
     assert!(again.stdout.contains("$ "), "no calls: {}", again.stdout);
-    assert!(again.stdout.contains(": 1 requirements, 1 plugins, 1 cases"), "{}", again.stdout);
+    assert!(again.stdout.contains(": 1 requirement, 1 plugin, 1 case"), "{}", again.stdout);
 }
 
 #[test]

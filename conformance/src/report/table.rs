@@ -163,7 +163,7 @@ fn untestable(report: &Report, shown: Shown) -> String {
         plugins.dedup();
         let what = match ids.as_slice() {
             few if few.len() <= 6 || shown.verbose => few.join(", "),
-            many => format!("{} requirements", many.len()),
+            all => many(all.len(), "requirement"),
         };
         let head = shown.paint(Style::Open, "not testable here");
         let _ = writeln!(text, "{head}  {}: {what}\n  {}", plugins.join(", "), visible(why));
@@ -209,13 +209,18 @@ fn summary(report: &Report, shown: Shown) -> String {
     }
     parts.push(part(Style::Open, untestable, "not testable here"));
     format!(
-        "{}: {} requirements, {} plugins, {} cases{time}: {}; {absent} more are not asked of the plugin\n",
+        "{}: {}, {}, {}{time}: {}; {absent} more are not asked of the plugin\n",
         shown.paint(Style::Bold, &report.label),
-        report.requirements.len(),
-        report.plugins.len(),
-        count.all() - absent,
+        many(report.requirements.len(), "requirement"),
+        many(report.plugins.len(), "plugin"),
+        many(count.all() - absent, "case"),
         parts.join(", ")
     )
+}
+
+/// "1 case", "2 cases".
+fn many(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn shortened(text: &str, shown: Shown) -> String {

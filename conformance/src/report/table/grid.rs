@@ -30,6 +30,9 @@ impl Column<'_> {
 /// A cell as it looks: its text, and how.
 type Cell = (String, Style);
 
+/// A row of totals: its title, its number, and how that looks.
+type Row = (&'static str, fn(&Count) -> usize, Style);
+
 /// The table.
 pub(super) fn grid(reports: &[Report], shown: Shown) -> String {
     let columns: Vec<Column<'_>> = match reports {
@@ -74,7 +77,7 @@ fn block(columns: &[Column<'_>], chapters: &[&str], first: usize, shown: Shown) 
         let cells = columns.iter().map(|column| met(&column.count(Some(chapter)))).collect();
         text.push_str(&line(columns, (chapter, Style::Plain), cells, first, shown));
     }
-    let rows: [(&str, fn(&Count) -> usize, Style); 4] = [
+    let rows: [Row; 4] = [
         ("failed", |count| count.failed + count.broken, Style::Bad),
         ("met", |count| count.passed, Style::Good),
         ("not testable here", |count| count.untestable, Style::Open),
