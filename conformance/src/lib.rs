@@ -24,3 +24,8 @@ pub mod suite;
 pub use bench::Bench;
 pub use report::Report;
 pub use requirement::Requirement;
+
+/// The examples of the documentation, which are compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/conformance.md")]
+pub struct Documentation;
