@@ -3,6 +3,7 @@
 //! The process is the first of a process namespace, and its mounts and networks are its own too. When it ends, for
 //! whatever reason, the kernel ends everything it started and forgets everything it made. It ends when the kit ends.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::{self, Write};
@@ -92,6 +93,8 @@ pub enum Verdict {
 pub enum Work {
     /// A case is tested.
     Test(Case),
+    /// Plugins of a suite are asked for the versions that they speak.
+    Versions(Suite, Vec<String>),
     /// It is found out which kinds of links the kernel makes.
     Abilities(Vec<String>),
     /// A scenario of a comparison is run with one suite.
@@ -183,6 +186,10 @@ fn inside(work: Work) -> ExitCode {
     ready.unwrap_or_else(|error| broken(&format!("make a /proc of its own: {error}")));
     match work {
         Work::Test(case) => say(&test(case)),
+        Work::Versions(suite, names) => {
+            let versions = |name: String| (name.clone(), suite.versions(&name));
+            say(&names.into_iter().map(versions).collect::<BTreeMap<_, _>>())
+        }
         Work::Abilities(kinds) => say(&crate::runner::abilities(&kinds)),
         Work::Scenario(scenario) => say(&crate::compare::run(&scenario)),
     }

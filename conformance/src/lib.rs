@@ -20,9 +20,15 @@ pub mod report;
 pub mod requirement;
 pub mod requirements;
 pub mod runner;
+pub mod suggest;
 pub mod suite;
 pub mod trace;
 
 pub use bench::Bench;
 pub use report::Report;
 pub use requirement::Requirement;
+
+/// The examples of the documentation, which are compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/conformance.md")]
+pub struct Documentation;

@@ -1,109 +1,19 @@
 //! `cni-conformance`: judges a directory of CNI plugins.
 
+mod cli;
+
 use std::fs;
-use std::io::IsTerminal;
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::Parser;
+use cli::{Arguments, Compare, Files, Run, Show, What};
 use conformance::lab::{self, Lab};
+use conformance::report::{self, Shown};
 use conformance::runner::{self, Selection};
 use conformance::suite::Suite;
-use conformance::{case, compare, ipam, report, requirements};
-
-/// Judges any directory of CNI plugins by the specification and by what operators count on.
-#[derive(Debug, Parser)]
-#[command(name = "cni-conformance", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    /// Tests plugins; exit status 1 if a requirement failed, 2 if the kit could not do its work
-    Run(Box<Run>),
-    /// Shows what changes if one suite is swapped for another; exit status 1 if something does, 2 if the kit could not do
-    /// its work. What this kernel lacks is compared by running all of it in the lab: scripts/lab cni-conformance compare ..
-    Compare(Box<Compare>),
-    /// Lists the requirements
-    List,
-}
-
-#[derive(Debug, Args)]
-struct Compare {
-    /// The folder with the plugins that are in use
-    #[arg(long, value_name = "DIR")]
-    a: PathBuf,
-    /// The folder with those that they would be swapped for
-    #[arg(long, value_name = "DIR")]
-    b: PathBuf,
-    /// Only these plugins
-    #[arg(long, value_name = "TYPE", value_delimiter = ',')]
-    plugins: Vec<String>,
-    /// These versions of the specification; if not given, the newest that both suites speak
-    #[arg(long, value_name = "VERSION", value_delimiter = ',')]
-    spec: Vec<String>,
-    /// A configuration to compare with: also for a plugin the kit does not know, or a profile of it
-    #[arg(long, value_name = "FILE")]
-    config: Vec<PathBuf>,
-    /// How many scenarios run at the same time
-    #[arg(long, value_name = "N", default_value_t = runner::default_jobs())]
-    jobs: usize,
-    /// Also show what only follows from an ADD that fails with one suite, and name what is the same
-    #[arg(long)]
-    all: bool,
-    /// Write the comparison as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-struct Run {
-    /// The folder with the plugins
-    #[arg(long, value_name = "DIR")]
-    bin_dir: PathBuf,
-    /// Further folders for plugins that these call, such as address management plugins
-    #[arg(long, value_name = "DIR")]
-    path: Vec<PathBuf>,
-    /// What the suite is called in the report; the folder if not given
-    #[arg(long, value_name = "NAME")]
-    label: Option<String>,
-    /// Only these plugins
-    #[arg(long, value_name = "TYPE", value_delimiter = ',')]
-    plugins: Vec<String>,
-    /// A configuration for a plugin the kit does not know, or a profile of it
-    #[arg(long, value_name = "FILE")]
-    config: Vec<PathBuf>,
-    /// Only these versions of the specification
-    #[arg(long, value_name = "VERSION", value_delimiter = ',')]
-    spec: Vec<String>,
-    /// Only the requirements whose id begins so
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
-    only: Vec<String>,
-    /// Also kill the plugins before each of their system calls, which takes minutes
-    #[arg(long)]
-    crash: bool,
-    /// Kill them before every N-th call only
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    crash_every: usize,
-    /// How many cases run at the same time
-    #[arg(long, value_name = "N", default_value_t = runner::default_jobs())]
-    jobs: usize,
-    /// Count what cannot be tested here as failed
-    #[arg(long)]
-    strict: bool,
-    /// Show every case, and every call of those that failed
-    #[arg(long, short)]
-    verbose: bool,
-    /// Judge what this kernel lacks on another one, by a command that runs another as root in a virtual machine; the
-    /// nearest scripts/lab if not given
-    #[arg(long, value_name = "COMMAND", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    lab: Option<String>,
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
+use conformance::{Report, case, compare, ipam, requirements};
 
 /// The kit could not do its work.
 const CANNOT: u8 = 2;
@@ -117,11 +27,11 @@ fn main() -> ExitCode {
     }
     let ended = match Arguments::parse().command {
         What::Run(arguments) => run(&arguments),
-        What::Compare(arguments) => compare(&arguments),
-        What::List => {
-            list();
-            Ok(ExitCode::SUCCESS)
-        }
+        What::Compare(arguments) => swap(&arguments),
+        What::Report(arguments) => show(&arguments),
+        What::List(list) => say(&if list.markdown { report::markdown() } else { report::list() }),
+        What::Explain(explain) => requirements::find_or_suggest(&explain.id)
+            .and_then(|requirement| say(&report::explain(requirement))),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("cni-conformance: {error}");
@@ -131,33 +41,47 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Run) -> Result<ExitCode, String> {
     let folder = runner::absolute(&arguments.bin_dir)?;
-    let path = arguments.path.iter().map(runner::absolute).collect::<Result<_, _>>()?;
+    let path: Vec<PathBuf> =
+        arguments.path.iter().map(runner::absolute).collect::<Result<_, _>>()?;
+    let configs: Vec<PathBuf> =
+        arguments.config.iter().map(runner::absolute).collect::<Result<_, _>>()?;
+    let label = arguments.label.clone().unwrap_or_else(|| folder.display().to_string());
+    let mut command = format!("cni-conformance run --bin-dir {}", word(&folder));
+    for (option, values) in [("--path", &path), ("--config", &configs)] {
+        values.iter().for_each(|value| command.push_str(&format!(" {option} {}", word(value))));
+    }
     let lab = arguments.lab.as_deref().map(Lab::find).transpose()?;
-    let shown = folder.display().to_string();
     let mut report = runner::run(&Selection {
-        suite: Suite { folder, path },
-        label: arguments.label.clone().unwrap_or_else(|| shown.clone()),
+        suite: Suite { folder: folder.clone(), path: path.clone() },
+        label: label.clone(),
+        command,
         plugins: arguments.plugins.clone(),
         versions: arguments.spec.clone(),
         only: arguments.only.clone(),
         crash: arguments.crash,
-        profiles: read(&arguments.config)?,
         crash_every: arguments.crash_every,
+        profiles: configs.iter().map(|file| read(file)).collect::<Result<_, _>>()?,
         jobs: arguments.jobs,
     })?;
     if let Some(lab) = lab {
         lab.fill(&mut report, &lab_arguments(arguments)?)?;
     }
-    print!("{}", report::table(&report, &shown, arguments.verbose));
+    say(&report::table(std::slice::from_ref(&report), shown(arguments.verbose)))?;
+    let ended = judged(std::slice::from_ref(&report), arguments.strict);
+    let written = if arguments.portable {
+        let named = |path: &PathBuf| (path.display().to_string(), last(path));
+        let mut folders: Vec<(String, String)> = path.iter().chain(&configs).map(named).collect();
+        let name = arguments.label.clone().unwrap_or_else(|| last(&folder));
+        folders.push((folder.display().to_string(), name));
+        report::portable(&report, &folders)?
+    } else {
+        report
+    };
     if let Some(file) = &arguments.json {
-        write(file, &serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?)?;
+        write(file, &report::text(&written)?)?;
     }
-    let count = report.count();
-    Ok(match () {
-        () if count.failed > 0 || (arguments.strict && count.untestable > 0) => ExitCode::FAILURE,
-        () if count.broken > 0 => ExitCode::from(CANNOT),
-        () => ExitCode::SUCCESS,
-    })
+    write_files(&[written], &arguments.files)?;
+    Ok(ended)
 }
 
 /// The arguments with which the kit judges the same in the lab.
@@ -182,23 +106,23 @@ fn lab_arguments(arguments: &Run) -> Result<Vec<String>, String> {
     Ok(given)
 }
 
-fn compare(arguments: &Compare) -> Result<ExitCode, String> {
+/// What changes if one suite is swapped for the other.
+fn swap(arguments: &Compare) -> Result<ExitCode, String> {
     let suite =
         |folder| Ok::<_, String>(Suite { folder: runner::absolute(folder)?, path: Vec::new() });
     let comparison = compare::compare(&compare::Selection {
         suites: [suite(&arguments.a)?, suite(&arguments.b)?],
         plugins: arguments.plugins.clone(),
         versions: arguments.spec.clone(),
-        profiles: read(&arguments.config)?,
+        profiles: arguments.config.iter().map(|file| read(file)).collect::<Result<_, _>>()?,
         all: arguments.all,
         jobs: arguments.jobs,
     })?;
-    print!("{}", compare::text(&comparison, arguments.all, std::io::stdout().is_terminal()));
+    say(&compare::text(&comparison, arguments.all, io::stdout().is_terminal()))?;
     if let Some(file) = &arguments.json {
-        write(
-            file,
-            &serde_json::to_string_pretty(&comparison).map_err(|error| error.to_string())?,
-        )?;
+        let text = serde_json::to_string_pretty(&comparison).map_err(|error| error.to_string())?;
+        write(file, &format!("{text}
+"))?;
     }
     Ok(match () {
         () if !comparison.trouble.is_empty() => ExitCode::from(CANNOT),
@@ -207,19 +131,75 @@ fn compare(arguments: &Compare) -> Result<ExitCode, String> {
     })
 }
 
-fn read(files: &[PathBuf]) -> Result<Vec<String>, String> {
-    let read = |file: &PathBuf| {
-        fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
+fn show(arguments: &Show) -> Result<ExitCode, String> {
+    let parse = |file: &PathBuf| {
+        let report: Result<Report, _> = serde_json::from_str(&read(file)?);
+        report.map_err(|error| {
+            format!("{}: not a report that run --json wrote: {error}", file.display())
+        })
     };
-    files.iter().map(read).collect()
+    let reports: Vec<Report> = arguments.reports.iter().map(parse).collect::<Result<_, _>>()?;
+    say(&report::table(&reports, shown(arguments.verbose)))?;
+    write_files(&reports, &arguments.files)?;
+    Ok(judged(&reports, false))
+}
+
+fn write_files(reports: &[Report], files: &Files) -> Result<(), String> {
+    if let Some(file) = &files.junit {
+        write(file, &report::junit(reports))?;
+    }
+    if let Some(file) = &files.html {
+        write(file, &report::page(reports))?;
+    }
+    Ok(())
+}
+
+fn shown(verbose: bool) -> Shown {
+    let terminal = io::stdout().is_terminal();
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    let width = size.map_or(0, |size| usize::from(size.ws_col));
+    Shown { verbose, colour: terminal && !plain, width: if width == 0 { 100 } else { width } }
+}
+
+/// The exit status that reports come to.
+fn judged(reports: &[Report], strict: bool) -> ExitCode {
+    let counts = || reports.iter().map(Report::count);
+    match () {
+        () if counts().any(|count| count.failed > 0 || (strict && count.untestable > 0)) => {
+            ExitCode::FAILURE
+        }
+        () if counts().any(|count| count.broken > 0) => ExitCode::from(CANNOT),
+        () => ExitCode::SUCCESS,
+    }
+}
+
+/// Prints, for as long as somebody reads it.
+fn say(text: &str) -> Result<ExitCode, String> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("print: {error}")),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn write(file: &Path, text: &str) -> Result<(), String> {
-    fs::write(file, format!("{text}\n")).map_err(|error| format!("{}: {error}", file.display()))
+    fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
-fn list() {
-    for requirement in requirements::all() {
-        println!("{:<14} {}", requirement.id, requirement.says);
+/// The last part of a path.
+fn last(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// A path as a shell takes it.
+fn word(path: &Path) -> String {
+    let path = path.display().to_string();
+    match path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-:,=@+".contains(c)) {
+        true => path,
+        false => format!("'{}'", path.replace('\'', r"'\''")),
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use testbed::Outcome;
 
 use crate::bench::Bench;
-use crate::profile::Profile;
+use crate::profile::{Kind, Profile};
 
 /// One thing that is asked of a plugin, and the test of it.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,26 @@ pub enum Level {
     Expected,
 }
 
+impl Level {
+    /// As it stands in lists.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Must => "must",
+            Level::Should => "should",
+            Level::Expected => "expected",
+        }
+    }
+
+    /// In a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Level::Must => "must: the specification demands it, or it follows from what it demands",
+            Level::Should => "should: the specification recommends it",
+            Level::Expected => "expected: the specification is silent, but operators count on it",
+        }
+    }
+}
+
 /// Which plugins a requirement is for.
 #[derive(Debug, Clone, Copy)]
 pub enum Of {
@@ -53,6 +73,33 @@ pub enum Of {
     Chained,
     /// Those whose profile this holds for; the text completes "is for plugins that ..".
     That(fn(&Profile) -> bool, &'static str),
+}
+
+impl Of {
+    fn holds(self, profile: &Profile) -> bool {
+        match self {
+            Of::All => true,
+            Of::Interfaces => profile.kind == Kind::Interface,
+            Of::Delegating => {
+                profile.kind == Kind::Interface && profile.config.get("ipam").is_some()
+            }
+            Of::Ipam => profile.kind == Kind::Ipam,
+            Of::Chained => profile.kind == Kind::Chained,
+            Of::That(test, _) => test(profile),
+        }
+    }
+
+    /// Completes "plugins that ..".
+    pub fn those(self) -> &'static str {
+        match self {
+            Of::All => "exist",
+            Of::Interfaces => "make an interface",
+            Of::Delegating => "have an address management plugin called",
+            Of::Ipam => "manage addresses",
+            Of::Chained => "are called after another one",
+            Of::That(_, those) => those,
+        }
+    }
 }
 
 /// In which versions of the specification, out of those that were asked for and that the plugin speaks, a requirement
@@ -203,19 +250,10 @@ impl Requirement {
     ///
     /// "is for plugins that ..".
     pub fn is_for(&self, profile: &Profile) -> Result<(), String> {
-        use crate::profile::Kind;
-        let (holds, those) = match self.of {
-            Of::All => (true, "exist"),
-            Of::Interfaces => (profile.kind == Kind::Interface, "make an interface"),
-            Of::Delegating => (
-                profile.kind == Kind::Interface && profile.config.get("ipam").is_some(),
-                "have an address management plugin called",
-            ),
-            Of::Ipam => (profile.kind == Kind::Ipam, "manage addresses"),
-            Of::Chained => (profile.kind == Kind::Chained, "are called after another one"),
-            Of::That(test, those) => (test(profile), those),
-        };
-        if holds { Ok(()) } else { Err(format!("is for plugins that {those}")) }
+        match self.of.holds(profile) {
+            true => Ok(()),
+            false => Err(format!("is for plugins that {}", self.of.those())),
+        }
     }
 
     /// Those of `versions`, oldest first, that the requirement is tested in.

@@ -17,6 +17,7 @@ use crate::profile::Profile;
 use crate::report::{Judged, Machine, PluginInfo, Report};
 use crate::requirement::Requirement;
 use crate::requirements;
+use crate::suggest;
 use crate::suite::{Plugin, Suite};
 
 /// A case that has not ended by then does not end.
@@ -34,6 +35,8 @@ pub struct Selection {
     pub suite: Suite,
     /// What the suite is called in the report.
     pub label: String,
+    /// The beginning of a command line that judges the suite again.
+    pub command: String,
     /// The plugins by type; all that the kit knows, if empty.
     pub plugins: Vec<String>,
     /// The versions of the specification; all that the plugin speaks, if empty.
@@ -72,21 +75,20 @@ pub fn run(selection: &Selection) -> Result<Report, String> {
     for name in &selection.plugins {
         if !plugins.iter().any(|plugin| plugin.name == *name) {
             let folder = selection.suite.folder.display();
-            return Err(format!(
-                "{name}: not in {folder}, or not known to the kit; describe it with --config FILE"
-            ));
+            let thing = format!("plugin in {folder} that the kit knows");
+            let known = plugins.iter().map(|plugin| plugin.name.as_str());
+            return Err(suggest::unknown(name, &thing, known, "describe it with --config FILE"));
+        }
+    }
+    for start in &selection.only {
+        if !requirements::all().any(|requirement| begins(requirement.id, start)) {
+            return Err(requirements::no_such(start));
         }
     }
     plugins
         .retain(|plugin| selection.plugins.is_empty() || selection.plugins.contains(&plugin.name));
     let chosen: Vec<&Requirement> =
         requirements::all().filter(|r| is_chosen(r, selection)).collect();
-    if chosen.is_empty() {
-        return Err(format!(
-            "{}: no such requirement; see cni-conformance list",
-            selection.only.join(",")
-        ));
-    }
     let kinds = plugins.iter().flat_map(|plugin| plugin.profile.needs.clone()).collect();
     let lacks = lacks(kinds)?;
     let planned: Vec<Planned> = plugins
@@ -109,6 +111,7 @@ pub fn run(selection: &Selection) -> Result<Report, String> {
     };
     Ok(Report {
         label: selection.label.clone(),
+        command: selection.command.clone(),
         kit: env!("CARGO_PKG_VERSION").to_owned(),
         machine: Machine::this(),
         seconds: started.elapsed().as_secs_f64(),
@@ -120,17 +123,17 @@ pub fn run(selection: &Selection) -> Result<Report, String> {
 }
 
 fn is_chosen(requirement: &Requirement, selection: &Selection) -> bool {
-    let id = requirement.id;
-    let is_crash = id.starts_with("CRASH.");
-    match selection.only.is_empty() {
-        true => !is_crash || selection.crash,
-        false => selection.only.iter().any(|start| {
-            // `S2.ADD.1` is not also `S2.ADD.10`.
-            id.strip_prefix(start.as_str()).is_some_and(|rest| {
-                rest.is_empty() || rest.starts_with('.') || start.ends_with('.')
-            })
-        }),
+    match selection.only.as_slice() {
+        [] => selection.crash || !requirement.id.starts_with("CRASH."),
+        only => only.iter().any(|start| begins(requirement.id, start)),
     }
+}
+
+/// Whether an id begins so. `S2.ADD.1` is not also `S2.ADD.10`.
+fn begins(id: &str, start: &str) -> bool {
+    let same = id.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
+    let rest = id.get(start.len()..).unwrap_or_default();
+    same && (rest.is_empty() || rest.starts_with('.') || start.ends_with('.'))
 }
 
 /// The cases of a requirement and a plugin: one for each version.
@@ -204,7 +207,7 @@ fn run_all(planned: Vec<Planned>, jobs: usize) -> Result<Vec<Judged>, String> {
         let mut failed = 0;
         for (index, case) in receiver {
             failed += usize::from(case.ended.verdict == Verdict::Failed);
-            bar.set_message(format!("{failed} failed  {} {}", case.plugin, case.requirement));
+            bar.set_message(format!("{failed} failed  {} of {}", case.requirement, case.plugin));
             bar.inc(1);
             if let Some(place) = judged.get_mut(index) {
                 *place = Some(case);
@@ -218,9 +221,11 @@ fn run_all(planned: Vec<Planned>, jobs: usize) -> Result<Vec<Judged>, String> {
 /// A line of progress on the terminal, if it is one.
 pub fn progress(count: usize) -> ProgressBar {
     let bar = ProgressBar::new(count as u64);
-    if let Ok(style) = ProgressStyle::with_template("{pos}/{len} {wide_bar} {msg}") {
-        bar.set_style(style);
+    if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len}, {elapsed}  {wide_msg}") {
+        bar.set_style(style.progress_chars("━╸─"));
     }
+    // The time goes on while a long case does.
+    bar.enable_steady_tick(Duration::from_millis(500));
     bar
 }
 

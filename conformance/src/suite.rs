@@ -4,17 +4,23 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use testbed::Cni;
 
-use crate::bench::{DEADLINE, patient};
+use crate::bench::{self, patient};
+use crate::case::{self, Work};
 use crate::profile::Profile;
 use crate::requirement::number;
+use crate::runner;
 
 /// The versions of the specification that the kit tests.
 pub const VERSIONS: [&str; 5] = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
+
+/// A plugin that has not told its versions by then is taken to speak all.
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// A folder of plugins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,11 +53,12 @@ impl Suite {
         let known = Profile::all().filter(|name| !given.contains_key(*name));
         let names: Vec<String> = given.keys().cloned().chain(known.map(str::to_owned)).collect();
         fs::read_dir(&self.folder).map_err(|error| format!("{folder}: {error}"))?;
+        let names: Vec<String> = names.into_iter().filter(|name| self.has(name)).collect();
+        let mut versions = self.versions_of(names.clone())?;
         let mut plugins = Vec::new();
         for name in names {
             let profile = given.get(&name).cloned().or_else(|| Profile::known(&name));
-            if let (Some(profile), true) = (profile, self.has(&name)) {
-                let versions = self.versions(&name);
+            if let (Some(profile), Some(versions)) = (profile, versions.remove(&name)) {
                 plugins.push(Plugin { name, profile, versions });
             }
         }
@@ -98,9 +105,16 @@ impl Suite {
         folders.find(|folder| is_program(&folder.join(name))).map(PathBuf::as_path)
     }
 
+    /// The versions that plugins speak. They are asked in namespaces of their own, as they are tested.
+    fn versions_of(&self, names: Vec<String>) -> Result<BTreeMap<String, Vec<String>>, String> {
+        let patience = DEADLINE * u32::try_from(names.len()).unwrap_or(1) + bench::DEADLINE;
+        let work = Work::Versions(self.clone(), names);
+        case::answer(&runner::output(work.command()?, patience)?)
+    }
+
     /// What the plugin answers to VERSION, of the versions that the kit tests. All if the answer cannot be understood: the
     /// requirements about VERSION say so.
-    fn versions(&self, name: &str) -> Vec<String> {
+    pub fn versions(&self, name: &str) -> Vec<String> {
         let all = || VERSIONS.map(str::to_owned).to_vec();
         let call = Cni::new(name).suite(&self.folder).conf(json!({ "cniVersion": "1.0.0" }));
         let outcome = call.within("VERSION", patient(DEADLINE));

@@ -81,6 +81,7 @@ pub fn run(scenario: &Scenario) -> Seen {
         suite: scenario.suite.clone(),
         profile: scenario.profile.clone(),
         part: (0, 1),
+        crash_every: 1,
     };
     let bench = Bench::new(case, profile);
     variant.iter().for_each(|variant| bench.prepare(variant));

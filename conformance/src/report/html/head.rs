@@ -1,0 +1,139 @@
+//! The head of the page: each suite in numbers, and what was judged where.
+
+use std::fmt::Write;
+
+use super::{class, escaped, standings, untestable_plugins};
+use crate::case::Verdict;
+use crate::report::{Asked, Count, PluginInfo, Report, standing};
+use crate::requirement::Level;
+
+pub(super) fn head(reports: &[Report]) -> String {
+    let mut text = "<header>\n<h1>CNI conformance</h1>\n".to_owned();
+    text.push_str(
+        "<p class=\"lead\">What a plugin must do by the CNI specification, what it should do, and what operators expect \
+         of it, tested from outside on a real kernel. Numbers are requirements; one is met if every plugin meets it in \
+         every version it speaks.</p>\n<div class=\"suites\">\n",
+    );
+    reports.iter().for_each(|report| text.push_str(&suite(report)));
+    text.push_str("</div>\n");
+    text.push_str(&plugins(reports));
+    text + "</header>\n"
+}
+
+fn suite(report: &Report) -> String {
+    let count = standings(report, None);
+    let parts = [
+        (Verdict::Passed, count.passed, "met"),
+        (Verdict::Failed, count.failed, "failed"),
+        (Verdict::Broken, count.broken, "that the kit could not test"),
+        (Verdict::Untestable, count.untestable, "untestable here"),
+        (Verdict::Absent, count.absent, "not asked"),
+    ];
+    let (mut bar, mut list, mut words) = (String::new(), String::new(), Vec::new());
+    for (verdict, number, what) in parts {
+        // That nothing failed is said too.
+        if number == 0 && !matches!(verdict, Verdict::Passed | Verdict::Failed) {
+            continue;
+        }
+        let class = if number == 0 { "absent" } else { class(verdict) };
+        if number > 0 {
+            let _ = write!(bar, "<i class=\"{class}\" style=\"flex: {number}\"></i>");
+        }
+        let _ = write!(list, "<li class=\"{class}\"><b>{number}</b> {what}</li>");
+        words.push(format!("{number} {what}"));
+    }
+    let mut text = format!(
+        "<section class=\"suite\">\n<h2>{}</h2>\n<div class=\"bar\" role=\"img\" aria-label=\"{}\">{bar}</div>\n<ul class=\"counts\">{list}</ul>\n",
+        escaped(&report.label),
+        words.join(", "),
+    );
+    let levels = levels(report);
+    if !levels.is_empty() {
+        let _ = writeln!(text, "<p class=\"soft\">Failed: {levels}</p>");
+    }
+    let Count { passed, failed, .. } = report.count();
+    let user = if report.machine.root { "root" } else { "an ordinary user" };
+    let _ = writeln!(
+        text,
+        "<p class=\"soft\">{} cases; Linux {}, as {user}; kit {}</p>",
+        passed + failed,
+        escaped(&report.machine.kernel),
+        escaped(&report.kit)
+    );
+    text + &untestable(report) + "</section>\n"
+}
+
+/// The plugins of which nothing could be tested, and why.
+fn untestable(report: &Report) -> String {
+    let lost = untestable_plugins(report);
+    let mut text = String::new();
+    for plugin in &lost {
+        let mut cases = report.cases.iter().filter(|case| case.plugin == *plugin);
+        let why = cases.find(|case| case.ended.verdict == Verdict::Untestable);
+        let why = why.map_or("", |case| case.ended.why.as_str());
+        let _ = write!(text, "<p><b>{}</b>: {}</p>", escaped(plugin), escaped(why));
+    }
+    match lost.as_slice() {
+        [] => text,
+        _ => format!(
+            "<details><summary>Not testable here: {}</summary>{text}</details>\n",
+            escaped(&lost.join(", "))
+        ),
+    }
+}
+
+/// How strongly is asked for what failed: "2 must, 1 expected".
+fn levels(report: &Report) -> String {
+    let number = |level: Level| {
+        let failed = |asked: &&Asked| {
+            asked.level == level && standing(report.of(&asked.id)) == Some(Verdict::Failed)
+        };
+        report.requirements.iter().filter(failed).count()
+    };
+    let levels = [Level::Must, Level::Should, Level::Expected];
+    let levels = levels.map(|level| (number(level), level.name()));
+    let some = levels.iter().filter(|(number, _)| *number > 0);
+    some.map(|(number, name)| format!("{number} {name}")).collect::<Vec<_>>().join(", ")
+}
+
+/// A row for each plugin: what it speaks, and how many requirements it meets in each suite.
+fn plugins(reports: &[Report]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for plugin in reports.iter().flat_map(|report| &report.plugins) {
+        if !names.contains(&plugin.name.as_str()) {
+            names.push(&plugin.name);
+        }
+    }
+    let mut text = "<details class=\"plugins\"><summary>Plugins, and the versions of CNI they speak</summary>\n<div class=\"wide\"><table><thead><tr><th>Plugin</th>".to_owned();
+    for report in reports {
+        let _ = write!(text, "<th scope=\"col\">{}</th>", escaped(&report.label));
+    }
+    text.push_str("</tr></thead>\n<tbody>\n");
+    for name in names {
+        let _ = write!(text, "<tr><th scope=\"row\">{}</th>", escaped(name));
+        for report in reports {
+            let plugin = report.plugins.iter().find(|plugin| plugin.name == name);
+            let cell = plugin.map_or_else(|| "–".to_owned(), |plugin| standing_of(report, plugin));
+            let _ = write!(text, "<td>{cell}</td>");
+        }
+        text.push_str("</tr>\n");
+    }
+    text + "</tbody></table></div></details>\n"
+}
+
+/// "119 of 120 met" and the versions.
+fn standing_of(report: &Report, plugin: &PluginInfo) -> String {
+    let count = standings(report, Some(&plugin.name));
+    let tested = count.passed + count.failed + count.broken;
+    let (class, words) = match (tested, tested - count.passed) {
+        (0, _) => ("open", "untestable here".to_owned()),
+        (_, 0) => ("", format!("all {tested} met")),
+        _ => ("bad", format!("{} of {tested} met", count.passed)),
+    };
+    let versions = match plugin.versions.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first, .., last] => format!("{first} to {last}"),
+    };
+    format!("<span class=\"{class}\">{words}</span><br><small>{}</small>", escaped(&versions))
+}

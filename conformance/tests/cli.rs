@@ -1,0 +1,304 @@
+//! The built command, with shell scripts in the place of plugins: what it says, what it writes, how it ends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code: a panic is how it reports"
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, geteuid};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A plugin that knows VERSION, and nothing else.
+const GOOD: &str = r#"echo '{"cniVersion": "1.1.0", "supportedVersions": ["1.0.0", "1.1.0"]}'"#;
+/// One whose answer is wrong, and as ugly as can be.
+const BAD: &str = r#"printf '{"cniVersion": "1.1.0"} \001 <script>alert("x")</script> ]]>'"#;
+/// What never ends; the process has the folder's name among its arguments.
+const HANG: &str = r#"echo >"${0%/*}/called"; exec sh -c 'while :; do sleep 1; done' "$0""#;
+
+/// A folder of plugins.
+struct Suite(TempDir);
+
+/// What a run of the command came to.
+struct Run {
+    status: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Suite {
+    fn new(plugins: &[(&str, &str)]) -> Suite {
+        let suite = Suite(tempfile::tempdir().unwrap());
+        // For other users too.
+        fs::set_permissions(suite.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for (name, script) in plugins {
+            let path = suite.file(name);
+            fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        suite
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Judges the suite by the requirements about VERSION.
+    fn version(&self, arguments: &[&str]) -> Run {
+        self.run(&[&["--only", "S2.VERSION.1,S2.VERSION.2"], arguments].concat())
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        kit(&[&["run", "--bin-dir", self.0.path().to_str().unwrap()], arguments].concat())
+    }
+
+    /// A file that an option names, after a run of the good and a bad plugin.
+    fn written(&self, option: &str) -> String {
+        let file = self.file("written");
+        let run = self.version(&[option, file.to_str().unwrap()]);
+        assert_eq!(run.status, Some(1), "{}{}", run.stdout, run.stderr);
+        fs::read_to_string(file).unwrap()
+    }
+}
+
+fn kit(arguments: &[&str]) -> Run {
+    run(command().args(arguments))
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cni-conformance"));
+    command.stdin(Stdio::null());
+    command
+}
+
+fn run(command: &mut Command) -> Run {
+    let output = command.output().unwrap();
+    Run {
+        status: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn good_and_bad() -> Suite {
+    Suite::new(&[("bridge", GOOD), ("ptp", BAD)])
+}
+
+#[test]
+fn a_suite_that_meets_everything_ends_with_0() {
+    let run = Suite::new(&[("bridge", GOOD)]).version(&["--label", "mine"]);
+    assert_eq!(run.status, Some(0), "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("mine: 2 requirements, 1 plugin, 2 cases in"), "{}", run.stdout);
+    assert!(run.stdout.contains("2 passed, 0 failed"), "{}", run.stdout);
+    assert!(!run.stdout.contains('\u{1b}'), "colour without a terminal: {}", run.stdout);
+    assert_eq!(run.stderr, "", "no progress without a terminal");
+}
+
+#[test]
+fn a_failure_ends_with_1_and_shows_its_evidence() {
+    let suite = good_and_bad();
+    let run = suite.version(&[]);
+    assert_eq!(run.status, Some(1), "{}{}", run.stdout, run.stderr);
+    for line in ["failed  S2.VERSION.1  ptp in", "  done      ptp VERSION", "  seen      "] {
+        assert!(run.stdout.contains(line), "{line:?} is missing:\n{}", run.stdout);
+    }
+    let repeat = format!(
+        "  repeat    cni-conformance run --bin-dir {} --plugins ptp --only S2.VERSION.1 --spec ",
+        suite.0.path().display()
+    );
+    assert!(run.stdout.contains(&repeat), "{}", run.stdout);
+    assert!(!run.stdout.contains('\u{1}'), "control characters of a plugin reach the terminal");
+}
+
+#[test]
+fn the_command_that_repeats_a_failure_repeats_it() {
+    let suite = good_and_bad();
+    let first = suite.version(&[]).stdout;
+    let line = first.lines().find_map(|line| line.trim().strip_prefix("repeat")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+    let again = kit(&words);
+    assert_eq!(again.status, Some(1), "{}{}", again.stdout, again.stderr);
+    assert!(again.stdout.contains("$ "), "no calls: {}", again.stdout);
+    assert!(again.stdout.contains(": 1 requirement, 1 plugin, 1 case"), "{}", again.stdout);
+}
+
+#[test]
+fn what_cannot_be_done_ends_with_2_and_says_what_was_meant() {
+    let suite = good_and_bad();
+    let no_plugins = Suite::new(&[]);
+    for (run, says) in [
+        (suite.run(&["--plugins", "brigde"]), "did you mean bridge?"),
+        (suite.run(&["--only", "S2.VERSON.1"]), "did you mean S2.VERSION.1?"),
+        (suite.run(&["--spec", "1.1"]), "a similar value exists: '1.1.0'"),
+        (suite.run(&["--config", "/nowhere/x.json"]), "/nowhere/x.json"),
+        (no_plugins.run(&[]), "--config FILE"),
+        (kit(&["run", "--bin-dir", "/nowhere"]), "/nowhere"),
+        (kit(&["explain", "S2.VERSION.7"]), "did you mean S2.VERSION."),
+        (kit(&["explain", "quite another thing"]), "cni-conformance list"),
+        (kit(&["report", "/nowhere/x.json"]), "/nowhere/x.json"),
+        (kit(&["reprot"]), "'report'"),
+    ] {
+        assert_eq!(run.status, Some(2), "{says}: {}{}", run.stdout, run.stderr);
+        assert!(run.stderr.contains(says), "{says:?} is missing: {}", run.stderr);
+    }
+}
+
+/// A profile of a plugin that needs what no kernel has.
+fn impossible(suite: &Suite) -> String {
+    let file = suite.file("profile.json");
+    fs::write(&file, r#"{"needs": ["impossible"], "config": {"type": "bridge"}}"#).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_cannot_be_tested_is_said_and_with_strict_a_failure() {
+    let suite = Suite::new(&[("bridge", GOOD)]);
+    let profile = impossible(&suite);
+    let run = suite.version(&["--config", &profile]);
+    assert_eq!(run.status, Some(0), "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("not testable here  bridge: S2.VERSION.1"), "{}", run.stdout);
+    assert!(run.stdout.contains("this kernel makes no impossible"), "{}", run.stdout);
+    assert_eq!(suite.version(&["--config", &profile, "--strict"]).status, Some(1));
+}
+
+#[test]
+fn the_junit_file_is_well_formed() {
+    let text = good_and_bad().written("--junit");
+    assert!(text.contains("<failure message="), "{text}");
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text}");
+    // By a reader that is not ours.
+    let script = "import sys, xml.etree.ElementTree as tree\n\
+                  root = tree.parse(sys.stdin).getroot()\n\
+                  print(len(root.findall('.//testcase')), len(root.findall('.//failure')))";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), &text).unwrap();
+    let read = run(Command::new("python3")
+        .args(["-c", script])
+        .stdin(fs::File::open(file.path()).unwrap()));
+    assert_eq!(read.stdout, "4 2\n", "{}", read.stderr);
+}
+
+#[test]
+fn the_page_stands_alone_and_runs_nothing_of_a_plugin() {
+    let page = good_and_bad().written("--html");
+    assert!(page.starts_with("<!DOCTYPE html>"));
+    for outside in ["http:", "https:", "src=", "@import", "url(", "<link", "<iframe"] {
+        assert!(!page.contains(outside), "{outside} in the page");
+    }
+    assert!(!page.contains("<script>alert"), "a plugin's output is part of the page");
+    assert!(page.contains("&lt;script&gt;alert"), "the plugin's output is not shown");
+    // Every link leads somewhere.
+    for id in page.split("href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(page.contains(&format!("id=\"{id}\"")), "#{id} leads nowhere");
+    }
+}
+
+#[test]
+fn reports_of_several_suites_come_beside_each_other() {
+    let (good, bad) = (Suite::new(&[("bridge", GOOD)]), Suite::new(&[("bridge", BAD)]));
+    let mut files = Vec::new();
+    for (suite, label) in [(&good, "good"), (&bad, "bad")] {
+        let file = suite.file("report.json").to_str().unwrap().to_owned();
+        suite.version(&["--label", label, "--json", &file, "--portable"]);
+        let text = fs::read_to_string(&file).unwrap();
+        let folder = suite.0.path().to_str().unwrap();
+        assert!(!text.contains(folder) && !text.contains("millis"), "{folder}: {text}");
+        let _: Value = serde_json::from_str(&text).unwrap();
+        files.push(file);
+    }
+    let page = good.file("page.html").to_str().unwrap().to_owned();
+    let shown = kit(&["report", &files[0], &files[1], "--html", &page]);
+    assert_eq!(shown.status, Some(1), "{}{}", shown.stdout, shown.stderr);
+    let head = shown.stdout.lines().find(|line| line.starts_with("requirements met")).unwrap();
+    assert_eq!(head.split_whitespace().collect::<Vec<_>>(), ["requirements", "met", "good", "bad"]);
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("id=\"only-differing\""), "the page does not compare");
+    assert_eq!(kit(&["report", &files[0]]).status, Some(0));
+}
+
+#[test]
+fn a_requirement_is_explained() {
+    let run = kit(&["explain", "s2.version.1"]);
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    for part in ["S2.VERSION.1: ", "source ", "level     must", "--only S2.VERSION.1 --verbose"] {
+        assert!(run.stdout.contains(part), "{part:?} is missing: {}", run.stdout);
+    }
+    assert!(kit(&["list"]).stdout.contains("S2.VERSION.1"));
+}
+
+#[test]
+fn an_ordinary_user_can_judge() {
+    let suite = Suite::new(&[("bridge", GOOD)]);
+    // A copy, because the build's folder may be closed to others.
+    let copy = suite.file("cni-conformance");
+    fs::copy(env!("CARGO_BIN_EXE_cni-conformance"), &copy).unwrap();
+    let mut command = match geteuid().is_root() {
+        true => {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&copy);
+            command
+        }
+        false => Command::new(&copy),
+    };
+    let folder = suite.0.path().to_str().unwrap();
+    let run = run(command.args(["run", "--bin-dir", folder, "--only", "S2.VERSION.1"]));
+    assert_eq!(run.status, Some(0), "{}{}", run.stdout, run.stderr);
+}
+
+#[test]
+fn ctrl_c_while_a_plugin_is_asked_for_its_versions_leaves_nothing() {
+    interrupted(HANG);
+}
+
+#[test]
+fn ctrl_c_while_a_plugin_is_tested_leaves_nothing() {
+    interrupted(&format!("if mkdir \"${{0%/*}}/asked\"; then {GOOD}; else {HANG}; fi"));
+}
+
+/// Interrupts a run once the plugin hangs, as Ctrl-C does.
+fn interrupted(plugin: &str) {
+    let suite = Suite::new(&[("ptp", plugin)]);
+    let folder = suite.0.path();
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mut command = command();
+    command.args(["run", "--only", "S2.VERSION", "--bin-dir"]).arg(folder);
+    let mut child = command.process_group(0).stdout(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !suite.file("called").exists() {
+        assert!(Instant::now() < deadline, "the plugin was not called");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(running(folder), "the test does not see the plugin");
+    let started = Instant::now();
+    killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    let status = child.wait().unwrap();
+    assert!(!status.success(), "{status}");
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    while running(folder) {
+        assert!(started.elapsed() < Duration::from_secs(5), "something still runs");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(fs::read_to_string("/proc/self/mounts").unwrap(), mounts);
+}
+
+/// Whether a process runs whose arguments name that folder.
+fn running(folder: &Path) -> bool {
+    let folder = folder.to_str().unwrap();
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut processes = processes
+        .filter(|entry| entry.file_name().to_string_lossy().chars().all(|c| c.is_ascii_digit()));
+    processes.any(|entry| {
+        let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&arguments).contains(folder)
+    })
+}

@@ -1,0 +1,44 @@
+//! The list of requirements in the documentation is what the kit asks. With `UPDATE_DOCS=1` the page is written, otherwise
+//! compared.
+#![allow(clippy::unwrap_used, reason = "test code: a panic is how it reports")]
+
+use std::fs;
+use std::path::Path;
+
+use conformance::profile::Profile;
+use conformance::report;
+
+const HEAD: &str = "# Requirements
+
+What [cni-conformance](conformance.md) asks of CNI plugins. This page is made from the kit itself; levels are explained
+[there](conformance.md#cni-conformance). `cni-conformance explain ID` says of which plugins and in which versions one is asked.
+
+";
+
+fn page(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs").join(name)
+}
+
+#[test]
+fn the_list_of_requirements_is_true() {
+    let path = page("requirements.md");
+    let made = format!("{HEAD}{}\n", report::markdown().trim_end());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &made).unwrap();
+    }
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let changes = testbed::diff(&text, &made);
+    assert!(changes.is_empty(), "requirements.md: run this test with UPDATE_DOCS=1\n{changes}");
+}
+
+#[test]
+fn the_examples_of_profiles_are_profiles() {
+    let text = fs::read_to_string(page("conformance.md")).unwrap();
+    let examples: Vec<&str> =
+        text.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let parsed = Profile::parse(example);
+        assert!(parsed.is_ok_and(|(plugin, _)| plugin == "mine"), "{example}");
+    }
+}
