@@ -121,8 +121,13 @@ fn swap(arguments: &Compare) -> Result<ExitCode, String> {
     say(&compare::text(&comparison, arguments.all, io::stdout().is_terminal()))?;
     if let Some(file) = &arguments.json {
         let text = serde_json::to_string_pretty(&comparison).map_err(|error| error.to_string())?;
-        write(file, &format!("{text}
-"))?;
+        write(
+            file,
+            &format!(
+                "{text}
+"
+            ),
+        )?;
     }
     Ok(match () {
         () if !comparison.trouble.is_empty() => ExitCode::from(CANNOT),

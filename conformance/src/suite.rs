@@ -107,7 +107,8 @@ impl Suite {
 
     /// The versions that plugins speak. They are asked in namespaces of their own, as they are tested.
     fn versions_of(&self, names: Vec<String>) -> Result<BTreeMap<String, Vec<String>>, String> {
-        let patience = DEADLINE * u32::try_from(names.len()).unwrap_or(1) + bench::DEADLINE;
+        let each = patient(DEADLINE) * u32::try_from(names.len()).unwrap_or(1);
+        let patience = each + bench::DEADLINE;
         let work = Work::Versions(self.clone(), names);
         case::answer(&runner::output(work.command()?, patience)?)
     }

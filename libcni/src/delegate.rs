@@ -40,15 +40,11 @@ impl<'a> Ipam<'a> {
         self.name.as_str() == "dhcp"
     }
 
-    /// ADD. An answer that no container could use is refused, and what was reserved is released.
+    /// ADD. An answer that no container could use is refused. After any failure the plugin is asked to DEL (spec, section
+    /// 4): the container has no such interface yet, so whatever is reserved for it is left over from something.
     pub(crate) fn add(&self) -> Result<Addresses> {
-        let answer = match self.exec("ADD").answer() {
-            // It said no: then it has reserved nothing, or what it has belongs to an earlier ADD.
-            Ok(answer) => answer?,
-            // It hung or crashed, and may have reserved something first.
-            Err(error) => return Err(self.release(error)),
-        };
-        self.read(&answer).map_err(|error| self.release(error))
+        let answer = self.exec("ADD").run();
+        answer.and_then(|answer| self.read(&answer)).map_err(|error| self.release(error))
     }
 
     /// DEL, after something else failed: its own failure only adds to that error.
@@ -175,10 +171,6 @@ impl Delegated<'_> {
 
     fn run(&self) -> Result<Vec<u8>> {
         self.exec().run()
-    }
-
-    fn answer(&self) -> Result<Result<Vec<u8>>> {
-        self.exec().answer()
     }
 }
 

@@ -84,25 +84,15 @@ impl Exec<'_> {
     /// that can be read, was killed by a signal, printed more than [`MAX_OUTPUT`], or did not finish in time
     /// ([`code::TRY_AGAIN`]).
     pub fn run(&self) -> Result<Vec<u8>> {
-        self.answer()?
-    }
-
-    /// Runs the plugin, and tells what it answered (the inner result) from its not having answered at all: a plugin
-    /// that said no did so knowingly, while one that hung or crashed may have left something half done.
-    ///
-    /// # Errors
-    ///
-    /// The inner one: the error the plugin printed. The outer one: as [`Exec::run`] otherwise.
-    pub fn answer(&self) -> Result<Result<Vec<u8>>> {
         let mut running = self.spawn()?;
         let status = running.finish(self.deadline, self.cancel);
         let output = running.output();
         match status {
             Ok(status) if status.success() => {
                 forward(&output.stderr);
-                Ok(Ok(output.stdout))
+                Ok(output.stdout)
             }
-            Ok(status) => self.failure(status, &output).map(Err),
+            Ok(status) => Err(self.failure(status, &output)),
             Err(error) => Err(with_stderr(self.about(error), &output)),
         }
     }
@@ -146,7 +136,7 @@ impl Exec<'_> {
     }
 
     /// The error that a plugin printed which exited with a failure, or why there is none to be read.
-    fn failure(&self, status: ExitStatus, output: &Output) -> Result<Error> {
+    fn failure(&self, status: ExitStatus, output: &Output) -> Error {
         let silent = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_whitespace);
         if silent(&output.stdout) {
             let msg = if silent(&output.stderr) || status.signal().is_some() {
@@ -154,12 +144,12 @@ impl Exec<'_> {
             } else {
                 format!("netplugin failed: {:?}", excerpt(&output.stderr))
             };
-            return Err(with_stderr(self.about(Error::internal(msg)), output));
+            return with_stderr(self.about(Error::internal(msg)), output);
         }
         match own_error(&output.stdout) {
             Ok(error) => {
                 forward(&output.stderr);
-                Ok(error)
+                error
             }
             Err(why) => {
                 let said = excerpt(&output.stdout);
@@ -167,7 +157,7 @@ impl Exec<'_> {
                     "netplugin failed but error parsing its diagnostic message {said:?}: {why}"
                 );
                 let error = self.about(Error::internal(msg)).line(&ending(status));
-                Err(with_stderr(error, output))
+                with_stderr(error, output)
             }
         }
     }

@@ -70,6 +70,7 @@ pub fn table(reports: &[Report], shown: Shown) -> String {
         }
     }
     text.push_str(&grid::grid(reports, shown));
+    reports.iter().for_each(|report| text.push_str(&beside(report, shown)));
     reports.iter().for_each(|report| text.push_str(&summary(report, shown)));
     text
 }
@@ -192,6 +193,23 @@ fn figures(report: &Report, shown: Shown) -> String {
         true => text,
         false => format!("{}\n{text}", shown.paint(Style::Bold, "figures")),
     }
+}
+
+/// What the table does not show: programs that were not judged, and cases that were judged in the lab.
+fn beside(report: &Report, shown: Shown) -> String {
+    let mut text = String::new();
+    for (name, why) in &report.not_judged {
+        let _ = writeln!(text, "{} {name}: {why}", shown.paint(Style::Open, "not judged "));
+    }
+    let in_lab = || report.cases.iter().filter(|case| !case.ended.lab.is_empty());
+    if let Some(first) = in_lab().next() {
+        let count = many(in_lab().count(), "case");
+        let _ = writeln!(text, "in the lab   {count}, on Linux {}", first.ended.lab);
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
 }
 
 fn summary(report: &Report, shown: Shown) -> String {

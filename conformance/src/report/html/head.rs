@@ -60,7 +60,7 @@ fn suite(report: &Report) -> String {
         escaped(&report.machine.kernel),
         escaped(&report.kit)
     );
-    text + &untestable(report) + "</section>\n"
+    text + &in_lab(report) + &not_judged(report) + &untestable(report) + "</section>\n"
 }
 
 /// The plugins of which nothing could be tested, and why.
@@ -80,6 +80,28 @@ fn untestable(report: &Report) -> String {
             escaped(&lost.join(", "))
         ),
     }
+}
+
+/// Programs of the folder that were not judged, and why.
+fn not_judged(report: &Report) -> String {
+    let named = |(name, why): &(String, String)| format!("{} ({})", escaped(name), escaped(why));
+    let all: Vec<String> = report.not_judged.iter().map(named).collect();
+    match all.is_empty() {
+        true => String::new(),
+        false => format!("<p class=\"soft\">Not judged: {}.</p>\n", all.join(", ")),
+    }
+}
+
+/// How many cases ran in the lab, and on what.
+fn in_lab(report: &Report) -> String {
+    let in_lab = || report.cases.iter().filter(|case| !case.ended.lab.is_empty());
+    in_lab().next().map_or_else(String::new, |first| {
+        format!(
+            "<p class=\"soft\">{} of the cases ran in a virtual machine, on Linux {}.</p>\n",
+            in_lab().count(),
+            escaped(&first.ended.lab)
+        )
+    })
 }
 
 /// How strongly is asked for what failed: "2 must, 1 expected".
