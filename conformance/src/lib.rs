@@ -13,6 +13,7 @@ pub mod bench;
 pub mod case;
 pub mod compare;
 pub mod ipam;
+pub mod linux;
 pub mod profile;
 pub mod report;
 pub mod requirement;
