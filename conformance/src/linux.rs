@@ -1,12 +1,14 @@
 //! What the kernel has, and what a result says that it has, in shapes that compare.
 
 use std::fmt;
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::Value;
 use testbed::Pod;
 
-use crate::requirement::{Stop, failed};
+use crate::bench::{Bench, Container};
+use crate::requirement::{Judge, Stop, failed};
 
 /// The main routing table.
 const MAIN: u64 = 254;
@@ -225,6 +227,28 @@ impl Said {
             None => inside.next(),
         }
     }
+}
+
+/// A container where duplicate address detection is off, as it is on the host from now on: what is asked about something
+/// else need not wait for it, which takes seconds where a plugin does.
+pub fn hurried(bench: &Bench, name: &str) -> Container {
+    let container = bench.container(name);
+    // Without IPv6 there is nothing to wait for either.
+    let off = || drop(fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0"));
+    off();
+    container.pod.enter(off);
+    container
+}
+
+/// As [`hurried`], and added, with the result.
+///
+/// # Errors
+///
+/// If ADD fails.
+pub fn hurried_added(bench: &Bench, name: &str) -> Result<(Container, Value), Stop> {
+    let container = hurried(bench, name);
+    let result = bench.call(&container).add().succeeds()?;
+    Ok((container, result))
 }
 
 /// The part of [`Node::state`](testbed::Node::state) that is about one namespace, the host's being called `node`.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use testbed::diff;
 
 use crate::bench::{Bench, Call, Container, set};
-use crate::linux::{Said, lasting, section};
+use crate::linux::{Said, hurried, hurried_added, lasting, section};
 use crate::profile::{Kind, Reach};
 use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions, ensure, failed};
 use crowd::{Task, at_once, tell};
@@ -61,7 +61,7 @@ const fn expected(
 
 /// Some new containers.
 fn containers(bench: &Bench, name: &str, count: usize) -> Vec<Container> {
-    (0..count).map(|number| bench.container(&format!("{name}{number}"))).collect()
+    (0..count).map(|number| hurried(bench, &format!("{name}{number}"))).collect()
 }
 
 /// One verb for each of these containers.
@@ -149,7 +149,7 @@ fn adds_and_dels(bench: &Bench) -> Verdict {
 
 /// ADD and DEL of a container alone.
 fn once(bench: &Bench) -> Verdict {
-    let (container, _) = bench.added("once")?;
+    let (container, _) = hurried_added(bench, "once")?;
     bench.call(&container).del().succeeds().map(drop)
 }
 
@@ -175,7 +175,7 @@ fn many_dels(bench: &Bench) -> Verdict {
 
 fn one_del_often(bench: &Bench) -> Verdict {
     const TIMES: usize = 4;
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     once(bench)?;
     let before = bench.host.state();
     bench.call(&container).add().succeeds()?;
@@ -188,7 +188,7 @@ fn one_del_often(bench: &Bench) -> Verdict {
 
 fn add_and_del_of_one(bench: &Bench) -> Verdict {
     const ROUNDS: usize = 3;
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     once(bench)?;
     let before = bench.host.state();
     for _ in 0..ROUNDS {

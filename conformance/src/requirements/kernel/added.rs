@@ -8,14 +8,14 @@ use testbed::Pod;
 
 use crate::bench::{Bench, Container, broken, set};
 use crate::ipam;
-use crate::linux::{self, Cidr, Route, Said, number, text};
+use crate::linux::{self, Cidr, Route, Said, hurried, hurried_added, number, text};
 use crate::profile::Profile;
 use crate::requirement::{Judge, Stop, Verdict, ensure, failed};
 use crate::runner;
 
 /// A container that was added, and what the result says.
 fn added(bench: &Bench) -> Result<(Container, Said), Stop> {
-    let (container, result) = bench.added("c1")?;
+    let (container, result) = hurried_added(bench, "c1")?;
     Ok((container, Said::of(&result)?))
 }
 
@@ -36,8 +36,8 @@ pub(super) fn addresses(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn usable(bench: &Bench) -> Verdict {
-    let (container, said) = added(bench)?;
-    addresses_are_usable(&container.pod, &said)
+    let (container, result) = bench.added("c1")?;
+    addresses_are_usable(&container.pod, &Said::of(&result)?)
 }
 
 pub(super) fn routes(bench: &Bench) -> Verdict {
@@ -181,7 +181,7 @@ fn with_route(bench: &Bench, keys: &[(&str, u64)]) -> Result<(Option<Route>, Str
         ip.into_iter().for_each(|ip| set(ip, "version", "4"));
     }
     ipam::answer("ADD", answer, 0).unwrap_or_else(|error| broken(&error));
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     let with_ipam = json!({ "type": ipam::NAME });
     bench.call(&container).with(|cni| cni.key("ipam", with_ipam)).add().succeeds()?;
     let there = linux::routes(&container.pod);
@@ -206,7 +206,7 @@ pub(super) fn metrics(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn no_other_link(bench: &Bench) -> Verdict {
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     let before = linux::links(&container.pod);
     let said = Said::of(&bench.call(&container).add().succeeds()?)?;
     let mut new = linux::links(&container.pod);
@@ -216,7 +216,7 @@ pub(super) fn no_other_link(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn no_other_address(bench: &Bench) -> Verdict {
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     let before = linux::addresses(&container.pod);
     let said = Said::of(&bench.call(&container).add().succeeds()?)?;
     let mut new = linux::addresses(&container.pod);
@@ -234,7 +234,7 @@ pub(super) fn no_other_address(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn no_other_on_the_host(bench: &Bench) -> Verdict {
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     let before = linux::links(&bench.host);
     let said = Said::of(&bench.call(&container).add().succeeds()?)?;
     let mut new = linux::links(&bench.host);
@@ -244,7 +244,7 @@ pub(super) fn no_other_on_the_host(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn lo_stays(bench: &Bench) -> Verdict {
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     let lo = || container.pod.run(&["ip", "-o", "addr", "show", "lo"]) + &link_of(&container.pod);
     let before = lo();
     bench.call(&container).add().succeeds()?;
@@ -259,7 +259,7 @@ fn link_of(pod: &Pod) -> String {
 
 pub(super) fn variants(bench: &Bench) -> Verdict {
     each_variant(bench, |bench| {
-        let container = bench.container("c1");
+        let container = hurried(bench, "c1");
         let result = bench.call(&container).add().succeeds()?;
         as_said(bench, &container.pod, &result)?;
         let Some(mtu) = number(&bench.profile.config, "mtu") else { return Ok(()) };

@@ -10,14 +10,14 @@ use testbed::diff;
 
 use super::round;
 use crate::bench::Bench;
-use crate::linux::section;
+use crate::linux::{hurried, section};
 use crate::requirement::{Judge, Stop, Verdict, ensure, failed};
 
 pub(super) fn settings(bench: &Bench) -> Verdict {
     // A new namespace takes over from the machine; where that is loose already, nothing could be seen.
     bench.host.sh("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
         sysctl -qw net.ipv4.conf.all.route_localnet=0 net.ipv4.conf.all.rp_filter=0");
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     let mut before = BTreeMap::new();
     read(Path::new("/proc/sys/net"), &mut before);
     bench.call(&container).add().succeeds()?;
@@ -63,7 +63,7 @@ pub(super) fn own_things(bench: &Bench) -> Verdict {
         nft add table inet operator
         nft add chain inet operator c '{ type filter hook forward priority 0; }'
         nft add rule inet operator c ip saddr 203.0.113.77 drop");
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     let before = bench.host.state();
     let lost = |done: &str| -> Verdict {
         let after = bench.host.state();
@@ -86,7 +86,7 @@ const NOT_FOR_STATE: [&str; 5] = ["/tmp", "/var/tmp", "/etc", "/root", "/dev/shm
 
 pub(super) fn files(bench: &Bench) -> Verdict {
     let watched = watched(bench)?;
-    round(bench, &bench.container("c1"))?;
+    round(bench, &hurried(bench, "c1"))?;
     for (folder, changes) in watched {
         let left = bench.host.run(&["find", &changes, "-mindepth", "1", "-printf", "%P "]);
         let done = format!("ADD, then DEL; looked at {folder}");
@@ -124,7 +124,7 @@ fn watched(bench: &Bench) -> Result<Vec<(&'static str, String)>, Stop> {
 }
 
 pub(super) fn mounts(bench: &Bench) -> Verdict {
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     let mounts = || fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
     let before = mounts();
     bench.call(&container).add().succeeds()?;
@@ -137,7 +137,7 @@ pub(super) fn mounts(bench: &Bench) -> Verdict {
 
 pub(super) fn processes(bench: &Bench) -> Verdict {
     const PATIENCE: Duration = Duration::from_secs(1);
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     let before = running();
     round(bench, &container)?;
     let end = Instant::now() + PATIENCE;

@@ -9,11 +9,11 @@ use testbed::{Pod, diff};
 use super::added::as_said;
 use super::{all_same, same};
 use crate::bench::{Bench, Call, Container, broken, sandbox_interface};
-use crate::linux::{self, section};
+use crate::linux::{self, hurried, section};
 use crate::requirement::{Judge, Verdict, ensure};
 
 pub(super) fn second(bench: &Bench) -> Verdict {
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     let pod = &container.pod;
     let before = bench.host.state();
     let call = |name: &str| bench.call(&container).with(|cni| cni.ifname(name));
@@ -40,14 +40,14 @@ fn about(pod: &Pod, state: &str, name: &str) -> String {
 
 pub(super) fn long_interface(bench: &Bench) -> Verdict {
     const NAME: &str = "fifteen-bytes-x";
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     works(bench, &container, &bench.call(&container).with(|cni| cni.ifname(NAME)))?;
     Ok(())
 }
 
 pub(super) fn long_id(bench: &Bench) -> Verdict {
     let id = "0123456789abcdef".repeat(8);
-    let container = Container { id, ..bench.container("c1") };
+    let container = Container { id, ..hurried(bench, "c1") };
     works(bench, &container, &bench.call(&container))
 }
 
@@ -64,7 +64,7 @@ fn works(bench: &Bench, container: &Container, call: &Call<'_>) -> Verdict {
 }
 
 pub(super) fn namespace_of_process(bench: &Bench) -> Verdict {
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     // It says when it is there, and ends when its input does.
     let mut command = container.pod.command("sh");
     command.args(["-c", "echo ready; read end"]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -85,7 +85,7 @@ pub(super) fn namespace_of_process(bench: &Bench) -> Verdict {
 pub(super) fn taken_on_host(bench: &Bench) -> Verdict {
     bench.host.sh("ip link add eth0 index 2000 type veth peer name eth0-peer
         ip addr add 203.0.113.1/24 dev eth0; ip link set eth0 up; ip link set eth0-peer up");
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     let own = || bench.host.run(&["ip", "-d", "addr", "show", "eth0"]);
     let before = bench.host.state();
     let link = linux::link(&bench.host, "eth0");
@@ -104,8 +104,8 @@ pub(super) fn taken_on_host(bench: &Bench) -> Verdict {
 
 pub(super) fn alike(bench: &Bench) -> Verdict {
     let stem = "0123456789abcdef".repeat(4);
-    let one = Container { id: format!("{stem}a"), ..bench.container("c1") };
-    let two = Container { id: format!("{stem}b"), ..bench.container("c2") };
+    let one = Container { id: format!("{stem}a"), ..hurried(bench, "c1") };
+    let two = Container { id: format!("{stem}b"), ..hurried(bench, "c2") };
     bench.call(&one).add().succeeds()?;
     let before = bench.host.state();
     let result = bench.call(&two).add().succeeds()?;

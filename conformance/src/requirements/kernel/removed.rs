@@ -7,22 +7,22 @@ use testbed::diff;
 
 use super::{added, all_same, round, same};
 use crate::bench::{Bench, Container};
-use crate::linux::{lasting, section};
+use crate::linux::{hurried, hurried_added, lasting, section};
 use crate::requirement::{Judge, Stop, Verdict, ensure};
 
 /// How long the kernel may take to end the links of a namespace that is gone.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn container(bench: &Bench) -> Verdict {
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     let before = bench.host.state();
     round(bench, &container)?;
     same("ADD, then DEL", "c1", &before, &bench.host.state())
 }
 
 pub(super) fn one_of_two(bench: &Bench) -> Verdict {
-    let other = bench.container("c2");
-    bench.added("c1")?;
+    let other = hurried(bench, "c2");
+    hurried_added(bench, "c1")?;
     let before = bench.host.state();
     round(bench, &other)?;
     all_same("ADD and DEL of c2, while c1 is there", &before, &bench.host.state())
@@ -31,7 +31,7 @@ pub(super) fn one_of_two(bench: &Bench) -> Verdict {
 pub(super) fn rounds(bench: &Bench) -> Verdict {
     const ROUNDS: usize = 3;
     let named = |id: String, container: &Container| Container { id, ..container.clone() };
-    let (one, two) = (bench.container("c1"), bench.container("c2"));
+    let (one, two) = (hurried(bench, "c1"), hurried(bench, "c2"));
     round(bench, &one)?;
     let before = bench.host.state();
     for number in 0..ROUNDS {
@@ -48,14 +48,14 @@ pub(super) fn rounds(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn without_namespace(bench: &Bench) -> Verdict {
-    round(bench, &bench.container("c1"))?;
+    round(bench, &hurried(bench, "c1"))?;
     let host = || {
         let state = bench.host.state();
         lasting(&format!("{}\n{}", section(&state, "node"), section(&state, "files")))
     };
     let before = host();
     for is_named in [true, false] {
-        let (container, _) = bench.added(if is_named { "c2" } else { "c3" })?;
+        let (container, _) = hurried_added(bench, if is_named { "c2" } else { "c3" })?;
         bench.kill(&container);
         let call = bench.call(&container);
         let call = if is_named { call } else { call.with(|cni| cni.unset("CNI_NETNS")) };
@@ -82,7 +82,7 @@ fn settled(differs: impl Fn() -> String) -> String {
 
 pub(super) fn variants(bench: &Bench) -> Verdict {
     added::each_variant(bench, |bench| -> Result<(), Stop> {
-        let first = bench.container("c1");
+        let first = hurried(bench, "c1");
         let second = Container { id: "second".to_owned(), ..first.clone() };
         let before = bench.host.state();
         if bench.call(&first).add().succeeds().is_err() {

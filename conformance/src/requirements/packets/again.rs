@@ -1,14 +1,14 @@
 //! Containers come and go: what others remember of one must not be in the way of the next.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::Pod;
 
-use super::reach::{answers, peer, settled, targets, within};
+use super::reach::{answers, peer, settled, targets};
 use crate::bench::{Bench, Container, broken, set};
 use crate::ipam;
+use crate::linux::{hurried, hurried_added};
 use crate::requirement::{Judge, Stop, Verdict, ensure};
 
 /// Adds a container that gets an address, and always the same.
@@ -34,36 +34,16 @@ fn fixed<'a>(bench: &'a Bench, container: &Container) -> crate::bench::Call<'a> 
     bench.call(container).with(|cni| cni.key("ipam", json!({ "type": ipam::NAME })))
 }
 
-/// How long each of the addresses took to answer for the first time.
-fn first_time(who: &Pod, targets: &[IpAddr]) -> Result<Vec<Duration>, Stop> {
-    targets.iter().map(|target| settled("ADD", who, &[*target])).collect()
-}
-
-/// The addresses answer as soon as they did the first time. IPv4: the first packet, if it was the first then. IPv6 may
-/// take as much longer as duplicate address detection does, whose length is random; what somebody remembers of another
-/// container lasts longer than that.
-fn again(done: &str, who: &Pod, targets: &[IpAddr], took: &[Duration]) -> Verdict {
-    const AT_ONCE: Duration = Duration::from_millis(250);
-    const SLACK: Duration = Duration::from_secs(3);
-    for (target, took) in targets.iter().zip(took) {
-        match target.is_ipv4() && *took < AT_ONCE {
-            true => answers(done, who, &[*target])?,
-            false => drop(within(*took + SLACK, done, who, &[*target])?),
-        }
-    }
-    Ok(())
-}
-
 /// Container `one` goes and `two` gets its address, after `who` has talked to `one`.
 fn reused(bench: &Bench, who: &Pod) -> Verdict {
-    let one = bench.container("c1");
+    let one = hurried(bench, "c1");
     let targets = added_with(bench, &one, 9)?;
-    let took = first_time(who, &targets)?;
+    settled("ADD of c1", who, &targets)?;
     fixed(bench, &one).del().succeeds()?;
-    let two = bench.container("c2");
+    let two = hurried(bench, "c2");
     let same = added_with(bench, &two, 9)?;
     ensure(same == targets, "ADD of c2", "the addresses of its IPAM plugin", format!("{same:?}"))?;
-    again("DEL of c1, ADD of c2 with the same addresses", who, &targets, &took)
+    answers("DEL of c1, ADD of c2 with the same addresses", who, &targets)
 }
 
 fn with_ipam(bench: &Bench) -> Verdict {
@@ -80,25 +60,25 @@ pub(super) fn address_from_host(bench: &Bench) -> Verdict {
 
 pub(super) fn address_from_container(bench: &Bench) -> Verdict {
     with_ipam(bench)?;
-    let third = bench.container("c3");
+    let third = hurried(bench, "c3");
     added_with(bench, &third, 3)?;
     reused(bench, &third.pod)
 }
 
 pub(super) fn id(bench: &Bench) -> Verdict {
     let peer = peer(bench)?;
-    let (container, result) = bench.added("c1")?;
-    let took = first_time(&peer, &targets(&result)?)?;
+    let (container, result) = hurried_added(bench, "c1")?;
+    settled("ADD", &peer, &targets(&result)?)?;
     bench.call(&container).del().succeeds()?;
     // The same id with a new namespace: what a restarted container looks like.
-    let fresh = Container { id: container.id, ..bench.container("c2") };
+    let fresh = Container { id: container.id, ..hurried(bench, "c2") };
     let result: Value = bench.call(&fresh).add().succeeds()?;
-    again("ADD, DEL, ADD again with a new namespace", &peer, &targets(&result)?, &took)
+    answers("ADD, DEL, ADD again with a new namespace", &peer, &targets(&result)?)
 }
 
 pub(super) fn silent(bench: &Bench) -> Verdict {
     let peer = peer(bench)?;
-    let (container, result) = bench.added("c1")?;
+    let (container, result) = hurried_added(bench, "c1")?;
     let targets = targets(&result)?;
     settled("ADD", &peer, &targets)?;
     bench.call(&container).del().succeeds()?;
@@ -117,8 +97,8 @@ pub(super) fn silent(bench: &Bench) -> Verdict {
 
 pub(super) fn others(bench: &Bench) -> Verdict {
     let peer = peer(bench)?;
-    let (stays, result) = bench.added("c1")?;
-    let (goes, _) = bench.added("c2")?;
+    let (stays, result) = hurried_added(bench, "c1")?;
+    let (goes, _) = hurried_added(bench, "c2")?;
     let targets = targets(&result)?;
     settled("ADD of c1 and c2", &peer, &targets)?;
     bench.call(&goes).del().succeeds()?;

@@ -8,7 +8,7 @@ use testbed::{Outside, Pod};
 use super::reach::{peer, settled, targets};
 use crate::bench::{Bench, broken, set};
 use crate::ipam;
-use crate::linux;
+use crate::linux::{self, hurried, hurried_added};
 use crate::requirement::{Judge, Stop, Verdict, ensure, failed};
 
 /// The host's addresses on the wire to the world outside.
@@ -49,22 +49,22 @@ fn parsed(text: &str) -> Result<IpAddr, Stop> {
 
 pub(super) fn outside(bench: &Bench) -> Verdict {
     let outside = world(bench)?;
-    let (container, result) = bench.added("c1")?;
+    let (container, result) = hurried_added(bench, "c1")?;
     leaves_as_host("ADD", &container.pod, &outside, &result)
 }
 
 pub(super) fn after_del(bench: &Bench) -> Verdict {
     let outside = world(bench)?;
-    let (stays, result) = bench.added("c1")?;
-    let (goes, _) = bench.added("c2")?;
+    let (stays, result) = hurried_added(bench, "c1")?;
+    let (goes, _) = hurried_added(bench, "c2")?;
     bench.call(&goes).del().succeeds()?;
     leaves_as_host("ADD of c1 and c2, DEL of c2", &stays.pod, &outside, &result)
 }
 
 pub(super) fn inside(bench: &Bench) -> Verdict {
     let _outside = world(bench)?;
-    let (one, first) = bench.added("c1")?;
-    let (two, second) = bench.added("c2")?;
+    let (one, first) = hurried_added(bench, "c1")?;
+    let (two, second) = hurried_added(bench, "c2")?;
     let own = targets(&first)?;
     for target in targets(&second)? {
         settled("ADD of c1 and c2", &one.pod, &[target])?;
@@ -85,7 +85,7 @@ pub(super) fn without_ipv6(bench: &Bench) -> Verdict {
         return Err(Stop::Absent("is for plugins that have an IPAM plugin called".to_owned()));
     }
     let peer = peer(bench)?;
-    let container = bench.container("c1");
+    let container = hurried(bench, "c1");
     container
         .pod
         .sh("for link in all default lo; do sysctl -qw net.ipv6.conf.$link.disable_ipv6=1; done");
@@ -100,5 +100,5 @@ pub(super) fn without_ipv6(bench: &Bench) -> Verdict {
     ipam::answer("ADD", answer, 0).unwrap_or_else(|error| broken(&error));
     let call = bench.call(&container).with(|cni| cni.key("ipam", json!({ "type": ipam::NAME })));
     let result = call.add().succeeds()?;
-    settled("ADD with disable_ipv6=1 in the container", &peer, &targets(&result)?).map(drop)
+    settled("ADD with disable_ipv6=1 in the container", &peer, &targets(&result)?)
 }

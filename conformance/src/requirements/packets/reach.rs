@@ -8,7 +8,7 @@ use serde_json::Value;
 use testbed::Pod;
 
 use crate::bench::{Bench, Container};
-use crate::linux::{self, Said, is_link_local};
+use crate::linux::{self, Said, hurried_added, is_link_local};
 use crate::profile::Reach;
 use crate::requirement::{Stop, Verdict, ensure, failed};
 
@@ -54,20 +54,10 @@ pub(super) fn answers(done: &str, from: &Pod, targets: &[IpAddr]) -> Verdict {
     Ok(())
 }
 
-/// Waits until these addresses answer, and says how long that took: what is asked of the first packet is asked by
-/// requirements of its own, and is not to hide everything else.
-pub(super) fn settled(done: &str, from: &Pod, targets: &[IpAddr]) -> Result<Duration, Stop> {
+/// Waits until these addresses answer: what is asked of the first packet is asked by requirements of its own, and is not
+/// to hide everything else.
+pub(super) fn settled(done: &str, from: &Pod, targets: &[IpAddr]) -> Verdict {
     const PATIENCE: Duration = Duration::from_secs(6);
-    within(PATIENCE, done, from, targets)
-}
-
-/// As [`settled`], for as long as `patience`; at least one packet is sent to each.
-pub(super) fn within(
-    patience: Duration,
-    done: &str,
-    from: &Pod,
-    targets: &[IpAddr],
-) -> Result<Duration, Stop> {
     let start = Instant::now();
     for target in targets {
         let family = if target.is_ipv4() { "-4" } else { "-6" };
@@ -76,10 +66,10 @@ pub(super) fn within(
         while !from.try_run(&ping).status.success() {
             let expected = format!("{target} answers {}", from.name());
             let seen = format!("no answer within {:.1} s", start.elapsed().as_secs_f64());
-            ensure(start.elapsed() < patience, format!("{done}, then pings"), expected, seen)?;
+            ensure(start.elapsed() < PATIENCE, format!("{done}, then pings"), expected, seen)?;
         }
     }
-    Ok(start.elapsed())
+    Ok(())
 }
 
 /// The gateways of a result that are addresses of the host.
@@ -112,7 +102,7 @@ pub(super) fn container_to_host(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn loopback(bench: &Bench) -> Verdict {
-    let (container, result) = bench.added("c1")?;
+    let (container, result) = hurried_added(bench, "c1")?;
     let mut own: Vec<IpAddr> = Said::of(&result)?.ips.iter().map(|ip| ip.address.ip).collect();
     own.retain(IpAddr::is_loopback);
     if own.is_empty() {
@@ -122,13 +112,13 @@ pub(super) fn loopback(bench: &Bench) -> Verdict {
 }
 
 pub(super) fn tcp_between_containers(bench: &Bench) -> Verdict {
-    let (one, _) = bench.added("c1")?;
-    let (two, second) = bench.added("c2")?;
+    let (one, _) = hurried_added(bench, "c1")?;
+    let (two, second) = hurried_added(bench, "c2")?;
     arrives(&one.pod, &two.pod, &both_families(bench, &second)?)
 }
 
 pub(super) fn tcp_with_host(bench: &Bench) -> Verdict {
-    let (container, result) = bench.added("c1")?;
+    let (container, result) = hurried_added(bench, "c1")?;
     arrives(&bench.host, &container.pod, &both_families(bench, &result)?)?;
     arrives(&container.pod, &bench.host, &gateways(bench, &result)?)
 }
@@ -153,14 +143,14 @@ fn arrives(client: &Pod, server: &Pod, targets: &[IpAddr]) -> Verdict {
 /// Somebody who can talk to a container: another container, otherwise the host.
 pub(super) fn peer(bench: &Bench) -> Result<Pod, Stop> {
     match bench.profile.reaches.contains(&Reach::Container) {
-        true => bench.added("peer").map(|(Container { pod, .. }, _)| pod),
+        true => hurried_added(bench, "peer").map(|(Container { pod, .. }, _)| pod),
         false => Ok((*bench.host).clone()),
     }
 }
 
 pub(super) fn udp(bench: &Bench) -> Verdict {
     let peer = peer(bench)?;
-    let (container, result) = bench.added("c1")?;
+    let (container, result) = hurried_added(bench, "c1")?;
     for target in both_families(bench, &result)? {
         settled("ADD", &peer, &[target])?;
         let done = format!("ADD, then a datagram from {} to {target}", peer.name());
@@ -205,7 +195,7 @@ pub(super) fn fragments(bench: &Bench) -> Verdict {
 /// sender as `how` says.
 fn sized(bench: &Bench, how: &str, size: fn(u64, u64) -> u64) -> Verdict {
     let peer = peer(bench)?;
-    let (container, result) = bench.added("c1")?;
+    let (container, result) = hurried_added(bench, "c1")?;
     let mtu = linux::link(&container.pod, "eth0").map(|link| link.mtu);
     let mtu = mtu.ok_or_else(|| failed("ADD", "eth0 in the container", "no such link"))?;
     for target in both_families(bench, &result)? {
