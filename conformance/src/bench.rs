@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -239,6 +241,26 @@ impl Bench {
         let container = self.container(name);
         let result = self.call(&container).add().succeeds()?;
         Ok((container, result))
+    }
+
+    /// Does work on another host, as fresh as this one was, for a plugin with this profile. Its calls and notes are kept
+    /// here.
+    ///
+    /// # Panics
+    ///
+    /// As [`Bench::new`], and if the work does.
+    pub fn elsewhere<T: Send>(&self, profile: Profile, work: impl FnOnce(&Bench) -> T + Send) -> T {
+        let case = self.case.clone();
+        let apart = move || {
+            let bench = Bench::new(case, profile);
+            let done = work(&bench);
+            (done, bench.calls.take(), bench.notes.take())
+        };
+        let done = thread::scope(|scope| scope.spawn(apart).join());
+        let (done, calls, notes) = done.unwrap_or_else(|panic| resume_unwind(panic));
+        self.calls.borrow_mut().extend(calls);
+        self.notes.borrow_mut().extend(notes);
+        done
     }
 
     /// The container is gone, as after a reboot: its namespace is deleted.

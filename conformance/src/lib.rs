@@ -15,6 +15,7 @@ pub mod case;
 pub mod compare;
 pub mod ipam;
 pub mod lab;
+pub mod linux;
 pub mod profile;
 pub mod report;
 pub mod requirement;
