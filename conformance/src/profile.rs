@@ -44,6 +44,9 @@ pub struct Profile {
 pub struct Variant {
     /// What it is called in lists.
     pub name: String,
+    /// Whether it makes no sense, so that a plugin has to refuse it.
+    #[serde(default)]
+    pub refused: bool,
     /// The keys. `null` takes one away.
     #[serde(default)]
     pub config: Map<String, Value>,

@@ -74,16 +74,7 @@ pub fn run(scenario: &Scenario) -> Seen {
         let found = profile.variants.iter().find(|variant| variant.name == *name);
         found.cloned().unwrap_or_else(|| broken(&format!("{name}: no such scenario")))
     });
-    let case = Case {
-        requirement: String::new(),
-        plugin: scenario.plugin.clone(),
-        version: scenario.version.clone(),
-        suite: scenario.suite.clone(),
-        profile: scenario.profile.clone(),
-        part: (0, 1),
-        crash_every: 1,
-    };
-    let bench = Bench::new(case, profile);
+    let bench = Bench::new(scenario.case(), profile);
     variant.iter().for_each(|variant| bench.prepare(variant));
     let containers = CONTAINERS.map(|name| bench.container(name));
     let calls: Vec<(&Container, Call<'_>)> = containers
@@ -130,6 +121,21 @@ pub fn run(scenario: &Scenario) -> Seen {
     seen.parts.extend(state::of(&bench, &names, What::StateAfterDel));
     seen.parts.sort_by_key(|part| part.what);
     seen
+}
+
+impl Scenario {
+    /// What a bench has to know of it.
+    fn case(&self) -> Case {
+        Case {
+            requirement: String::new(),
+            plugin: self.plugin.clone(),
+            version: self.version.clone(),
+            suite: self.suite.clone(),
+            profile: self.profile.clone(),
+            part: (0, 1),
+            crash_every: 1,
+        }
+    }
 }
 
 /// How a place is called.

@@ -6,10 +6,11 @@ use std::net::UdpSocket;
 use serde_json::{Value, json};
 use testbed::Pod;
 
+use super::same;
 use crate::bench::{Bench, Container, broken, set};
 use crate::ipam;
 use crate::linux::{self, Cidr, Route, Said, hurried, hurried_added, number, text};
-use crate::profile::Profile;
+use crate::profile::{Profile, Variant};
 use crate::requirement::{Judge, Stop, Verdict, ensure, failed};
 use crate::runner;
 
@@ -65,6 +66,8 @@ fn both(bench: &Bench, pod: &Pod) -> (Vec<linux::Link>, Vec<linux::Link>) {
 
 fn interfaces_exist(bench: &Bench, pod: &Pod, said: &Said) -> Verdict {
     let (inside, outside) = both(bench, pod);
+    // A key of bridge, the one configuration that asks for links that are down.
+    let asked_down = bench.profile.config.get("disableContainerInterface") == Some(&json!(true));
     for interface in &said.interfaces {
         let (links, place) = if interface.is_inside {
             (&inside, "in the container")
@@ -76,7 +79,7 @@ fn interfaces_exist(bench: &Bench, pod: &Pod, said: &Said) -> Verdict {
         let expected = format!("{name} {place}, up, as the result says");
         let link =
             link.ok_or_else(|| failed("ADD", &expected, format!("there are {}", names(links))))?;
-        ensure(link.is_up, "ADD", expected, format!("{name} is down"))?;
+        ensure(link.is_up || asked_down, "ADD", expected, format!("{name} is down"))?;
     }
     Ok(())
 }
@@ -258,8 +261,13 @@ fn link_of(pod: &Pod) -> String {
 }
 
 pub(super) fn variants(bench: &Bench) -> Verdict {
-    each_variant(bench, |bench| {
+    each_variant(bench, |bench, variant| {
         let container = hurried(bench, "c1");
+        if variant.refused {
+            let before = bench.host.state();
+            bench.call(&container).add().fails()?;
+            return same("ADD that is refused", "c1", &before, &bench.host.state());
+        }
         let result = bench.call(&container).add().succeeds()?;
         as_said(bench, &container.pod, &result)?;
         let Some(mtu) = number(&bench.profile.config, "mtu") else { return Ok(()) };
@@ -271,7 +279,7 @@ pub(super) fn variants(bench: &Bench) -> Verdict {
 
 /// A test with each configuration of the profile that the kernel can do, on a host of its own. The first that fails is
 /// the failure, the others are notes.
-pub(super) fn each_variant(bench: &Bench, test: fn(&Bench) -> Verdict) -> Verdict {
+pub(super) fn each_variant(bench: &Bench, test: fn(&Bench, &Variant) -> Verdict) -> Verdict {
     let needs: Vec<String> = bench.profile.variants.iter().flat_map(|v| v.needs.clone()).collect();
     let lacks = match needs.is_empty() {
         true => BTreeMap::new(),
@@ -287,8 +295,9 @@ pub(super) fn each_variant(bench: &Bench, test: fn(&Bench) -> Verdict) -> Verdic
         let mut setup = bench.profile.setup.clone();
         setup.extend(variant.setup.iter().cloned());
         let config = bench.profile.config_of(Some(variant));
-        let profile = Profile { config, setup, ..bench.profile.clone() };
-        match bench.elsewhere(profile, test) {
+        let mut profile = Profile { config, setup, ..bench.profile.clone() };
+        profile.container_setup.extend(variant.container_setup.iter().cloned());
+        match bench.elsewhere(profile, |bench| test(bench, variant)) {
             Err(Stop::Failed(finding)) if verdict.is_ok() => {
                 let done = format!("{} with the configuration \"{name}\"", finding.done);
                 verdict = Err(failed(done, finding.expected, finding.seen));

@@ -81,7 +81,10 @@ fn settled(differs: impl Fn() -> String) -> String {
 }
 
 pub(super) fn variants(bench: &Bench) -> Verdict {
-    added::each_variant(bench, |bench| -> Result<(), Stop> {
+    added::each_variant(bench, |bench, variant| -> Result<(), Stop> {
+        if variant.refused {
+            return Ok(());
+        }
         let first = hurried(bench, "c1");
         let second = Container { id: "second".to_owned(), ..first.clone() };
         let before = bench.host.state();
