@@ -181,7 +181,8 @@ fn figures(report: &Report, shown: Shown) -> String {
         let same = |next: &&&Judged| {
             (&next.requirement, &next.plugin, next.part) == (requirement, plugin, *part)
         };
-        if cases.peek().filter(same).is_some() && !shown.verbose {
+        // One part of a test speaks for the others.
+        if (cases.peek().filter(same).is_some() || *part > 0) && !shown.verbose {
             continue;
         }
         for note in &case.ended.notes {
