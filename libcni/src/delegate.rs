@@ -54,6 +54,8 @@ impl<'a> Ipam<'a> {
         exec.deadline = exec.deadline.max(Instant::now() + RELEASE);
         match exec.run() {
             Ok(_) => error,
+            // Whoever refuses everything has said why.
+            Err(also) if also == error => error,
             Err(also) => error.line(&format!("releasing the address failed too: {also}")),
         }
     }

@@ -25,7 +25,7 @@ pub fn text(report: &Report) -> Result<String, String> {
     Ok(format!("{{\n{}\n}}\n", keys.join(",\n")))
 }
 
-/// The same report without what is this machine's only: times, and folders, `(path, what it is called instead)`.
+/// The same report without what is this machine's only: times, the kernel's builder, and folders, `(path, what it is called instead)`.
 ///
 /// # Errors
 ///
@@ -41,7 +41,15 @@ pub fn portable(report: &Report, folders: &[(String, String)]) -> Result<Report,
         case.millis = 0;
         case
     };
-    Ok(Report { seconds: 0.0, cases: report.cases.into_iter().map(timeless).collect(), ..report })
+    // After the number comes who built it.
+    let number = report.machine.kernel.split('-').next().unwrap_or_default().to_owned();
+    let machine = super::Machine { kernel: number, ..report.machine };
+    Ok(Report {
+        seconds: 0.0,
+        machine,
+        cases: report.cases.into_iter().map(timeless).collect(),
+        ..report
+    })
 }
 
 fn rename(value: &mut Value, folders: &[(String, String)]) {

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::steps::{
-    has_link, ipam_calls, let_ipam_be, let_ipam_give, let_ipam_refuse, let_ipam_say, naming,
-    orderly, same, state, state_of, unchanged, with_kit_ipam,
+    has_link, ipam_calls, let_ipam_be, let_ipam_give, let_ipam_refuse, naming, orderly, same,
+    state, state_of, unchanged, with_kit_ipam,
 };
 use crate::bench::{Bench, addresses};
 use crate::requirement::{Judge, Level, Of, Requirement, Verdict, Versions, ensure};
@@ -67,33 +67,6 @@ pub const REQUIREMENTS: &[Requirement] = &[
     },
     Requirement {
         id: "S2.ADD.7",
-        source: "CNI 1.1.0, section 4, delegated plugin execution procedure",
-        says: "If the address management plugin refuses ADD, ADD fails, and no link, address or rule is left",
-        level: Level::Expected,
-        of: Of::Delegating,
-        versions: Versions::Newest,
-        test: ipam_refuses,
-    },
-    Requirement {
-        id: "S2.ADD.8",
-        source: "CNI 1.1.0, section 4, delegated plugin execution procedure",
-        says: "If the address management plugin refuses ADD, its DEL is called before ADD fails",
-        level: Level::Should,
-        of: Of::Delegating,
-        versions: Versions::Newest,
-        test: ipam_is_told,
-    },
-    Requirement {
-        id: "S2.ADD.9",
-        source: "CNI 1.1.0, section 4, delegated plugin execution procedure",
-        says: "If an answer of the address management plugin cannot be used, ADD fails, and nothing is left",
-        level: Level::Expected,
-        of: Of::Delegating,
-        versions: Versions::Newest,
-        test: useless_answers,
-    },
-    Requirement {
-        id: "S2.ADD.10",
         source: "CNI 1.1.0, section 3, adding an attachment",
         says: "If what ADD makes does not work out in the kernel, nothing is left of it",
         level: Level::Expected,
@@ -102,7 +75,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         test: kernel_refuses,
     },
     Requirement {
-        id: "S2.ADD.11",
+        id: "S2.ADD.8",
         source: "CNI 1.1.0, section 4",
         says: "An ADD that fails after it got addresses gives them back",
         level: Level::Expected,
@@ -111,7 +84,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         test: addresses_go_back,
     },
     Requirement {
-        id: "S2.ADD.12",
+        id: "S2.ADD.9",
         source: "CNI 1.1.0, section 3, lifecycle",
         says: "After an ADD that failed, the same ADD works once the cause is gone",
         level: Level::Expected,
@@ -120,7 +93,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         test: again_after_failure,
     },
     Requirement {
-        id: "S2.ADD.13",
+        id: "S2.ADD.10",
         source: "CNI 1.1.0, section 3, lifecycle",
         says: "After DEL the same attachment can be added again",
         level: Level::Must,
@@ -206,49 +179,9 @@ fn others_stay(bench: &Bench) -> Verdict {
     same(&before, &own(), "ADD of eth0, seen from own0 in the same container")
 }
 
-/// An ADD that fails for a reason of the address management plugin's, on a host that has a container already, leaves
-/// nothing.
-fn nothing_left(bench: &Bench, why: &str, prepare: impl FnOnce()) -> Verdict {
-    let container = bench.container("a");
-    let before = state(bench);
-    prepare();
-    let outcome = with_kit_ipam(bench, &container).add();
-    let_ipam_be("ADD");
-    naming(why, outcome.fails())?;
-    unchanged(bench, &before, format!("ADD that fails: {why}"))
-}
-
 /// A container that is attached already, so that what containers share is there.
 fn neighbour(bench: &Bench) -> Verdict {
     with_kit_ipam(bench, &bench.container("b")).add().succeeds().map(drop)
-}
-
-fn ipam_refuses(bench: &Bench) -> Verdict {
-    neighbour(bench)?;
-    nothing_left(bench, "the address management plugin refuses", || {
-        let_ipam_refuse(bench, "ADD", 111);
-    })
-}
-
-fn ipam_is_told(bench: &Bench) -> Verdict {
-    let container = bench.container("a");
-    let_ipam_refuse(bench, "ADD", 111);
-    with_kit_ipam(bench, &container).add().fails()?;
-    let done = "ADD that the address management plugin refuses";
-    let asked = ipam_calls("DEL", &container) > 0;
-    ensure(asked, done, "DEL of the address management plugin", "it was not called")
-}
-
-fn useless_answers(bench: &Bench) -> Verdict {
-    neighbour(bench)?;
-    let container = bench.container("a");
-    let before = state(bench);
-    for answer in ["no JSON", "", "{\"ips\": [{\"address\": \"10.1.2.300/99\"}]}", "{\"ips\": 7}"] {
-        let_ipam_say("ADD", answer, 0);
-        let why = format!("the address management plugin answers {answer:?}");
-        naming(&why, with_kit_ipam(bench, &container).add().fails())?;
-    }
-    unchanged(bench, &before, "ADD that fails because the answer cannot be used")
 }
 
 /// Answers of the address management plugin that the kernel refuses.

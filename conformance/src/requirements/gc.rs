@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::steps::{
-    few_addresses, ipam_calls_of, let_ipam_be, let_ipam_refuse, naming, returns_to, silent, state,
-    unchanged, with_kit_ipam,
+    few_addresses, let_ipam_be, let_ipam_refuse, naming, returns_to, silent, state, unchanged,
+    with_kit_ipam,
 };
 use crate::bench::{Bench, Call};
-use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions, ensure};
+use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions};
 
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
@@ -77,15 +77,6 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.GC.8",
         source: "CNI 1.1.0, section 2, GC",
-        says: "GC is forwarded to the address management plugin, with the list",
-        level: Level::Must,
-        of: Of::Delegating,
-        versions: Versions::From("1.1.0"),
-        test: forwarded,
-    },
-    Requirement {
-        id: "S2.GC.9",
-        source: "CNI 1.1.0, section 2, GC",
         says: "An error of the address management plugin is reported, and valid attachments stay as they are",
         level: Level::Should,
         of: Of::Delegating,
@@ -93,7 +84,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         test: ipam_refuses,
     },
     Requirement {
-        id: "S2.GC.10",
+        id: "S2.GC.9",
         source: "runtimes of the first 1.1.0 days send the list as `cni.dev/attachments` only",
         says: "An attachment that is valid by the list's older key alone is left as it is",
         level: Level::Expected,
@@ -102,7 +93,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         test: older_key,
     },
     Requirement {
-        id: "S2.GC.11",
+        id: "S2.GC.10",
         source: "CNI 1.1.0, section 2, GC: introduced with 1.1.0",
         says: "GC with a configuration of a version before 1.1.0 is an error, and removes nothing",
         level: Level::Must,
@@ -202,25 +193,6 @@ fn one_of_two(bench: &Bench) -> Verdict {
     call(&a).gc(&[(&a.id, "eth0")]).succeeds()?;
     naming("the address of net1 was freed by GC", call(&c).add().succeeds())?;
     naming("the address of eth0 is taken still", call(&d).add().fails()).map(drop)
-}
-
-fn forwarded(bench: &Bench) -> Verdict {
-    let container = bench.container("a");
-    let call = with_kit_ipam(bench, &container);
-    call.add().succeeds()?;
-    call.gc(&[(&container.id, "eth0")]).succeeds()?;
-    let done = "GC";
-    let seen = crate::ipam::seen().into_iter().rfind(|seen| seen.verb() == "GC");
-    let stdin = seen.map(|seen| seen.stdin).unwrap_or_default();
-    let asked = ipam_calls_of("GC");
-    ensure(asked > 0, done, "GC of the address management plugin", "it was not called")?;
-    let config: Value = serde_json::from_str(&stdin).unwrap_or_default();
-    let list = config.get("cni.dev/valid-attachments").and_then(Value::as_array);
-    let told = list
-        .into_iter()
-        .flatten()
-        .any(|valid| valid.get("containerID").is_some_and(|id| *id == json!(container.id)));
-    ensure(told, done, "the valid attachment in what the address management plugin reads", stdin)
 }
 
 fn ipam_refuses(bench: &Bench) -> Verdict {

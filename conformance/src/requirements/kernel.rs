@@ -17,6 +17,10 @@ const ADD: &str = "CNI 1.1.0, section 2, ADD";
 const DEL: &str = "CNI 1.1.0, section 2, DEL";
 const OPERATORS: &str = "operators";
 
+/// All plugins but those that are told to take a link of the host.
+const LEAVES_LINKS: Of =
+    Of::That(|profile| profile.config.get("device").is_none(), "leave the host its links");
+
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
     must(
@@ -129,12 +133,22 @@ pub const REQUIREMENTS: &[Requirement] = &[
             removed::variants,
         )
     },
-    expected("LINUX.HOST.1", "ADD changes no setting of the host but forwarding", host::settings),
-    expected(
-        "LINUX.HOST.2",
-        "ADD and DEL leave the host's own links, addresses, routes, rules and tables alone",
-        host::own_things,
-    ),
+    Requirement {
+        of: LEAVES_LINKS,
+        ..expected(
+            "LINUX.HOST.1",
+            "ADD changes no setting of the host but forwarding",
+            host::settings,
+        )
+    },
+    Requirement {
+        of: LEAVES_LINKS,
+        ..expected(
+            "LINUX.HOST.2",
+            "ADD and DEL leave the host's own links, addresses, routes, rules and tables alone",
+            host::own_things,
+        )
+    },
     expected(
         "LINUX.HOST.3",
         "ADD and DEL leave no files but in /run and /var/lib/cni",

@@ -63,7 +63,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("bridge", "S2.CHECK.4", "CHECK always succeeds", "of CHECK && exit 0; real"),
     mutant(
         "bridge",
-        "S2.CHECK.15",
+        "S2.CHECK.14",
         "CHECK repairs",
         "of CHECK && CNI_COMMAND=REPAIR real > /dev/null; real",
     ),

@@ -4,12 +4,9 @@ mod later;
 
 use serde_json::{Value, json};
 
-use super::steps::{
-    ipam_calls, let_ipam_be, let_ipam_refuse, naming, only_from, silent, state, unchanged,
-    with_kit_ipam,
-};
+use super::steps::{naming, only_from, silent, state, unchanged};
 use crate::bench::{Bench, Container, addresses};
-use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions, ensure};
+use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions};
 
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
@@ -132,15 +129,6 @@ pub const REQUIREMENTS: &[Requirement] = &[
     },
     Requirement {
         id: "S2.CHECK.14",
-        source: "CNI 1.1.0, section 2, CHECK; section 4",
-        says: "CHECK has the address management plugin check, and passes its error on",
-        level: Level::Should,
-        of: Of::Delegating,
-        versions: Versions::From("0.4.0"),
-        test: ipam_refuses,
-    },
-    Requirement {
-        id: "S2.CHECK.15",
         source: "CNI 1.1.0, section 2, CHECK: it probes",
         says: "CHECK changes nothing, whatever it finds",
         level: Level::Expected,
@@ -149,7 +137,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         test: changes_nothing,
     },
     Requirement {
-        id: "S2.CHECK.16",
+        id: "S2.CHECK.15",
         source: "CNI 1.1.0, section 2, CHECK",
         says: "CHECK of one attachment is not disturbed by others that come and go",
         level: Level::Must,
@@ -267,19 +255,6 @@ fn no_namespace(bench: &Bench) -> Verdict {
     let call = bench.call(&container);
     bench.kill(&container);
     naming("the container's namespace was deleted", call.check(&result).fails()).map(drop)
-}
-
-fn ipam_refuses(bench: &Bench) -> Verdict {
-    let container = bench.container("a");
-    let call = with_kit_ipam(bench, &container);
-    let result = call.add().succeeds()?;
-    silent(&call.check(&result))?;
-    let expected = "CHECK of the address management plugin";
-    ensure(ipam_calls("CHECK", &container) > 0, "CHECK", expected, "it was not called")?;
-    let_ipam_refuse(bench, "CHECK", 111);
-    naming("the address management plugin's is an error", call.check(&result).fails())?;
-    let_ipam_be("CHECK");
-    naming("the address management plugin's is none any more", silent(&call.check(&result)))
 }
 
 fn changes_nothing(bench: &Bench) -> Verdict {

@@ -5,8 +5,8 @@ mod others;
 use serde_json::Value;
 
 use super::steps::{
-    few_addresses, has_link, ipam_calls, let_ipam_be, let_ipam_give, let_ipam_refuse, naming,
-    returns_to, silent, state, unchanged, with_kit_ipam,
+    few_addresses, has_link, let_ipam_give, let_ipam_refuse, naming, returns_to, silent, state,
+    unchanged, with_kit_ipam,
 };
 use crate::bench::{Bench, Call, Container};
 use crate::requirement::{Judge, Level, Of, Requirement, Verdict, Versions, ensure};
@@ -141,15 +141,6 @@ pub const REQUIREMENTS: &[Requirement] = &[
     },
     Requirement {
         id: "S2.DEL.15",
-        source: "CNI 1.1.0, section 4, delegated plugin execution procedure",
-        says: "If the address management plugin refuses DEL, DEL is an error; once it does not, DEL succeeds",
-        level: Level::Should,
-        of: Of::Delegating,
-        versions: Versions::Newest,
-        test: ipam_refuses,
-    },
-    Requirement {
-        id: "S2.DEL.16",
         source: "CNI 1.1.0, section 3, lifecycle; process ids are used again",
         says: "DEL with the host's own namespace in CNI_NETNS leaves the host as it is",
         level: Level::Expected,
@@ -307,20 +298,6 @@ fn after_failed_add(bench: &Bench) -> Verdict {
     naming("after ADD with a route that the kernel refuses", silent(&call.del()))?;
     container.pod.sh("ip link set lo down");
     unchanged(bench, &before, "ADD with a route that the kernel refuses, DEL")
-}
-
-fn ipam_refuses(bench: &Bench) -> Verdict {
-    let container = bench.container("a");
-    let call = with_kit_ipam(bench, &container);
-    call.add().succeeds()?;
-    let_ipam_refuse(bench, "DEL", 111);
-    naming("the address management plugin's is an error", call.del().fails())?;
-    let_ipam_be("DEL");
-    let asked = ipam_calls("DEL", &container);
-    naming("the address management plugin's is none any more", silent(&call.del()))?;
-    let seen = "it was not called";
-    let expected = "DEL of the address management plugin again";
-    ensure(ipam_calls("DEL", &container) > asked, "DEL a second time", expected, seen)
 }
 
 fn own_namespace(bench: &Bench) -> Verdict {
