@@ -85,7 +85,7 @@ impl Bench {
     pub fn new(case: Case, profile: Profile) -> Bench {
         let host = Node::new();
         profile.setup.iter().for_each(|line| drop(host.sh(line)));
-        ipam::install().unwrap_or_else(|error| broken(&error));
+        ipam::install(profile.ipv4_only).unwrap_or_else(|error| broken(&error));
         Bench {
             case,
             profile,

@@ -26,6 +26,9 @@ const ANSWERS: &str = "/run/testbed/kit/answers";
 /// Where the addresses are that it has handed out on its own, a file for each.
 const TAKEN: &str = "/run/testbed/kit/taken";
 
+/// Is there if the plugin under test speaks IPv4 only.
+const IPV4_ONLY: &str = "/run/testbed/kit/ipv4-only";
+
 /// How it was called.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
@@ -61,9 +64,12 @@ impl Seen {
 /// # Errors
 ///
 /// What could not be made.
-pub(crate) fn install() -> Result<(), String> {
+pub(crate) fn install(ipv4_only: bool) -> Result<(), String> {
     for path in [FOLDER, CALLS, ANSWERS, TAKEN] {
         folder(path)?;
+    }
+    if ipv4_only {
+        fs::write(IPV4_ONLY, "").map_err(|error| format!("write {IPV4_ONLY}: {error}"))?;
     }
     link_self(&format!("{FOLDER}/{NAME}"))
 }
@@ -188,17 +194,28 @@ fn owner() -> String {
 fn allocate(config: &Value) -> Result<Value, String> {
     let number = claim(TAKEN, 2..255, owner().as_bytes())?;
     let version = config.get("cniVersion").and_then(Value::as_str).unwrap_or("0.1.0");
+    Ok(addresses(version, number))
+}
+
+/// An answer to ADD: the addresses with that number, of both families unless the plugin under test speaks IPv4 only, and
+/// default routes.
+pub fn addresses(version: &str, number: usize) -> Value {
     let mut ips = json!([
         { "address": format!("10.1.2.{number}/24"), "gateway": "10.1.2.1" },
         { "address": format!("fd00:1:2::{number:x}/64"), "gateway": "fd00:1:2::1" }
     ]);
-    if !version.starts_with('1') {
-        for (ip, family) in ips.as_array_mut().into_iter().flatten().zip(["4", "6"]) {
-            set(ip, "version", family);
-        }
+    let mut routes = json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]);
+    let [Some(addresses), Some(defaults)] = [&mut ips, &mut routes].map(Value::as_array_mut) else {
+        return Value::Null;
+    };
+    if Path::new(IPV4_ONLY).exists() {
+        addresses.truncate(1);
+        defaults.truncate(1);
     }
-    Ok(json!({ "cniVersion": version, "ips": ips,
-        "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }] }))
+    if !version.starts_with('1') {
+        addresses.iter_mut().zip(["4", "6"]).for_each(|(ip, family)| set(ip, "version", family));
+    }
+    json!({ "cniVersion": version, "ips": ips, "routes": routes })
 }
 
 fn release() -> Result<(), String> {

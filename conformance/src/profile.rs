@@ -33,6 +33,9 @@ pub struct Profile {
     /// Other configurations, as keys that replace those of `config`: a scenario each for comparisons.
     #[serde(default)]
     pub variants: Vec<Variant>,
+    /// Whether the plugin refuses addresses of IPv6.
+    #[serde(default)]
+    pub ipv4_only: bool,
     /// With whom containers can talk: `host`, `container`.
     #[serde(default)]
     pub reaches: Vec<Reach>,

@@ -193,16 +193,9 @@ pub(crate) fn config(bench: &Bench) -> Value {
 
 /// What that plugin may say to ADD: an address of each family.
 pub(crate) fn answer(bench: &Bench) -> Value {
-    let mut ips = json!([
-        { "address": "10.1.2.5/24", "gateway": "10.1.2.1" },
-        { "address": "fd00:1:2::5/64", "gateway": "fd00:1:2::1" }
-    ]);
-    if !bench.is_from("1.0.0") {
-        for (ip, family) in ips.as_array_mut().into_iter().flatten().zip(["4", "6"]) {
-            set(ip, "version", family);
-        }
-    }
-    json!({ "cniVersion": bench.version(), "ips": ips, "dns": {} })
+    let mut answer = ipam::addresses(bench.version(), 5);
+    set(&mut answer, "dns", json!({}));
+    answer
 }
 
 /// A call for a container with that configuration.

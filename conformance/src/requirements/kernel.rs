@@ -17,9 +17,14 @@ const ADD: &str = "CNI 1.1.0, section 2, ADD";
 const DEL: &str = "CNI 1.1.0, section 2, DEL";
 const OPERATORS: &str = "operators";
 
-/// All plugins but those that are told to take a link of the host.
-const LEAVES_LINKS: Of =
-    Of::That(|profile| profile.config.get("device").is_none(), "leave the host its links");
+/// Plugins that make interfaces, but not those that are told to take a link of the host for each container.
+const LEAVES_LINKS: Of = Of::That(
+    |profile| {
+        let device = profile.config.get("device").and_then(serde_json::Value::as_str);
+        profile.kind == Kind::Interface && !device.is_some_and(|name| name.contains("$NUMBER"))
+    },
+    "make an interface, and leave the host its own",
+);
 
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[

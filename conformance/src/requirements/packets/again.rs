@@ -6,24 +6,14 @@ use serde_json::{Value, json};
 use testbed::Pod;
 
 use super::reach::{answers, peer, settled, targets};
-use crate::bench::{Bench, Container, broken, set};
+use crate::bench::{Bench, Container, broken};
 use crate::ipam;
 use crate::linux::{hurried, hurried_added};
 use crate::requirement::{Judge, Stop, Verdict, ensure};
 
 /// Adds a container that gets an address, and always the same.
 fn added_with(bench: &Bench, container: &Container, number: u8) -> Result<Vec<IpAddr>, Stop> {
-    let mut ips = json!([
-        { "address": format!("10.1.2.{number}/24"), "gateway": "10.1.2.1" },
-        { "address": format!("fd00:1:2::{number:x}/64"), "gateway": "fd00:1:2::1" }
-    ]);
-    if !bench.is_from("1.0.0") {
-        for (ip, family) in ips.as_array_mut().into_iter().flatten().zip(["4", "6"]) {
-            set(ip, "version", family);
-        }
-    }
-    let routes = json!([{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]);
-    let answer = json!({ "cniVersion": bench.version(), "ips": ips, "routes": routes });
+    let answer = ipam::addresses(bench.version(), number.into());
     ipam::answer("ADD", answer, 0).unwrap_or_else(|error| broken(&error));
     let result = fixed(bench, container).add().succeeds()?;
     targets(&result)
