@@ -132,7 +132,11 @@ impl libcni::Plugin for Ipip {
         node.check_pod(&addresses)?;
 
         self.plan_network(&mut plan, node, address)?;
-        let added = node.uncovered(&addresses)?;
+        // CHECK goes by prevResult: what is not in it any more, a later plugin has taken away.
+        let added = match call.verb {
+            Verb::Check => Vec::new(),
+            _ => node.uncovered(&addresses)?,
+        };
         addresses.0.routes.extend(added.iter().cloned());
         for route in addresses.0.routes.iter_mut().filter(|route| route.mtu > node.mtu) {
             route.mtu = node.mtu;

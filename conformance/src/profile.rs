@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::bench::set;
+
 /// A plugin type and how it is tested.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +38,9 @@ pub struct Profile {
     /// Whether the plugin refuses addresses of IPv6.
     #[serde(default)]
     pub ipv4_only: bool,
+    /// The keys of the configuration that name what each network has for itself: a bridge, a tunnel.
+    #[serde(default)]
+    pub per_network: Vec<String>,
     /// With whom containers can talk: `host`, `container`.
     #[serde(default)]
     pub reaches: Vec<Reach>,
@@ -183,6 +188,16 @@ impl Profile {
         variant: Option<&'a Variant>,
     ) -> impl Iterator<Item = &'a String> {
         self.needs.iter().chain(variant.into_iter().flat_map(|variant| &variant.needs))
+    }
+
+    /// Makes a configuration that of another network, number `number` of those beside the usual one.
+    pub fn rename(&self, config: &mut Value, network: &str, number: usize) {
+        set(config, "name", network);
+        for key in &self.per_network {
+            let other =
+                config.get(key).and_then(Value::as_str).map(|own| format!("{own}-{number}"));
+            other.into_iter().for_each(|other| set(config, key, other));
+        }
     }
 
     /// The configuration with the keys of the variant of that name in their place; none is the configuration itself.

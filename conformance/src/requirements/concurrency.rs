@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 use testbed::diff;
 
-use crate::bench::{Bench, Call, Container, set};
+use crate::bench::{Bench, Call, Container};
 use crate::linux::{Said, hurried, hurried_added, lasting, section};
 use crate::profile::{Kind, Reach};
 use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions, ensure, failed};
@@ -209,18 +209,17 @@ fn add_and_del_of_one(bench: &Bench) -> Verdict {
     bench.call(&container).del().succeeds().map(drop)
 }
 
-/// The same configuration for another network: another name, other subnets, another bridge.
-fn elsewhere(config: &Value) -> Value {
+/// The same configuration for another network: another name, other subnets.
+fn elsewhere(bench: &Bench) -> Value {
+    let config = bench.config();
     let text = config.to_string().replace("10.1.2.", "10.7.2.").replace("fd00:1:2:", "fd00:7:2:");
-    let mut other: Value = serde_json::from_str(&text).unwrap_or_else(|_| config.clone());
-    set(&mut other, "name", "judged-too");
-    let bridge = config.get("bridge").and_then(Value::as_str).map(|bridge| format!("{bridge}b"));
-    bridge.into_iter().for_each(|bridge| set(&mut other, "bridge", bridge));
+    let mut other: Value = serde_json::from_str(&text).unwrap_or(config);
+    bench.profile.rename(&mut other, "judged-too", 1);
     other
 }
 
 fn two_networks(bench: &Bench) -> Verdict {
-    let other = elsewhere(&bench.config());
+    let other = elsewhere(bench);
     // For a plugin that is told the addresses, nothing about them can be its own.
     if bench.is_numbered() && bench.profile.kind == Kind::Ipam {
         return Err(Stop::Absent("the configuration says the addresses".to_owned()));

@@ -6,7 +6,8 @@ use super::steps::{
     few_addresses, let_ipam_be, let_ipam_refuse, naming, returns_to, silent, state, unchanged,
     with_kit_ipam,
 };
-use crate::bench::{Bench, Call};
+use crate::bench::{Bench, Call, set};
+use crate::ipam;
 use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions};
 
 /// The chapter.
@@ -148,7 +149,11 @@ fn bare(call: &Call<'_>, keys: &[&str], entry: &Value) -> testbed::Outcome {
 }
 
 fn other_networks_stay(bench: &Bench) -> Verdict {
-    let other = with_kit_ipam(bench, &bench.container("b")).with(|cni| cni.key("name", "other"));
+    let container = bench.container("b");
+    let mut config = bench.config();
+    bench.profile.rename(&mut config, "other", 1);
+    set(&mut config, "ipam", json!({ "type": ipam::NAME }));
+    let other = bench.call(&container).with(|cni| cni.conf(config));
     let result = other.add().succeeds()?;
     let call = with_kit_ipam(bench, &bench.container("a"));
     call.add().succeeds()?;

@@ -112,12 +112,25 @@ impl AddResult {
             Family::Current => serde_json::to_value(self),
         }
         .map_err(failed)?;
+        if version < Version::new(1, 1, 0) {
+            without_later_keys(&mut value);
+        }
         let object = value.as_object_mut();
         object.map(|object: &mut Map<_, _>| {
             object.insert("cniVersion".to_owned(), version.to_string().into())
         });
         value.sort_all_objects();
         Ok(value)
+    }
+}
+
+/// Takes what 1.1.0 added to interfaces out of a result of an older version.
+fn without_later_keys(result: &mut Value) {
+    let interfaces = result.get_mut("interfaces").and_then(Value::as_array_mut);
+    for interface in interfaces.into_iter().flatten().filter_map(Value::as_object_mut) {
+        for key in ["mtu", "socketPath", "pciID"] {
+            interface.remove(key);
+        }
     }
 }
 

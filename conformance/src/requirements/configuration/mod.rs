@@ -246,8 +246,14 @@ fn code_of_bad_names(bench: &Bench) -> Verdict {
 fn good_names(bench: &Bench) -> Verdict {
     let long = "n".repeat(128);
     for (number, name) in ["0", "A.b_c-D", &long].into_iter().enumerate() {
-        let call = bench.call(&bench.container(&format!("c{number}")));
-        naming(name, add_and_del(&with_key(&call, "name", &json!(name))))?;
+        let container = bench.container(&format!("c{number}"));
+        let mut config = bench.config();
+        bench.profile.rename(&mut config, name, number);
+        let call = bench.call(&container).with(|cni| {
+            let cni = cni.conf(config);
+            container.prev.iter().fold(cni, |cni, prev| cni.prev(prev))
+        });
+        naming(name, add_and_del(&call))?;
     }
     Ok(())
 }

@@ -243,6 +243,10 @@ pub(super) fn no_other_on_the_host(bench: &Bench) -> Verdict {
     let mut new = linux::links(&bench.host);
     new.retain(|link| !before.iter().any(|old| old.name == link.name));
     new.retain(|link| !said.interfaces.iter().any(|i| !i.is_inside && i.name == link.name));
+    // What stays is the network's, not the attachment's.
+    bench.call(&container).del().succeeds()?;
+    let left = linux::links(&bench.host);
+    new.retain(|link| !left.iter().any(|other| other.name == link.name));
     ensure(new.is_empty(), "ADD", "each new link of the host in the result", names(&new))
 }
 

@@ -44,9 +44,11 @@ pub(super) fn addresses(bench: &Bench) -> Verdict {
 
 pub(super) fn routes(bench: &Bench) -> Verdict {
     let mut said = answer(bench);
-    let routes = json!([
-        { "dst": "0.0.0.0/0" }, { "dst": "203.0.113.0/24", "gw": "10.1.2.1" }, { "dst": "2001:db8:5::/48", "gw": "fd00:1:2::1" }
-    ]);
+    let mut routes =
+        vec![json!({ "dst": "0.0.0.0/0" }), json!({ "dst": "203.0.113.0/24", "gw": "10.1.2.1" })];
+    if !bench.profile.ipv4_only {
+        routes.push(json!({ "dst": "2001:db8:5::/48", "gw": "fd00:1:2::1" }));
+    }
     set(&mut said, "routes", routes);
     let result = result(bench, &config(bench), &said)?;
     let found = shape::routes(&result)?;
