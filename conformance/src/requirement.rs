@@ -139,6 +139,30 @@ pub struct Finding {
     pub seen: String,
 }
 
+/// Where a requirement comes from that no text states.
+pub const OPERATORS: &str = "what operators count on";
+
+/// A requirement that the specification states and that does not depend on its version.
+pub const fn must(
+    id: &'static str,
+    source: &'static str,
+    says: &'static str,
+    of: Of,
+    test: fn(&Bench) -> Verdict,
+) -> Requirement {
+    Requirement { id, source, says, level: Level::Must, of, versions: Versions::Newest, test }
+}
+
+/// A requirement that operators count on.
+pub const fn expected(
+    id: &'static str,
+    says: &'static str,
+    of: Of,
+    test: fn(&Bench) -> Verdict,
+) -> Requirement {
+    Requirement { level: Level::Expected, ..must(id, OPERATORS, says, of, test) }
+}
+
 /// A failure: what was done, what was expected and what was seen.
 pub fn failed(done: impl ToString, expected: impl ToString, seen: impl ToString) -> Stop {
     Stop::Failed(Finding {

@@ -11,7 +11,9 @@ use testbed::Outcome;
 
 use crate::bench::{Bench, Call, set};
 use crate::profile::{Kind, Profile};
-use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions, failed};
+use crate::requirement::{
+    self, Judge, Level, OPERATORS, Of, Requirement, Stop, Verdict, Versions, expected, failed,
+};
 
 use super::results::shape;
 
@@ -19,7 +21,6 @@ const IPAM: &str = "CNI 0.4.0, IP allocation";
 const CHECK: &str = "CNI 1.1.0, section 2, CHECK";
 const GC: &str = "CNI 1.1.0, section 2, GC";
 const CONVENTIONS: &str = "CNI conventions, ips and ipRanges";
-const OPERATORS: &str = "what operators count on";
 
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
@@ -205,17 +206,7 @@ const fn must(
     of: Of,
     test: fn(&Bench) -> Verdict,
 ) -> Requirement {
-    let (level, versions) = (Level::Must, Versions::Newest);
-    Requirement { id, source: IPAM, says, level, of, versions, test }
-}
-
-const fn expected(
-    id: &'static str,
-    says: &'static str,
-    of: Of,
-    test: fn(&Bench) -> Verdict,
-) -> Requirement {
-    Requirement { level: Level::Expected, source: OPERATORS, ..must(id, says, of, test) }
+    requirement::must(id, IPAM, says, of, test)
 }
 
 const fn request(id: &'static str, says: &'static str, test: fn(&Bench) -> Verdict) -> Requirement {

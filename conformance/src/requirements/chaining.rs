@@ -4,14 +4,15 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, Container, set};
 use crate::profile::{Kind, Profile};
-use crate::requirement::{Judge, Level, Of, Requirement, Verdict, Versions, ensure, failed, seen};
+use crate::requirement::{
+    self, Judge, Of, Requirement, Verdict, Versions, ensure, expected, failed, seen,
+};
 
 use super::results::{container, shape};
 
 const ADD: &str = "CNI 1.1.0, section 2, ADD, and section 5";
 const LISTS: &str = "CNI 1.1.0, section 3, attachment and deletion";
 const OLD_LISTS: &str = "CNI 0.4.0, network configuration lists";
-const OPERATORS: &str = "what operators count on";
 
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
@@ -104,17 +105,7 @@ const fn must(
     of: Of,
     test: fn(&Bench) -> Verdict,
 ) -> Requirement {
-    let (level, versions) = (Level::Must, Versions::Newest);
-    Requirement { id, source: LISTS, says, level, of, versions, test }
-}
-
-const fn expected(
-    id: &'static str,
-    says: &'static str,
-    of: Of,
-    test: fn(&Bench) -> Verdict,
-) -> Requirement {
-    Requirement { level: Level::Expected, source: OPERATORS, ..must(id, says, of, test) }
+    requirement::must(id, LISTS, says, of, test)
 }
 
 fn passed_through(bench: &Bench) -> Verdict {

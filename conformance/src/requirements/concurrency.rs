@@ -11,7 +11,7 @@ use testbed::diff;
 use crate::bench::{Bench, Call, Container};
 use crate::linux::{Said, hurried, hurried_added, lasting, section};
 use crate::profile::{Kind, Reach};
-use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions, ensure, failed};
+use crate::requirement::{self, Judge, Of, Requirement, Stop, Verdict, ensure, failed};
 use crowd::{Task, at_once, tell};
 
 /// How many containers come at once.
@@ -48,15 +48,7 @@ const fn expected(
     says: &'static str,
     test: fn(&Bench) -> Verdict,
 ) -> Requirement {
-    Requirement {
-        id,
-        source: "operators",
-        says,
-        level: Level::Expected,
-        of: Of::All,
-        versions: Versions::Newest,
-        test,
-    }
+    requirement::expected(id, says, Of::All, test)
 }
 
 /// Some new containers.

@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, Call, Container, broken, set};
 use crate::ipam::{self, Seen};
-use crate::requirement::{Level, Of, Requirement, Stop, Verdict, Versions, failed};
+use crate::requirement::{self, Level, Of, Requirement, Stop, Verdict, Versions, failed};
 
 const DELEGATION: &str = "CNI 1.1.0, section 4, delegated plugin protocol";
 const EXECUTION: &str = "CNI 1.1.0, section 4, delegated plugin execution procedure";
 const STATUS: &str = "CNI 1.1.0, section 2, STATUS";
-const OPERATORS: &str = "what operators count on";
 
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
@@ -156,15 +155,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
 ];
 
 const fn must(id: &'static str, says: &'static str, test: fn(&Bench) -> Verdict) -> Requirement {
-    Requirement {
-        id,
-        source: DELEGATION,
-        says,
-        level: Level::Must,
-        of: Of::Delegating,
-        versions: Versions::Newest,
-        test,
-    }
+    requirement::must(id, DELEGATION, says, Of::Delegating, test)
 }
 
 const fn from(
@@ -181,7 +172,7 @@ const fn expected(
     says: &'static str,
     test: fn(&Bench) -> Verdict,
 ) -> Requirement {
-    Requirement { level: Level::Expected, source: OPERATORS, ..must(id, says, test) }
+    requirement::expected(id, says, Of::Delegating, test)
 }
 
 /// The configuration, with the kit's address management plugin.

@@ -10,12 +10,11 @@ use testbed::diff;
 use crate::bench::{Bench, Container};
 use crate::linux::{lasting, section};
 use crate::profile::Kind;
-use crate::requirement::{Level, Of, Requirement, Stop, Verdict, Versions, ensure};
+use crate::requirement::{self, Of, Requirement, Stop, Verdict, Versions, ensure};
 
 const RESULT: &str = "CNI 1.1.0, section 5, ADD Success";
 const ADD: &str = "CNI 1.1.0, section 2, ADD";
 const DEL: &str = "CNI 1.1.0, section 2, DEL";
-const OPERATORS: &str = "operators";
 
 /// Plugins that make interfaces, but not those that are told to take a link of the host for each container.
 const LEAVES_LINKS: Of = Of::That(
@@ -191,31 +190,21 @@ pub const REQUIREMENTS: &[Requirement] = &[
     ),
 ];
 
-/// A requirement that follows from the specification, of plugins that make an interface.
 const fn must(
     id: &'static str,
     source: &'static str,
     says: &'static str,
     test: fn(&Bench) -> Verdict,
 ) -> Requirement {
-    Requirement {
-        id,
-        source,
-        says,
-        level: Level::Must,
-        of: Of::Interfaces,
-        versions: Versions::Newest,
-        test,
-    }
+    requirement::must(id, source, says, Of::Interfaces, test)
 }
 
-/// A requirement that operators count on.
 const fn expected(
     id: &'static str,
     says: &'static str,
     test: fn(&Bench) -> Verdict,
 ) -> Requirement {
-    Requirement { level: Level::Expected, ..must(id, OPERATORS, says, test) }
+    requirement::expected(id, says, Of::Interfaces, test)
 }
 
 /// Whether a namespace is in the same state as before.

@@ -4,9 +4,8 @@ mod again;
 mod beyond;
 mod reach;
 
-use crate::bench::Bench;
 use crate::profile::{Kind, Profile, Reach};
-use crate::requirement::{Level, Of, Requirement, Verdict, Versions};
+use crate::requirement::{Of, Requirement, expected};
 
 /// What connectivity is asked of a plugin by its profile.
 const TO_HOST: Of =
@@ -24,115 +23,98 @@ const MASQUERADES: Of = Of::That(
 pub const REQUIREMENTS: &[Requirement] = &[
     expected(
         "NET.PING.1",
-        TO_CONTAINERS,
         "the first packet from one container to another is answered",
+        TO_CONTAINERS,
         reach::container_to_container,
     ),
     expected(
         "NET.PING.2",
-        TO_HOST,
         "the first packet from the host to a container is answered",
+        TO_HOST,
         reach::host_to_container,
     ),
     expected(
         "NET.PING.3",
-        TO_HOST,
         "the first packet from a container to its gateway on the host is answered",
+        TO_HOST,
         reach::container_to_host,
     ),
     expected(
         "NET.PING.4",
-        Of::Interfaces,
         "a container reaches its own loopback addresses, if the result has them",
+        Of::Interfaces,
         reach::loopback,
     ),
     expected(
         "NET.TCP.1",
-        TO_CONTAINERS,
         "a megabyte arrives over TCP between containers",
+        TO_CONTAINERS,
         reach::tcp_between_containers,
     ),
     expected(
         "NET.TCP.2",
-        TO_HOST,
         "a megabyte arrives over TCP between a container and the host, both ways",
+        TO_HOST,
         reach::tcp_with_host,
     ),
-    expected("NET.UDP.1", TO_ANY, "a datagram is answered", reach::udp),
+    expected("NET.UDP.1", "a datagram is answered", TO_ANY, reach::udp),
     expected(
         "NET.MTU.1",
-        TO_ANY,
         "packets as large as the interface's MTU pass unfragmented",
+        TO_ANY,
         reach::full_size,
     ),
-    expected("NET.MTU.2", TO_ANY, "larger packets arrive in fragments", reach::fragments),
+    expected("NET.MTU.2", "larger packets arrive in fragments", TO_ANY, reach::fragments),
     expected(
         "NET.REUSE.1",
-        TO_HOST,
         "an address that another container had is reachable from the host at once",
+        TO_HOST,
         again::address_from_host,
     ),
     expected(
         "NET.REUSE.2",
-        TO_CONTAINERS,
         "an address that another container had is reachable from a container at once",
+        TO_CONTAINERS,
         again::address_from_container,
     ),
     expected(
         "NET.REUSE.3",
-        TO_ANY,
         "a container that is added again under its id is reachable at once",
+        TO_ANY,
         again::id,
     ),
-    expected("NET.DEL.1", TO_ANY, "after DEL the address no longer answers", again::silent),
+    expected("NET.DEL.1", "after DEL the address no longer answers", TO_ANY, again::silent),
     expected(
         "NET.DEL.2",
-        TO_ANY,
         "after DEL of one container the others are still reachable",
+        TO_ANY,
         again::others,
     ),
     expected(
         "NET.MASQ.1",
-        MASQUERADES,
         "the world outside sees the host's address",
+        MASQUERADES,
         beyond::outside,
     ),
     expected(
         "NET.MASQ.2",
-        MASQUERADES,
         "between containers addresses stay as they are",
+        MASQUERADES,
         beyond::inside,
     ),
     expected(
         "NET.MASQ.3",
-        MASQUERADES,
         "after DEL another container still reaches the world outside",
+        MASQUERADES,
         beyond::after_del,
     ),
     expected(
         "NET.IPV6.1",
-        TO_ANY,
         "a container whose IPv6 is switched off is reachable by IPv4",
+        TO_ANY,
         beyond::without_ipv6,
     ),
 ];
-
-const fn expected(
-    id: &'static str,
-    of: Of,
-    says: &'static str,
-    test: fn(&Bench) -> Verdict,
-) -> Requirement {
-    Requirement {
-        id,
-        source: "operators",
-        says,
-        level: Level::Expected,
-        of,
-        versions: Versions::Newest,
-        test,
-    }
-}
 
 fn makes(profile: &Profile) -> bool {
     profile.kind == Kind::Interface

@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use crate::bench::{Bench, Container};
 use crate::profile::{Kind, Profile};
-use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions, ensure, failed};
+use crate::requirement::{
+    self, Judge, Level, Of, Requirement, Stop, Verdict, Versions, ensure, failed,
+};
 
 const SUCCESS: &str = "CNI 1.1.0, section 5, ADD success";
 const DELEGATED: &str = "CNI 1.1.0, section 5, delegated plugins (IPAM)";
@@ -201,8 +203,7 @@ const fn must(
     of: Of,
     test: fn(&Bench) -> Verdict,
 ) -> Requirement {
-    let (level, versions) = (Level::Must, Versions::Each);
-    Requirement { id, source: SUCCESS, says, level, of, versions, test }
+    Requirement { versions: Versions::Each, ..requirement::must(id, SUCCESS, says, of, test) }
 }
 
 /// A container in which nobody has to wait for duplicate address detection, which is no matter of these chapters.
