@@ -3,12 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Container, set};
-use crate::profile::{Kind, Profile};
 use crate::requirement::{
     self, Judge, Of, Requirement, Verdict, Versions, ensure, expected, failed, seen,
 };
 
-use super::results::{container, shape};
+use super::results::{WITH_INTERFACES, container, shape};
 
 const ADD: &str = "CNI 1.1.0, section 2, ADD, and section 5";
 const LISTS: &str = "CNI 1.1.0, section 3, attachment and deletion";
@@ -40,7 +39,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         source: OLD_LISTS,
         versions: Versions::Each,
-        ..must("S3.CHAIN.4", "DEL without `prevResult` succeeds", IN_CHAINS, del_without)
+        ..must("S3.CHAIN.4", "DEL without `prevResult` succeeds", WITH_INTERFACES, del_without)
     },
     expected(
         "S3.CHAIN.5",
@@ -51,7 +50,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
     expected(
         "S3.CHAIN.6",
         "with a `prevResult` that is none, ADD, CHECK and DEL succeed or print an error, and never crash",
-        IN_CHAINS,
+        WITH_INTERFACES,
         malformed_is_no_crash,
     ),
     expected(
@@ -65,7 +64,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         ..must(
             "S3.CHAIN.8",
             "CHECK succeeds with the result of a whole chain, with interfaces of later plugins",
-            IN_CHAINS,
+            WITH_INTERFACES,
             check_with_all,
         )
     },
@@ -81,7 +80,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
     must(
         "S3.CHAIN.9",
         "DEL succeeds with the result of a whole chain, with interfaces of later plugins",
-        IN_CHAINS,
+        WITH_INTERFACES,
         del_with_all,
     ),
     must(
@@ -91,13 +90,6 @@ pub const REQUIREMENTS: &[Requirement] = &[
         del_after_the_interface,
     ),
 ];
-
-/// Plugins that can be in a chain.
-const IN_CHAINS: Of = Of::That(in_chains, "make an interface or come after one");
-
-fn in_chains(profile: &Profile) -> bool {
-    profile.kind != Kind::Ipam
-}
 
 const fn must(
     id: &'static str,

@@ -191,7 +191,8 @@ pub const REQUIREMENTS: &[Requirement] = &[
 ];
 
 /// Plugins whose results speak of interfaces.
-const WITH_INTERFACES: Of = Of::That(speaks_of_interfaces, "make an interface or come after one");
+pub(super) const WITH_INTERFACES: Of =
+    Of::That(speaks_of_interfaces, "make an interface or come after one");
 
 fn speaks_of_interfaces(profile: &Profile) -> bool {
     profile.kind != Kind::Ipam
