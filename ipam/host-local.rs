@@ -66,15 +66,11 @@ use choose::Pool;
 use range::RangeSet;
 use store::{Holder, Reservations, View};
 
-fn main() -> std::process::ExitCode {
-    libcni::run::<HostLocal>()
-}
-
 /// The keys of a network configuration that host-local looks at.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct HostLocal {
+pub struct HostLocal {
     /// What to hand out.
     ipam: Option<Ipam>,
     /// What the runtime fills in for the capabilities `ipRanges` and `ips`.
@@ -92,7 +88,7 @@ struct HostLocal {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct Ipam {
+pub(crate) struct Ipam {
     /// The subnet of the only range, as in 10.1.2.0/24. Short for a range set in `ranges`, and served before those.
     #[serde(default, deserialize_with = "config::optional_cidr")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
@@ -126,7 +122,7 @@ struct Ipam {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-struct RangeKeys {
+pub(crate) struct RangeKeys {
     /// The subnet, as in 10.1.2.0/24. Its prefix length goes with every address.
     #[serde(deserialize_with = "ip::read_cidr")]
     #[cfg_attr(test, schemars(with = "String"))]

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use libcni::{Attachment, Context, Error, IpConfig, Result, code};
 
-use crate::range::RangeSet;
-use crate::store::{Reservations, View};
+use crate::host_local::range::RangeSet;
+use crate::host_local::store::{Reservations, View};
 
 /// What there is to choose from, and what is asked for.
 #[derive(Debug)]

@@ -7,15 +7,15 @@ use ipnetwork::IpNetwork;
 use libcni::{Call, Context, Error, Result, Version, code, ip};
 use serde::{Deserialize, Deserializer, de};
 
-use crate::range::{Range, RangeSet};
-use crate::{HostLocal, Ipam, RangeKeys};
+use crate::host_local::range::{Range, RangeSet};
+use crate::host_local::{HostLocal, Ipam, RangeKeys};
 
 /// Where reservations are kept if `dataDir` does not say.
 const DATA_DIR: &str = "/var/lib/cni/networks";
 
 impl HostLocal {
     /// The `ipam` key, without which there is nothing to do.
-    pub fn ipam(&self) -> Result<&Ipam> {
+    pub(crate) fn ipam(&self) -> Result<&Ipam> {
         self.ipam.as_ref().ok_or_else(|| Error::config("IPAM config missing 'ipam' key"))
     }
 

@@ -2,7 +2,7 @@ use libcni::Verb;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::tests::call;
+use crate::host_local::tests::call;
 
 fn plugin(config: Value) -> HostLocal {
     libcni::json::from_value(&config).unwrap()

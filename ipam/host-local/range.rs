@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 use libcni::{Error, Result};
 
-use crate::RangeKeys;
+use crate::host_local::RangeKeys;
 
 /// Addresses of one subnet, from `first` to `last`, both included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct RangeSet(Vec<Range>);
 
 impl Range {
     /// Fills in what the configuration leaves out, and checks the rest, in the order the reference does.
-    pub fn new(keys: &RangeKeys) -> Result<Range> {
+    pub(crate) fn new(keys: &RangeKeys) -> Result<Range> {
         let subnet = keys.subnet;
         let (network, end) = bounds(subnet)?;
         let at = |bits| address(subnet, bits);

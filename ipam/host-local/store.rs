@@ -22,8 +22,8 @@ use libcni::{Attachment, ContainerId, Context, IfName, NetworkName, Result};
 use nix::fcntl::OFlag;
 use nix::unistd::{AccessFlags, access};
 
-use crate::lock;
-use crate::range::RangeSet;
+use crate::host_local::lock;
+use crate::host_local::range::RangeSet;
 
 /// Between the container ID and the interface name in a reservation's file.
 const LINE_BREAK: &str = "\r\n";

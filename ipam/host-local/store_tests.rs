@@ -3,8 +3,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use tempfile::TempDir;
 
 use super::*;
-use crate::RangeKeys;
-use crate::range::Range;
+use crate::host_local::RangeKeys;
+use crate::host_local::range::Range;
 
 fn network() -> NetworkName {
     NetworkName::new("pods").unwrap()

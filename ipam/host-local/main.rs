@@ -1,0 +1,5 @@
+//! The binary of [`ipam::HostLocal`].
+
+fn main() -> std::process::ExitCode {
+    libcni::run::<ipam::HostLocal>()
+}

@@ -1,0 +1,9 @@
+//! The address management plugins, one file each.
+//!
+//! A library, so that a plugin that needs an address can have it without starting a second process. The binaries are
+//! each a line that runs one of these.
+
+#[path = "host-local.rs"]
+mod host_local;
+
+pub use host_local::HostLocal;
