@@ -1,14 +1,14 @@
 //! Asking an IPAM plugin: the specification's delegation (spec 1.1.0, section 4).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::exec::{self, Exec};
 use crate::{
-    AddResult, Addresses, Addressing, Call, Context, Error, IpConfig, PluginType, Preview, Result,
-    code, json,
+    AddResult, Addresses, Addressing, BuiltIn, Call, Context, Error, IpConfig, PluginType, Preview,
+    Result, code, json,
 };
 
 /// What an IPAM plugin gets at least to release an address.
@@ -19,20 +19,27 @@ const RELEASE: Duration = Duration::from_secs(10);
 pub(crate) struct Ipam<'a> {
     name: PluginType,
     program: PathBuf,
-    stdin: Vec<u8>,
+    /// How it is called in this process, if it is built in.
+    built_in: Option<BuiltIn>,
     call: &'a Call,
 }
 
 impl<'a> Ipam<'a> {
-    /// Finds the plugin that `ipam.type` names; none if the caller wants none or may do without.
-    pub(crate) fn of(call: &'a Call, addressing: Addressing) -> Result<Option<Ipam<'a>>> {
+    /// Finds the plugin that `ipam.type` names; none if the caller wants none or may do without. `built_in` says which
+    /// plugins need no process of their own.
+    pub(crate) fn of(
+        call: &'a Call,
+        addressing: Addressing,
+        built_in: impl FnOnce(&PluginType, &Path) -> Option<BuiltIn>,
+    ) -> Result<Option<Ipam<'a>>> {
         let name = match (addressing, call.ipam_type()) {
             (Addressing::None, _) | (Addressing::Optional, None) => return Ok(None),
             (Addressing::Optional | Addressing::Required, name) => name.unwrap_or_default(),
         };
         let name = PluginType::new(name).context(|| "ipam.type")?;
         let program = exec::find(&name, &call.path)?;
-        Ok(Some(Ipam { name, program, stdin: call.config.to_string().into_bytes(), call }))
+        let built_in = built_in(&name, &program);
+        Ok(Some(Ipam { name, program, built_in, call }))
     }
 
     /// Whether it asks for addresses over the container's interface, which therefore has to be there first: `dhcp`.
@@ -43,16 +50,14 @@ impl<'a> Ipam<'a> {
     /// ADD. An answer that no container could use is refused. After any failure the plugin is asked to DEL (spec, section
     /// 4): the container has no such interface yet, so whatever is reserved for it is left over from something.
     pub(crate) fn add(&self) -> Result<Addresses> {
-        let answer = self.exec("ADD").run();
+        let answer = self.run("ADD");
         answer.and_then(|answer| self.read(&answer)).map_err(|error| self.release(error))
     }
 
     /// DEL, after something else failed: its own failure only adds to that error.
     pub(crate) fn release(&self, error: Error) -> Error {
-        let mut exec = self.exec("DEL");
         // The call's own time may be over: that must not keep the address from being released.
-        exec.deadline = exec.deadline.max(Instant::now() + RELEASE);
-        match exec.run() {
+        match self.run_until("DEL", self.call.deadline.max(Instant::now() + RELEASE)) {
             Ok(_) => error,
             // Whoever refuses everything has said why.
             Err(also) if also == error => error,
@@ -61,32 +66,32 @@ impl<'a> Ipam<'a> {
     }
 
     pub(crate) fn del(&self) -> Result<()> {
-        self.exec("DEL").run().map(drop)
+        self.run("DEL").map(drop)
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        self.exec("CHECK").run().map(drop)
+        self.run("CHECK").map(drop)
     }
 
     /// STATUS. A plugin that has never heard of it has nothing to say against an ADD.
     pub(crate) fn status(&self) -> Result<()> {
-        known(self.exec("STATUS").run()).map(drop)
+        known(self.run("STATUS")).map(drop)
     }
 
     /// GC. A plugin that has never heard of it has nothing to say about it.
     pub(crate) fn gc(&self) -> Result<()> {
-        known(self.exec("GC").run()).map(drop)
+        known(self.run("GC")).map(drop)
     }
 
     /// REPAIR, a verb of ours; nothing from plugins that do not know it.
     pub(crate) fn repair(&self) -> Result<Vec<String>> {
-        let Some(answer) = known(self.exec("REPAIR").run())? else { return Ok(Vec::new()) };
+        let Some(answer) = known(self.run("REPAIR"))? else { return Ok(Vec::new()) };
         json::from_value(&self.parse(&answer)?)
     }
 
     /// PLAN, a verb of ours: the addresses that ADD would hand out.
     pub(crate) fn preview(&self) -> Result<Addresses> {
-        let answer = known(self.exec("PLAN").run())?.ok_or_else(|| {
+        let answer = known(self.run("PLAN"))?.ok_or_else(|| {
             let msg = format!("the IPAM plugin {} cannot say its addresses beforehand", self.name);
             Error::new(code::UNSUPPORTED_FIELD, msg).details(
                 "it does not know the command PLAN, and asking it to ADD would reserve one",
@@ -96,9 +101,24 @@ impl<'a> Ipam<'a> {
         self.checked(preview.result)
     }
 
-    fn exec(&self, verb: &str) -> Delegated<'_> {
-        let env = [("CNI_COMMAND".to_owned(), verb.to_owned())];
-        Delegated { ipam: self, env, deadline: self.call.deadline }
+    fn run(&self, verb: &str) -> Result<Vec<u8>> {
+        self.run_until(verb, self.call.deadline)
+    }
+
+    /// Asks the plugin: here if it is built in, otherwise by running its binary.
+    fn run_until(&self, verb: &str, deadline: Instant) -> Result<Vec<u8>> {
+        if let Some(built_in) = self.built_in {
+            return built_in.call(verb, &self.call.config, deadline).map(String::into_bytes);
+        }
+        let config = self.call.config.to_string();
+        let exec = Exec {
+            program: &self.program,
+            env: &[("CNI_COMMAND".to_owned(), verb.to_owned())],
+            stdin: config.as_bytes(),
+            deadline: Some(deadline),
+            cancel: None,
+        };
+        exec.run()
     }
 
     fn parse(&self, answer: &[u8]) -> Result<Value> {
@@ -150,29 +170,6 @@ impl<'a> Ipam<'a> {
             }
         }
         Ok(Addresses(result))
-    }
-}
-
-/// A run of the plugin that is about to be.
-struct Delegated<'a> {
-    ipam: &'a Ipam<'a>,
-    env: [(String, String); 1],
-    deadline: Instant,
-}
-
-impl Delegated<'_> {
-    fn exec(&self) -> Exec<'_> {
-        Exec {
-            program: &self.ipam.program,
-            env: &self.env,
-            stdin: &self.ipam.stdin,
-            deadline: Some(self.deadline),
-            cancel: None,
-        }
-    }
-
-    fn run(&self) -> Result<Vec<u8>> {
-        self.exec().run()
     }
 }
 

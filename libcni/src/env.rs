@@ -23,6 +23,8 @@ pub(crate) struct Env {
     pub(crate) own_netns_allowed: bool,
     /// `FERROCNI_TIMEOUT`, ours: the seconds a call may take, `2.5` for example.
     pub(crate) timeout: Option<String>,
+    /// No variable: when the call this one is a part of has to be done.
+    pub(crate) until: Option<Instant>,
 }
 
 impl Env {
@@ -57,6 +59,7 @@ impl Env {
             path: get("CNI_PATH")?,
             own_netns_allowed: get("CNI_NETNS_OVERRIDE")?.is_some_and(is_true),
             timeout: get("FERROCNI_TIMEOUT")?,
+            until: None,
         })
     }
 
@@ -66,12 +69,15 @@ impl Env {
         path.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect()
     }
 
-    /// When a call that begins now has to be done.
+    /// When a call that begins now has to be done, or the call that it is a part of.
     ///
     /// # Errors
     ///
     /// [`code::INVALID_ENVIRONMENT`] if `FERROCNI_TIMEOUT` is no positive number of seconds.
     pub(crate) fn deadline(&self) -> Result<Instant> {
+        if let Some(until) = self.until {
+            return Ok(until);
+        }
         let timeout = match &self.timeout {
             None => Some(DEFAULT_TIMEOUT),
             Some(text) => text

@@ -66,6 +66,6 @@ pub use call::{Attachment, Call, Verb};
 pub use error::{Context, Error, Result, code};
 pub use names::{ContainerId, IfName, NetworkName, PluginType};
 pub use plugin::{Addressing, Executor, Manual, PlanOf, Plugin, Preview, Verbs};
-pub use protocol::run;
+pub use protocol::{BuiltIn, run};
 pub use result::{AddResult, Dns, Interface, IpConfig, Route};
 pub use version::{SUPPORTED, Version};

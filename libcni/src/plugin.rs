@@ -1,10 +1,15 @@
 //! How a plugin is written.
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{AddResult, Addresses, Attachment, Call, NetworkName, Result, SUPPORTED, Version};
+use crate::{
+    AddResult, Addresses, Attachment, BuiltIn, Call, NetworkName, PluginType, Result, SUPPORTED,
+    Version,
+};
 
 /// What a plugin says of itself.
 #[derive(Debug, Clone, Copy)]
@@ -183,6 +188,12 @@ pub enum Addressing {
 pub trait Executor {
     /// What should exist, as plain data.
     type Plan: Serialize;
+
+    /// The IPAM plugin in the file `program`, if it is built into this process: then it needs no second one. Whoever says so
+    /// has made certain that the file would do the very same; a file of that name may be anybody's.
+    fn built_in(_name: &PluginType, _program: &Path) -> Option<BuiltIn> {
+        None
+    }
 
     /// Whether the attachment could be made at all: its namespace is usable, its interface's name is free. Asked before
     /// an address is reserved. Not asked for plugins without addresses of their own ([`Addressing::None`]).

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,6 +27,26 @@ pub fn run<V: Verbs>() -> ExitCode {
     match serve::<V>(&spoken) {
         Ok((answer, status)) => print(&answer, status),
         Err(error) => print(&text_of(&error, spoken.get()), ExitCode::FAILURE),
+    }
+}
+
+/// A plugin that is a part of this process, and is called as its binary would be: by a verb and a configuration, with this
+/// process's environment. See [`Executor::built_in`](crate::Executor::built_in).
+#[derive(Debug, Clone, Copy)]
+pub struct BuiltIn(fn(&str, &Value, Instant) -> Result<String>);
+
+impl BuiltIn {
+    /// The plugin `V`.
+    pub const fn new<V: Verbs>() -> BuiltIn {
+        BuiltIn(|verb, config, deadline| {
+            let env = Env { until: Some(deadline), ..Env::read()? };
+            answer::<V>(verb, &env, || Ok(config.clone()), &Cell::new(Version::CURRENT))
+        })
+    }
+
+    /// What its binary would print, run with this process's environment but for `CNI_COMMAND`.
+    pub(crate) fn call(self, verb: &str, config: &Value, deadline: Instant) -> Result<String> {
+        (self.0)(verb, config, deadline)
     }
 }
 
