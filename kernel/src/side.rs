@@ -35,6 +35,11 @@ impl Sides {
         Ok(Sides { host: Side::open(Place::Host, None)?, pod, nft: None })
     }
 
+    /// Opens the host's side beside a pod's that is open already.
+    pub(crate) fn with_pod(pod: Side) -> Result<Sides> {
+        Ok(Sides { pod: Some(pod), ..Sides::host_only()? })
+    }
+
     /// Only the host's side: what DEL and GC can count on.
     pub(crate) fn host_only() -> Result<Sides> {
         Ok(Sides { host: Side::open(Place::Host, None)?, pod: None, nft: None })

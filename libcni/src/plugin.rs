@@ -184,14 +184,17 @@ pub trait Executor {
     /// What should exist, as plain data.
     type Plan: Serialize;
 
+    /// What [`ready`](Executor::ready) opened to look, and [`apply`](Executor::apply) goes on with; `()` if nothing.
+    type Ready: Default;
+
     /// Whether the attachment could be made at all: its namespace is usable, its interface's name is free. Asked before
     /// an address is reserved. Not asked for plugins without addresses of their own ([`Addressing::None`]).
     ///
     /// # Errors
     ///
     /// Why not; nothing has been changed.
-    fn ready(_call: &Call) -> Result<()> {
-        Ok(())
+    fn ready(_call: &Call) -> Result<Self::Ready> {
+        Ok(Self::Ready::default())
     }
 
     /// Makes everything in the plan exist, or nothing; then fills in what only the system knows, such as the MAC of a
@@ -200,7 +203,7 @@ pub trait Executor {
     /// # Errors
     ///
     /// What could not be made; what this call made is gone again.
-    fn apply(plan: &Self::Plan, result: &mut AddResult) -> Result<()>;
+    fn apply(plan: &Self::Plan, ready: Self::Ready, result: &mut AddResult) -> Result<()>;
 
     /// Every difference between the plan and what is there, one line each.
     ///
