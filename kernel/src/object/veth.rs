@@ -155,7 +155,11 @@ impl Veth {
         }
         let message = near.set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build()))).build();
         let action = format!("create the veth pair {} and {}", self.name, self.peer.name);
-        at.side()?.now(link::create(action, message))
+        let made = at.side()?.make(link::create(action, message))?;
+        if let Some(peer) = made.and_then(|near| near.peer) {
+            at.sides.side(self.peer.place)?.learn(&self.peer.name, peer);
+        }
+        Ok(())
     }
 
     /// Which of the two names was taken, and by whom.
