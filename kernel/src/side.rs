@@ -203,6 +203,12 @@ impl Side {
         Ok(link)
     }
 
+    /// The link of an index, as it is now.
+    pub(crate) fn link_at(&mut self, index: u32) -> Result<Option<Link>> {
+        self.flush()?;
+        Ok(self.rtnl.get(link::by_index(index))?.map(|body| Link::read(&body)))
+    }
+
     /// The link of a name, which has to be there.
     pub(crate) fn existing(&mut self, name: &str) -> Result<Link> {
         self.link(name)?.ok_or_else(|| self.missing(name))
@@ -274,6 +280,25 @@ impl Side {
             self.routes = Some(parsed("list the routes", &messages)?);
         }
         Ok(self.routes.as_deref().unwrap_or_default())
+    }
+
+    /// The routes of a family in a table, over a link if one is given. The kernel chooses them.
+    pub(crate) fn routes_in(
+        &mut self,
+        family: AddressFamily,
+        table: u32,
+        over: Option<u32>,
+    ) -> Result<Vec<RouteMessage>> {
+        const ACTION: &str = "list the routes of a table";
+        self.flush()?;
+        let mut asked = RouteMessage::default();
+        asked.header.address_family = family;
+        asked.attributes.push(RouteAttribute::Table(table));
+        asked.attributes.extend(over.map(RouteAttribute::Oif));
+        match self.rtnl.dump(ACTION, Message::GetRoute(asked)) {
+            Err(error) if error.is_gone() => Ok(Vec::new()),
+            bodies => parsed(ACTION, &bodies?),
+        }
     }
 
     /// The routes over a link that have a protocol number. The kernel chooses them, so this costs the same however many
