@@ -15,7 +15,7 @@ mod parent;
 
 use std::path::Path;
 
-use kernel::{Owner, Plan};
+use kernel::{Owner, Plan, Ready};
 use libcni::{
     AddResult, Attachment, BuiltIn, Call, Error, Interface, IpConfig, NetworkName, PluginType,
     Result, Verb, code,
@@ -34,6 +34,7 @@ pub struct Linux;
 
 impl libcni::Executor for Linux {
     type Plan = Plan;
+    type Ready = Option<Ready>;
 
     /// host-local is asked most of all, and starting it takes a quarter of an ADD.
     fn built_in(name: &PluginType, program: &Path) -> Option<BuiltIn> {
@@ -41,17 +42,21 @@ impl libcni::Executor for Linux {
         is_host_local.then_some(BuiltIn::new::<ipam::HostLocal>())
     }
 
-    fn ready(call: &Call) -> Result<()> {
+    fn ready(call: &Call) -> Result<Option<Ready>> {
         match (&call.netns, &call.attachment) {
             (Some(netns), Some(attachment)) => {
-                kernel::ready(Path::new(netns), &attachment.ifname).map_err(into_cni)
+                kernel::ready(Path::new(netns), &attachment.ifname).map(Some).map_err(into_cni)
             }
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 
-    fn apply(plan: &Plan, result: &mut AddResult) -> Result<()> {
-        let applied = plan.apply().map_err(into_cni)?;
+    fn apply(plan: &Plan, ready: Option<Ready>, result: &mut AddResult) -> Result<()> {
+        let applied = match ready {
+            Some(ready) => ready.apply(plan),
+            None => plan.apply(),
+        };
+        let applied = applied.map_err(into_cni)?;
         for interface in
             result.interfaces.iter_mut().filter(|interface| interface.sandbox.is_empty())
         {

@@ -12,7 +12,7 @@ use crate::owner::{Mac, Owner};
 use crate::plan::{Ownership, Place, Plan, Step};
 use crate::rules;
 use crate::shims;
-use crate::side::{Side, Sides};
+use crate::side::Sides;
 
 /// What applying a plan found out that the plan could not say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +31,10 @@ impl Plan {
     /// The first object that could not be made. What this call made is gone again, except for shared objects that
     /// somebody else uses by now.
     pub fn apply(&self) -> Result<Applied> {
-        let mut sides = Sides::open(self)?;
+        self.apply_over(Sides::open(self)?)
+    }
+
+    pub(crate) fn apply_over(&self, mut sides: Sides) -> Result<Applied> {
         // Held until the end: whoever wants to take back a shared object sees that it may be in use.
         let lock = Namespace::current()?.lock_shared();
         let mut undo = Vec::new();
@@ -257,21 +260,6 @@ pub fn collect(network: &str, valid: &[Owner]) -> Result<()> {
     errors.extend(object::macvlan::collect(&mut sides.host, network, valid).err());
     errors.extend(shims::collect(&mut sides.host, network, valid).err());
     all_of(errors)
-}
-
-/// Whether an interface could be made in a container: its namespace can be opened and the name is free.
-///
-/// # Errors
-///
-/// Why not.
-pub fn ready(pod: &std::path::Path, ifname: &str) -> Result<()> {
-    let mut side = Side::open(Place::Pod, Some(Namespace::open(pod)?))?;
-    match side.link(ifname)? {
-        None => Ok(()),
-        Some(_) => Err(Error::errno(format!("create the interface {ifname}"), nix::libc::EEXIST)
-            .said(format!("interface \"{ifname}\" already exists in the container"))
-            .hint("the container is attached under this interface name already: DEL it first, or use another name")),
-    }
 }
 
 fn all_of(errors: Vec<Error>) -> Result<()> {

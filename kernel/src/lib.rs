@@ -29,6 +29,7 @@ mod object;
 mod owner;
 mod parent;
 mod plan;
+mod ready;
 mod rtnl;
 mod rules;
 mod shims;
@@ -37,7 +38,7 @@ mod survey;
 mod wireless;
 
 pub use error::{Doing, Error, Result};
-pub use executor::{Applied, collect, ready};
+pub use executor::{Applied, collect};
 pub use link::Link;
 pub use netns::Namespace;
 pub use object::{
@@ -47,4 +48,5 @@ pub use object::{
 };
 pub use owner::{Mac, Owner};
 pub use plan::{Ownership, Place, Plan, Step};
+pub use ready::{Ready, ready};
 pub use survey::{Egress, Survey};

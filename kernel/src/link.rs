@@ -195,6 +195,17 @@ pub(crate) fn by_name(name: &str) -> Request {
     Request::new(format!("look at the interface {name}"), 0, Message::GetLink(message))
 }
 
+/// `ip link show`, by the index
+pub(crate) fn by_index(index: u32) -> Request {
+    let mut message = with_index(index).build();
+    message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    Request::new(
+        format!("look at the interface with the index {index}"),
+        0,
+        Message::GetLink(message),
+    )
+}
+
 /// `ip link show`
 pub(crate) fn all() -> Message {
     let mut message = LinkMessage::default();

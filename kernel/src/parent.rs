@@ -12,10 +12,21 @@ use crate::wireless;
 
 /// What is known to be in the way before the kernel is asked.
 pub(crate) fn obstacle(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Error>> {
+    match unfit(side, parent, mode)? {
+        None => taken(side, parent),
+        unfit => Ok(unfit),
+    }
+}
+
+fn found(parent: &Link, said: String, hint: String) -> Option<Error> {
+    let action = format!("use {} as the parent of macvlan links", parent.name);
+    Some(Error::found(action, said).hint(hint))
+}
+
+/// What is in the way about the parent itself. This costs the same however many links there are.
+pub(crate) fn unfit(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Error>> {
     let name = &parent.name;
-    let found = |said: String, hint: String| {
-        Some(Error::found(format!("use {name} as the parent of macvlan links"), said).hint(hint))
-    };
+    let found = |said: String, hint: String| found(parent, said, hint);
     if !parent.ethernet {
         return Ok(found(
             format!("{name} is no Ethernet link"),
@@ -23,10 +34,11 @@ pub(crate) fn obstacle(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Res
                 .into(),
         ));
     }
-    let links = side.links()?;
-    if let Some(master) = links.iter().find(|link| Some(link.index) == parent.master)
-        && takes_all_frames(master)
-    {
+    let master = match parent.master {
+        Some(index) => side.link_at(index)?,
+        None => None,
+    };
+    if let Some(master) = master.filter(takes_all_frames) {
         return Ok(found(
             format!(
                 "{name} is a port of the {} {}, which takes all its frames",
@@ -36,21 +48,6 @@ pub(crate) fn obstacle(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Res
                 "use \"master\": \"{}\", or take the port out: ip link set {name} nomaster",
                 master.name
             ),
-        ));
-    }
-    let children =
-        || links.iter().filter(|link| link.peer == Some(parent.index) && !link.elsewhere);
-    if let Some(child) = children().find(|child| child.kind.starts_with("ipvlan")) {
-        return Ok(found(
-            format!("{name} has the ipvlan link {}", child.name),
-            OTHER_PARENT.into(),
-        ));
-    }
-    let is_passthru = |child: &&Link| child.macvlan_mode == Some(MacvlanMode::Passthru);
-    if let Some(child) = children().find(is_passthru) {
-        return Ok(found(
-            format!("{} has it for itself, in mode passthru", child.name),
-            OTHER_PARENT.into(),
         ));
     }
     if !parent.up {
@@ -63,6 +60,29 @@ pub(crate) fn obstacle(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Res
         return Ok(found(
             format!("{name} is a wireless link, whose access point takes frames from one MAC address only"),
             "use ptp, or ipvlan, which keep the host's MAC address; or mode passthru for a single container".into(),
+        ));
+    }
+    Ok(None)
+}
+
+/// What is in the way among the links over the parent. Only all links tell.
+fn taken(side: &mut Side, parent: &Link) -> Result<Option<Error>> {
+    let links = side.links()?;
+    let children =
+        || links.iter().filter(|link| link.peer == Some(parent.index) && !link.elsewhere);
+    if let Some(child) = children().find(|child| child.kind.starts_with("ipvlan")) {
+        return Ok(found(
+            parent,
+            format!("{} has the ipvlan link {}", parent.name, child.name),
+            OTHER_PARENT.into(),
+        ));
+    }
+    let is_passthru = |child: &&Link| child.macvlan_mode == Some(MacvlanMode::Passthru);
+    if let Some(child) = children().find(is_passthru) {
+        return Ok(found(
+            parent,
+            format!("{} has it for itself, in mode passthru", child.name),
+            OTHER_PARENT.into(),
         ));
     }
     Ok(None)

@@ -5,7 +5,9 @@
 //! own words for a refusal (extended ack), and dumps that are repeated when they were interrupted. [`Message`] stands
 //! for the library's own enum of all messages, whose parsers for what we never ask would be a third of each plugin.
 
-use netlink_packet_core::{Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST};
+use netlink_packet_core::{
+    Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_ECHO, NLM_F_REQUEST,
+};
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::neighbour::NeighbourMessage;
@@ -62,8 +64,8 @@ impl Rtnl {
     /// Opens a socket in the network namespace the thread is in.
     pub(crate) fn open() -> Result<Rtnl> {
         let open = || {
-            let mut socket = Socket::new(NETLINK_ROUTE)?;
-            socket.bind_auto()?;
+            let socket = Socket::new(NETLINK_ROUTE)?;
+            // It gets its address with that, and hears nobody else.
             socket.connect(&SocketAddr::new(0, 0))?;
             socket.set_ext_ack(true)?;
             socket.set_cap_ack(true)?;
@@ -78,44 +80,55 @@ impl Rtnl {
     ///
     /// The kernel goes on after a failed request, so only requests belong together of which a later one does no harm
     /// when an earlier one failed.
-    pub(crate) fn execute(&mut self, requests: Vec<Request>) -> Result<()> {
+    pub(crate) fn execute(&mut self, requests: &[Request]) -> Result<()> {
         let mut first_error = Ok(());
-        let mut requests = requests.into_iter().peekable();
-        while requests.peek().is_some() {
-            first_error = first_error.and(self.exchange(requests.by_ref().take(BATCH).collect()));
+        for some in requests.chunks(BATCH) {
+            first_error = first_error.and(self.exchange(some, 0).map(drop));
         }
         first_error
     }
 
-    fn exchange(&mut self, requests: Vec<Request>) -> Result<()> {
+    /// Makes a link, and gives it as the kernel echoes it: before it was put into a bridge. None from kernels before 6.2.
+    pub(crate) fn make(&mut self, request: Request) -> Result<Option<Vec<u8>>> {
+        self.exchange(&[request], NLM_F_ECHO)
+    }
+
+    /// Sends requests in one datagram. A refusal is always answered; that the others were carried out is said once, after the
+    /// last one.
+    fn exchange(&mut self, requests: &[Request], flags: u16) -> Result<Option<Vec<u8>>> {
         let first = self.sequence.wrapping_add(1);
         let mut datagram = Vec::new();
-        let mut waiting = Vec::with_capacity(requests.len());
-        for request in requests {
+        for (rest, request) in (0..requests.len()).rev().zip(requests) {
             self.sequence = self.sequence.wrapping_add(1);
-            let flags = NLM_F_REQUEST | NLM_F_ACK | request.flags;
+            let ack = if rest == 0 { NLM_F_ACK } else { 0 };
+            let flags = NLM_F_REQUEST | ack | flags | request.flags;
             append(&mut datagram, &request.message, flags, self.sequence);
-            waiting.push(Some((request.action, request.tolerated)));
         }
+        let last = self.sequence;
         self.socket.send(&datagram, 0).doing(|| "send to the kernel")?;
 
-        let mut first_error = Ok(());
-        let mut open = waiting.len();
-        while open > 0 {
+        let (mut done, mut echo) = (Ok(()), None);
+        loop {
             for answer in self.receive()? {
-                let Answer::Ack { sequence, errno, said } = answer else { continue };
-                let place = sequence.wrapping_sub(first) as usize;
-                let Some((action, tolerated)) = waiting.get_mut(place).and_then(Option::take)
-                else {
+                let (sequence, errno, said) = match answer {
+                    Answer::Ack { sequence, errno, said } => (sequence, errno, said),
+                    Answer::Object { sequence, body, .. } if sequence == last => {
+                        echo = Some(body);
+                        continue;
+                    }
+                    _ => continue,
+                };
+                let Some(request) = requests.get(sequence.wrapping_sub(first) as usize) else {
                     continue;
                 };
-                open -= 1;
-                if errno != 0 && !tolerated.contains(&errno) {
-                    first_error = first_error.and(Err(Error::errno(action, errno).said(said)));
+                if errno != 0 && !request.tolerated.contains(&errno) {
+                    done = done.and(Err(Error::errno(&request.action, errno).said(said)));
+                }
+                if sequence == last {
+                    return done.map(|()| echo);
                 }
             }
         }
-        first_error
     }
 
     /// Asks for one object; none if there is no such object.

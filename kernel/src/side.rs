@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::link::{self, Link};
 use crate::netns::Namespace;
 use crate::nft::Nft;
+use crate::object::Sysctl;
 use crate::plan::{Place, Plan};
 use crate::rtnl::{Message, Request, Rtnl};
 
@@ -33,6 +34,11 @@ impl Sides {
             None => None,
         };
         Ok(Sides { host: Side::open(Place::Host, None)?, pod, nft: None })
+    }
+
+    /// Opens the host's side beside a pod's that is open already.
+    pub(crate) fn with_pod(pod: Side) -> Result<Sides> {
+        Ok(Sides { pod: Some(pod), ..Sides::host_only()? })
     }
 
     /// Only the host's side: what DEL and GC can count on.
@@ -94,11 +100,14 @@ pub(crate) struct Side {
     /// None for the namespace the process is in.
     namespace: Option<Namespace>,
     rtnl: Rtnl,
+    /// Settings that are to be written before what waits to be sent.
+    settings: Vec<Sysctl>,
     waiting: Vec<Request>,
     indexes: HashMap<String, u32>,
     /// Links as they were read since the last request that could have changed them.
     seen: HashMap<String, Link>,
-    addresses: Option<Vec<AddressMessage>>,
+    /// The addresses of links, by the links' indexes.
+    addresses: HashMap<u32, Vec<HeldAddress>>,
     routes: Option<Vec<RouteMessage>>,
 }
 
@@ -112,10 +121,11 @@ impl Side {
             place,
             namespace,
             rtnl,
+            settings: Vec::new(),
             waiting: Vec::new(),
             indexes: HashMap::new(),
             seen: HashMap::new(),
-            addresses: None,
+            addresses: HashMap::new(),
             routes: None,
         })
     }
@@ -133,19 +143,28 @@ impl Side {
         }
     }
 
+    /// Writes a setting before what waits is sent. Settings that follow each other are written in one visit to the namespace.
+    pub(crate) fn write(&mut self, setting: Sysctl) {
+        self.settings.push(setting);
+    }
+
     /// Puts a request behind those that wait. They go out together, before anything is read or done otherwise.
     pub(crate) fn queue(&mut self, request: Request) {
         self.waiting.push(request);
     }
 
-    /// Sends what waits.
+    /// Writes and sends what waits.
     pub(crate) fn flush(&mut self) -> Result<()> {
+        if !self.settings.is_empty() {
+            let settings = std::mem::take(&mut self.settings);
+            self.inside(|| settings.iter().try_for_each(Sysctl::write))?;
+        }
         if self.waiting.is_empty() {
             return Ok(());
         }
         self.forget();
         self.seen.clear();
-        self.rtnl.execute(std::mem::take(&mut self.waiting))
+        self.rtnl.execute(&std::mem::take(&mut self.waiting))
     }
 
     /// Sends what waits, then this one request.
@@ -155,16 +174,39 @@ impl Side {
         self.flush()
     }
 
+    /// Sends what waits, then the request that makes a link, whose index is known from then on if the kernel says it.
+    pub(crate) fn make(&mut self, request: Request) -> Result<Option<Link>> {
+        self.flush()?;
+        self.forget();
+        self.seen.clear();
+        let made = self.rtnl.make(request)?.map(|body| Link::read(&body));
+        if let Some(link) = &made {
+            self.learn(&link.name, link.index);
+        }
+        Ok(made)
+    }
+
+    /// Remembers the index of a link.
+    pub(crate) fn learn(&mut self, name: &str, index: u32) {
+        self.indexes.insert(name.to_owned(), index);
+    }
+
     /// The link of a name, as it is now.
     pub(crate) fn link(&mut self, name: &str) -> Result<Option<Link>> {
         self.flush()?;
         let link = self.rtnl.get(link::by_name(name))?.map(|body| Link::read(&body));
         self.indexes.remove(name);
         if let Some(link) = &link {
-            self.indexes.insert(name.to_owned(), link.index);
+            self.learn(name, link.index);
             self.seen.insert(name.to_owned(), link.clone());
         }
         Ok(link)
+    }
+
+    /// The link of an index, as it is now.
+    pub(crate) fn link_at(&mut self, index: u32) -> Result<Option<Link>> {
+        self.flush()?;
+        Ok(self.rtnl.get(link::by_index(index))?.map(|body| Link::read(&body)))
     }
 
     /// The link of a name, which has to be there.
@@ -204,25 +246,28 @@ impl Side {
         Ok(links.iter().map(|body| Link::read(body)).collect())
     }
 
-    /// The addresses of a link.
-    pub(crate) fn addresses(&mut self, index: u32) -> Result<Vec<HeldAddress>> {
+    /// The addresses of a link. The kernel chooses them, so this costs the same however many others the namespace has.
+    pub(crate) fn addresses(&mut self, link: u32) -> Result<Vec<HeldAddress>> {
+        const ACTION: &str = "list the addresses of a link";
         self.flush()?;
-        if self.addresses.is_none() {
-            let message = Message::GetAddress(AddressMessage::default());
-            let messages = self.rtnl.dump("list the addresses", message)?;
-            self.addresses = Some(parsed("list the addresses", &messages)?);
+        if let Some(held) = self.addresses.get(&link) {
+            return Ok(held.clone());
         }
-        let all = self.addresses.as_deref().unwrap_or_default();
-        Ok(all
-            .iter()
-            .filter(|held| held.header.index == index)
-            .filter_map(HeldAddress::read)
-            .collect())
+        let mut asked = AddressMessage::default();
+        asked.header.index = link;
+        let messages = match self.rtnl.dump(ACTION, Message::GetAddress(asked)) {
+            Err(error) if error.is_gone() => Vec::new(),
+            messages => parsed::<AddressMessage>(ACTION, &messages?)?,
+        };
+        let of_link = messages.iter().filter(|held| held.header.index == link);
+        let held: Vec<HeldAddress> = of_link.filter_map(HeldAddress::read).collect();
+        self.addresses.insert(link, held.clone());
+        Ok(held)
     }
 
     /// Forgets what was read, so that it is read again.
     pub(crate) fn forget(&mut self) {
-        self.addresses = None;
+        self.addresses.clear();
         self.routes = None;
     }
 
@@ -235,6 +280,25 @@ impl Side {
             self.routes = Some(parsed("list the routes", &messages)?);
         }
         Ok(self.routes.as_deref().unwrap_or_default())
+    }
+
+    /// The routes of a family in a table, over a link if one is given. The kernel chooses them.
+    pub(crate) fn routes_in(
+        &mut self,
+        family: AddressFamily,
+        table: u32,
+        over: Option<u32>,
+    ) -> Result<Vec<RouteMessage>> {
+        const ACTION: &str = "list the routes of a table";
+        self.flush()?;
+        let mut asked = RouteMessage::default();
+        asked.header.address_family = family;
+        asked.attributes.push(RouteAttribute::Table(table));
+        asked.attributes.extend(over.map(RouteAttribute::Oif));
+        match self.rtnl.dump(ACTION, Message::GetRoute(asked)) {
+            Err(error) if error.is_gone() => Ok(Vec::new()),
+            bodies => parsed(ACTION, &bodies?),
+        }
     }
 
     /// The routes over a link that have a protocol number. The kernel chooses them, so this costs the same however many

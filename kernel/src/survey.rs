@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::netns::Namespace;
 use crate::object::MacvlanMode;
-use crate::object::{Key, Sysctl, mtu_of, source_of};
+use crate::object::{Key, Route, Sysctl, mtu_of, source_of};
 use crate::parent;
 use crate::plan::Place;
 use crate::rtnl::{Message, Request};
@@ -129,8 +129,8 @@ impl Survey {
     ///
     /// The kernel would not say.
     pub fn default_egress(&mut self) -> Result<Option<Egress>> {
-        let defaults =
-            self.side.routes()?.iter().filter(|route| is_default(route, AddressFamily::Inet));
+        let routes = self.side.routes_in(AddressFamily::Inet, Route::MAIN, None)?;
+        let defaults = routes.iter().filter(|route| is_default(route, AddressFamily::Inet));
         let Some(first) = defaults.min_by_key(|route| Key::read(route).priority) else {
             return Ok(None);
         };
@@ -164,15 +164,14 @@ impl Survey {
 
     /// The link that the first default route of a family leads out of, and the source address that it names.
     fn default_route(&mut self, family: AddressFamily) -> Result<Option<(Link, Option<IpAddr>)>> {
-        let routes = self.side.routes()?.iter();
-        let defaults = routes.filter(|route| is_default(route, family));
+        let routes = self.side.routes_in(family, Route::MAIN, None)?;
+        let defaults = routes.iter().filter(|route| is_default(route, family));
         let Some(first) = defaults.min_by_key(|route| Key::read(route).priority) else {
             return Ok(None);
         };
         let (out, source) = (Key::read(first).oif, source_of(first));
-        let links = self.side.links()?;
-        let link = links.into_iter().find(|link| Some(link.index) == out);
-        Ok(link.map(|link| (link, source)))
+        let Some(out) = out else { return Ok(None) };
+        Ok(self.side.link_at(out)?.map(|link| (link, source)))
     }
 
     /// The addresses by which others on the wire of `link` know this machine: those of the link, and for a family of
@@ -209,7 +208,17 @@ impl Survey {
         Ok(addresses)
     }
 
-    /// Whether `parent` can carry macvlan links of a mode, as far as can be known beforehand.
+    /// Whether `parent` is a link that can carry macvlan links of a mode. What links over it may stand in the way, the kernel
+    /// knows: it refuses to make one, and the error then says why.
+    ///
+    /// # Errors
+    ///
+    /// Why not, and the way out.
+    pub fn fits_macvlan(&mut self, parent: &Link, mode: MacvlanMode) -> Result<()> {
+        parent::unfit(&mut self.side, parent, mode)?.map_or(Ok(()), Err)
+    }
+
+    /// As [`Survey::fits_macvlan`], and whether other links over `parent` stand in the way: a look at every link there is.
     ///
     /// # Errors
     ///

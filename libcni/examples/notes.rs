@@ -73,8 +73,9 @@ struct Folder;
 
 impl Executor for Folder {
     type Plan = Note;
+    type Ready = ();
 
-    fn apply(note: &Note, _result: &mut AddResult) -> Result<()> {
+    fn apply(note: &Note, (): (), _result: &mut AddResult) -> Result<()> {
         let say = || format!("make {}", note.path.display());
         fs::create_dir_all(note.path.with_file_name("")).context(say)?;
         let mut file = fs::File::create_new(&note.path).context(say)?;

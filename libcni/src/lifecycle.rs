@@ -11,19 +11,20 @@ impl<P: Plugin> Verbs for P {
 
     fn add(&self, call: &Call) -> Result<AddResult> {
         let Some(ipam) = self.ipam(call)? else {
-            if self.addressing(call) != Addressing::None {
-                P::Executor::ready(call)?;
-            }
-            return attach(self, call, &Addresses::default());
+            let ready = match self.addressing(call) {
+                Addressing::None => Default::default(),
+                _ => P::Executor::ready(call)?,
+            };
+            return attach(self, call, ready, &Addresses::default());
         };
         // What can be found wrong without an address is found before one is reserved.
         self.plan(call, &Addresses::default())?;
-        P::Executor::ready(call)?;
+        let ready = P::Executor::ready(call)?;
         if ipam.needs_interface() {
-            return lease(self, call, &ipam);
+            return lease(self, call, ready, &ipam);
         }
         let addresses = ipam.add()?;
-        attach(self, call, &addresses).map_err(|error| ipam.release(error))
+        attach(self, call, ready, &addresses).map_err(|error| ipam.release(error))
     }
 
     fn check(&self, call: &Call) -> Result<()> {
@@ -115,19 +116,31 @@ trait Delegating: Plugin {
 
 impl<P: Plugin> Delegating for P {}
 
+type ReadyOf<P> = <<P as Plugin>::Executor as Executor>::Ready;
+
 /// Makes the attachment, with the addresses it got.
-fn attach<P: Plugin>(plugin: &P, call: &Call, addresses: &Addresses) -> Result<AddResult> {
+fn attach<P: Plugin>(
+    plugin: &P,
+    call: &Call,
+    ready: ReadyOf<P>,
+    addresses: &Addresses,
+) -> Result<AddResult> {
     let (plan, mut result) = plugin.plan(call, addresses)?;
     // A result that the configuration's version cannot express is found out before anything is made.
     result.to_json(call.version)?;
-    P::Executor::apply(&plan, &mut result)?;
+    P::Executor::apply(&plan, ready, &mut result)?;
     Ok(result)
 }
 
 /// Makes the attachment without addresses, so that the IPAM plugin can ask for them over it; then completes it.
-fn lease<P: Plugin>(plugin: &P, call: &Call, ipam: &Ipam<'_>) -> Result<AddResult> {
+fn lease<P: Plugin>(
+    plugin: &P,
+    call: &Call,
+    ready: ReadyOf<P>,
+    ipam: &Ipam<'_>,
+) -> Result<AddResult> {
     let (bare, mut made) = plugin.plan(call, &Addresses::default())?;
-    P::Executor::apply(&bare, &mut made)?;
+    P::Executor::apply(&bare, ready, &mut made)?;
     let complete = |addresses: &Addresses| {
         let (plan, result) = plugin.plan(call, addresses)?;
         // What only the system knows of the interfaces is known by now.

@@ -189,6 +189,9 @@ pub trait Executor {
     /// What should exist, as plain data.
     type Plan: Serialize;
 
+    /// What [`ready`](Executor::ready) opened to look, and [`apply`](Executor::apply) goes on with; `()` if nothing.
+    type Ready: Default;
+
     /// The IPAM plugin in the file `program`, if it is built into this process: then it needs no second one. Whoever says so
     /// has made certain that the file would do the very same; a file of that name may be anybody's.
     fn built_in(_name: &PluginType, _program: &Path) -> Option<BuiltIn> {
@@ -201,8 +204,8 @@ pub trait Executor {
     /// # Errors
     ///
     /// Why not; nothing has been changed.
-    fn ready(_call: &Call) -> Result<()> {
-        Ok(())
+    fn ready(_call: &Call) -> Result<Self::Ready> {
+        Ok(Self::Ready::default())
     }
 
     /// Makes everything in the plan exist, or nothing; then fills in what only the system knows, such as the MAC of a
@@ -211,7 +214,7 @@ pub trait Executor {
     /// # Errors
     ///
     /// What could not be made; what this call made is gone again.
-    fn apply(plan: &Self::Plan, result: &mut AddResult) -> Result<()>;
+    fn apply(plan: &Self::Plan, ready: Self::Ready, result: &mut AddResult) -> Result<()>;
 
     /// Every difference between the plan and what is there, one line each.
     ///

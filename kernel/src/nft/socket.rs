@@ -58,8 +58,7 @@ impl Nft {
     /// The kernel has no nf_tables, or no sockets are left.
     pub fn open() -> Result<Nft> {
         let action = || "open a netfilter socket";
-        let mut socket = Socket::new(NETLINK_NETFILTER).doing(action)?;
-        socket.bind_auto().doing(action)?;
+        let socket = Socket::new(NETLINK_NETFILTER).doing(action)?;
         socket.connect(&SocketAddr::new(0, 0)).doing(action)?;
         socket.set_ext_ack(true).doing(action)?;
         socket.set_cap_ack(true).doing(action)?;

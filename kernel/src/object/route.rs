@@ -123,7 +123,9 @@ impl Kind for Route {
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         let Some(link) = at.side()?.link(&self.link)? else { return Ok(vec![]) };
         let wanted = self.message(link.index)?;
-        let routes = at.side()?.routes()?;
+        let table = self.table.unwrap_or(Route::MAIN);
+        let family = wanted.header.address_family;
+        let routes = at.side()?.routes_in(family, table, Some(link.index))?;
         Ok(match routes.iter().find(|route| self.is_same_place(&wanted, route)) {
             None => vec![format!("route {} is gone", self.named())],
             Some(route) => self.diff_details(route),

@@ -1,5 +1,5 @@
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -47,8 +47,14 @@ impl Sysctl {
     /// What it is now; none if the kernel does not have it.
     pub(crate) fn read(&self) -> Result<Option<String>> {
         let path = self.path()?;
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text.trim_end().to_owned())),
+        // They are numbers: one read gives all of it.
+        let mut text = [0; 256];
+        let read = File::open(&path).and_then(|mut file| file.read(&mut text));
+        match read {
+            Ok(length) => {
+                let text = String::from_utf8_lossy(text.get(..length).unwrap_or_default());
+                Ok(Some(text.trim_end().to_owned()))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).doing(|| format!("read {}", path.display())),
         }
@@ -64,7 +70,7 @@ impl Sysctl {
     }
 
     /// Writes it in the namespace that the thread is in.
-    fn write(&self) -> Result<()> {
+    pub(crate) fn write(&self) -> Result<()> {
         let path = self.path()?;
         let written = File::options()
             .write(true)
@@ -97,14 +103,20 @@ impl Kind for Sysctl {
         if at.is_shared() {
             at.sides.flush()?;
         }
-        if let Some(link) = self.link().filter(|_| at.is_shared()) {
-            let before = at.side()?.inside(|| self.read())?.filter(|before| *before != self.value);
-            let before = before.map(|value| Sysctl { value, ..self.clone() });
-            at.undo.extend(before.map(|before| Undo::SharedSysctl(link.to_owned(), before)));
-        }
         // What is this attachment's alone was just made: nobody watches it, and it need not be read first.
-        let is_new = !at.is_shared() && at.mode == Mode::Add;
-        at.side()?.inside(|| if is_new { self.write() } else { self.ensure() })
+        if !at.is_shared() && at.mode == Mode::Add {
+            at.side()?.write(self.clone());
+            return Ok(());
+        }
+        let before = at.side()?.inside(|| self.read())?;
+        // Others may watch the file.
+        if before.as_ref().map_or(self.optional, |before| *before == self.value) {
+            return Ok(());
+        }
+        if let (Some(link), Some(value), true) = (self.link(), before, at.is_shared()) {
+            at.undo.push(Undo::SharedSysctl(link.to_owned(), Sysctl { value, ..self.clone() }));
+        }
+        at.side()?.inside(|| self.write())
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {

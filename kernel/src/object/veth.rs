@@ -1,6 +1,6 @@
 use std::os::fd::{AsFd, AsRawFd};
 
-use netlink_packet_route::link::{InfoData, InfoVeth};
+use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,9 @@ use crate::owner::{Mac, Owner};
 ///
 /// MAC addresses, MTU and master are part of the message that makes the link: whoever sets them afterwards races
 /// against udev.
+///
+/// Each end has one queue. Asked for no number, the kernel makes as many as the machine may have processors, then switches all
+/// but one off again, and for each end waits for a grace period meanwhile: half of what a pair costs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Veth {
     /// The near end's name.
@@ -130,8 +133,9 @@ impl Kind for Veth {
 
 impl Veth {
     fn create(&self, at: &mut At<'_>) -> Result<()> {
-        let mut peer = LinkUnspec::new_with_name(&self.peer.name).address(self.peer.mac.0.to_vec());
-        let mut near = LinkMessageBuilder::<LinkVeth>::new(&self.name, &self.peer.name)
+        let mut peer =
+            one_queue(LinkUnspec::new_with_name(&self.peer.name)).address(self.peer.mac.0.to_vec());
+        let mut near = one_queue(LinkMessageBuilder::<LinkVeth>::new(&self.name, &self.peer.name))
             .address(self.mac.0.to_vec());
         if !at.is_shared() {
             // Set at birth, so that GC finds a link whose ADD was killed before it could set the alias.
@@ -151,7 +155,11 @@ impl Veth {
         }
         let message = near.set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build()))).build();
         let action = format!("create the veth pair {} and {}", self.name, self.peer.name);
-        at.side()?.now(link::create(action, message))
+        let made = at.side()?.make(link::create(action, message))?;
+        if let Some(peer) = made.and_then(|near| near.peer) {
+            at.sides.side(self.peer.place)?.learn(&self.peer.name, peer);
+        }
+        Ok(())
     }
 
     /// Which of the two names was taken, and by whom.
@@ -279,4 +287,10 @@ impl Veth {
         }
         Ok(())
     }
+}
+
+/// An end with one queue in each direction: `ip link add numtxqueues 1 numrxqueues 1 ...`
+fn one_queue<T>(end: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
+    end.append_extra_attribute(LinkAttribute::NumTxQueues(1))
+        .append_extra_attribute(LinkAttribute::NumRxQueues(1))
 }
