@@ -1,9 +1,10 @@
 //! What can be done with any plan, written once: apply, compare, repair, remove, collect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use ipnetwork::IpNetwork;
 
+use crate::deletion::{self, Doomed};
 use crate::error::{Error, Result};
 use crate::link::{self, Link};
 use crate::netns::{Lock, Namespace};
@@ -221,7 +222,8 @@ fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Res
 /// A shared link on the host, if it is there and nobody's port is in it.
 fn unused(sides: &mut Sides, name: &str) -> Result<Option<Link>> {
     let Some(link) = sides.host.link(name)? else { return Ok(None) };
-    let has_ports = sides.host.links()?.iter().any(|port| port.master == Some(link.index));
+    let ports = sides.host.dump("list the ports of a bridge", link::ports_of(link.index))?;
+    let has_ports = ports.iter().any(|port| Link::read(port).master == Some(link.index));
     Ok(Some(link).filter(|_| !has_ports))
 }
 
@@ -232,11 +234,8 @@ fn unused(sides: &mut Sides, name: &str) -> Result<Option<Link>> {
 ///
 /// Everything that could not be removed; the rest is.
 pub fn collect(network: &str, valid: &[Owner]) -> Result<()> {
-    let valid_tags: Vec<String> = valid.iter().map(Owner::tag).collect();
-    let valid_names: Vec<String> = valid.iter().map(Owner::host_ifname).collect();
-    let is_stale = |tag: &str| {
-        Owner::tag_is_of_network(tag, network) && !valid_tags.iter().any(|valid| valid == tag)
-    };
+    let valid_tags: HashSet<String> = valid.iter().map(Owner::tag).collect();
+    let is_stale = |tag: &str| Owner::tag_is_of_network(tag, network) && !valid_tags.contains(tag);
     let mut sides = Sides::host_only()?;
     let mut errors = Vec::new();
     errors.extend(rules::collect(&mut sides, network, valid, &is_stale).err());
@@ -244,19 +243,40 @@ pub fn collect(network: &str, valid: &[Owner]) -> Result<()> {
         errors.extend(object::collect_routes(&mut sides, network).err());
         errors.extend(object::collect_tunnels(&mut sides, network).err());
     }
-    for link in sides.host.links()? {
-        // A link whose ADD was killed before it had an alias is known by its group.
-        let is_nameless = link.alias.is_empty()
-            && link.group == Owner::group(network)
-            && link.name.starts_with("veth")
-            && !valid_names.contains(&link.name);
-        if is_stale(&link.alias) || is_nameless {
-            errors.extend(sides.host.now(link::delete(&link.name, link.index)).err());
+    let mut doomed = Vec::new();
+    for stale in [
+        stale_links(&mut sides.host, network, valid, &is_stale),
+        object::macvlan::stale(&mut sides.host, network, valid),
+    ] {
+        match stale {
+            Ok(stale) => doomed.extend(stale),
+            Err(error) => errors.push(error),
         }
     }
-    errors.extend(object::macvlan::collect(&mut sides.host, network, valid).err());
+    errors.extend(deletion::delete_all(&mut sides.host, doomed));
     errors.extend(shims::collect(&mut sides.host, network, valid).err());
     all_of(errors)
+}
+
+/// GC: the links on the host that belong to attachments of the network whose tag is stale.
+fn stale_links(
+    host: &mut Side,
+    network: &str,
+    valid: &[Owner],
+    is_stale: &dyn Fn(&str) -> bool,
+) -> Result<Vec<Doomed>> {
+    let valid_names: HashSet<String> = valid.iter().map(Owner::host_ifname).collect();
+    let group = Owner::group(network);
+    // A link whose ADD was killed before it had an alias is known by its group.
+    let is_nameless = |link: &Link| {
+        link.alias.is_empty()
+            && link.group == group
+            && link.name.starts_with("veth")
+            && !valid_names.contains(&link.name)
+    };
+    let mut links = host.links()?;
+    links.retain(|link| is_stale(&link.alias) || is_nameless(link));
+    Ok(links.into_iter().map(|link| Doomed { namespace: None, link }).collect())
 }
 
 /// Whether an interface could be made in a container: its namespace can be opened and the name is free.
