@@ -88,10 +88,7 @@ impl Plan {
     ///
     /// Everything that could not be removed; the rest is.
     pub fn remove(&self) -> Result<()> {
-        let mut sides = match Sides::open(self) {
-            Err(error) if error.is_namespace() => Sides::host_only()?,
-            sides => sides?,
-        };
+        let mut sides = Sides::open_lazily(self)?;
         let mut errors = Vec::new();
         // The rules go first: the kernel waits for a grace period when the socket to nf_tables is closed after that, and
         // again for every deleted link. Closed last, both wait for the same one.
@@ -113,11 +110,19 @@ impl Plan {
 
     /// Takes guarded ports down: nothing passes any more, so nothing unguarded does.
     fn silence(&self, sides: &mut Sides) -> Result<()> {
+        let is_guarded = |port: &str| {
+            let mut objects = self.steps.iter().map(|step| &step.object);
+            objects.any(|object| matches!(object, Object::Guard(guard) if guard.port == port))
+        };
         for step in &self.steps {
-            let Object::Guard(guard) = &step.object else { continue };
-            if let Some(link) = sides.host.link(&guard.port)? {
+            let Object::Veth(veth) = &step.object else { continue };
+            if !is_guarded(&veth.name) {
+                continue;
+            }
+            let link = sides.host.link(&veth.name)?;
+            if let Some(link) = link.filter(|link| veth.is_ours(link, &self.owner.tag())) {
                 let message = link::with_index(link.index).down().build();
-                sides.host.now(link::set(format!("set {} down", guard.port), message))?;
+                sides.host.now(link::set(format!("set {} down", veth.name), message))?;
             }
         }
         Ok(())

@@ -43,7 +43,7 @@ fn remove_iptables(plan: &Plan) -> Result<()> {
 
 /// The addresses that the container's end of the wire has.
 fn held_addresses(plan: &Plan, sides: &mut Sides) -> Result<Vec<IpAddr>> {
-    let Some(pod) = sides.pod() else { return Ok(Vec::new()) };
+    let Some(pod) = sides.pod()? else { return Ok(Vec::new()) };
     let mut held = Vec::new();
     for step in &plan.steps {
         let Object::Veth(veth) = &step.object else { continue };

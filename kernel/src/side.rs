@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::Parseable;
@@ -22,6 +23,8 @@ use crate::rtnl::{Message, Request, Rtnl};
 pub(crate) struct Sides {
     pub(crate) host: Side,
     pod: Option<Side>,
+    /// The path of a pod's side that is opened when it is asked for.
+    unopened: Option<PathBuf>,
     nft: Option<Nft>,
 }
 
@@ -32,12 +35,17 @@ impl Sides {
             Some(path) => Some(Side::open(Place::Pod, Some(Namespace::open(path)?))?),
             None => None,
         };
-        Ok(Sides { host: Side::open(Place::Host, None)?, pod, nft: None })
+        Ok(Sides { host: Side::open(Place::Host, None)?, pod, unopened: None, nft: None })
     }
 
-    /// Only the host's side: what DEL and GC can count on.
+    /// Only the host's side: what GC can count on.
     pub(crate) fn host_only() -> Result<Sides> {
-        Ok(Sides { host: Side::open(Place::Host, None)?, pod: None, nft: None })
+        Ok(Sides { host: Side::open(Place::Host, None)?, pod: None, unopened: None, nft: None })
+    }
+
+    /// For DEL: the host's side, and the pod's when [`pod`](Sides::pod) is asked for it, because most often it is not.
+    pub(crate) fn open_lazily(plan: &Plan) -> Result<Sides> {
+        Ok(Sides { unopened: plan.pod.clone(), ..Sides::host_only()? })
     }
 
     /// The side of a place.
@@ -54,9 +62,16 @@ impl Sides {
         }
     }
 
-    /// The pod's side, if there is one.
-    pub(crate) fn pod(&mut self) -> Option<&mut Side> {
-        self.pod.as_mut()
+    /// The pod's side; none if there is none, or it is gone.
+    pub(crate) fn pod(&mut self) -> Result<Option<&mut Side>> {
+        if let Some(path) = self.unopened.take() {
+            let opened = Namespace::open(&path).and_then(|pod| Side::open(Place::Pod, Some(pod)));
+            match opened {
+                Err(error) if error.is_namespace() => {}
+                opened => self.pod = Some(opened?),
+            }
+        }
+        Ok(self.pod.as_mut())
     }
 
     /// The host's nf_tables. The socket stays open until the end of the call: closing it waits for a grace period
@@ -307,7 +322,7 @@ impl Side {
 }
 
 /// Reads a list with the library's parser.
-fn parsed<T: Parseable<[u8]>>(action: &str, bodies: &[Vec<u8>]) -> Result<Vec<T>> {
+pub(crate) fn parsed<T: Parseable<[u8]>>(action: &str, bodies: &[Vec<u8>]) -> Result<Vec<T>> {
     let parse =
         |body: &Vec<u8>| T::parse(body).map_err(|error| Error::found(action, error.to_string()));
     bodies.iter().map(parse).collect()

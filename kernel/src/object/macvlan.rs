@@ -176,7 +176,7 @@ impl Kind for Macvlan {
     /// Only what this attachment made, or what somebody made who writes no aliases: the reference suite.
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
         let tag = at.owner.tag();
-        let Some(pod) = at.sides.pod() else {
+        let Some(pod) = at.sides.pod()? else {
             return self.remove_by_ids(&mut at.sides.host, at.owner);
         };
         let is_ours =

@@ -8,9 +8,10 @@ use netlink_packet_route::neighbour::{
 use serde::{Deserialize, Serialize};
 
 use super::{At, Kind, Place, Undo, ip};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::owner::Mac;
 use crate::rtnl::{Message, Request};
+use crate::side::parsed;
 
 /// What the host knows of a container's addresses (`ip neighbour`).
 ///
@@ -87,7 +88,10 @@ impl Kind for Neighbours {
         if at.place == Place::Pod {
             return Ok(()); // They go with the link.
         }
-        let entries = self.entries(at)?;
+        let entries = match self.addresses.as_slice() {
+            [] => self.entries(at)?,
+            addresses => self.entries_of(at, addresses)?,
+        };
         let side = at.side()?;
         for (address, _) in entries.iter().filter(|(_, mac)| *mac == self.mac) {
             let index = side.index(&self.link)?;
@@ -100,6 +104,21 @@ impl Kind for Neighbours {
 }
 
 impl Neighbours {
+    /// The host's entries for these addresses, and for the one that every link gives itself. What they cost does not
+    /// depend on how many containers the link leads to.
+    fn entries_of(&self, at: &mut At<'_>, addresses: &[IpAddr]) -> Result<Vec<(IpAddr, Mac)>> {
+        let side = at.side()?;
+        let Some(link) = side.link(&self.link)? else { return Ok(vec![]) };
+        let own = IpAddr::from(self.mac.link_local());
+        let requests = addresses.iter().chain([&own]).map(|address| {
+            let message = Message::GetNeighbour(message(link.index, *address));
+            Request::new(format!("look for the neighbour {address}"), 0, message)
+        });
+        let found = side.get_each(requests.collect(), Error::is_gone)?;
+        parsed("look for neighbours", &found.into_iter().flatten().collect::<Vec<_>>())
+            .map(|entries| entries.iter().filter_map(read).collect())
+    }
+
     /// The host's entries behind the link.
     fn entries(&self, at: &mut At<'_>) -> Result<Vec<(IpAddr, Mac)>> {
         let side = at.side()?;
