@@ -1,6 +1,6 @@
 //! What can be done with any plan, written once: apply, compare, repair, remove, collect.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ipnetwork::IpNetwork;
 
@@ -90,6 +90,8 @@ impl Plan {
     pub fn remove(&self) -> Result<()> {
         let mut sides = Sides::open_lazily(self)?;
         let mut errors = Vec::new();
+        // What cannot be seen now is looked at again, and complained of, by whoever needs it.
+        sides.look_at(&self.host_links()).ok();
         // The rules go first: the kernel waits for a grace period when the socket to nf_tables is closed after that, and
         // again for every deleted link. Closed last, both wait for the same one.
         errors.extend(self.silence(&mut sides).err());
@@ -102,10 +104,25 @@ impl Plan {
             let mut at = self.at(&mut sides, step, Mode::Repair, &mut nothing);
             errors.extend(step.object.remove(&mut at).err().filter(|error| !error.is_gone()));
         }
+        errors.extend(sides.flush().err());
         if self.steps.iter().any(|step| matches!(step.object, Object::Shim(_))) {
             errors.extend(shims::sweep(&mut sides.host, &self.owner.network).err());
         }
         all_of(errors)
+    }
+
+    /// The links on the host that have to be known to remove what the owner owns.
+    fn host_links(&self) -> Vec<&str> {
+        let on_host = self.steps.iter().filter(|step| step.place == Place::Host);
+        let owned = on_host.filter(|step| step.ownership == Ownership::Owned);
+        let names: BTreeSet<&str> = owned
+            .filter_map(|step| match &step.object {
+                Object::Veth(veth) => Some(veth.name.as_str()),
+                Object::Neighbours(neighbours) => Some(neighbours.link.as_str()),
+                _ => None,
+            })
+            .collect();
+        names.into_iter().collect()
     }
 
     /// Takes guarded ports down: nothing passes any more, so nothing unguarded does.
@@ -119,7 +136,7 @@ impl Plan {
             if !is_guarded(&veth.name) {
                 continue;
             }
-            let link = sides.host.link(&veth.name)?;
+            let link = sides.host_link(&veth.name)?;
             if let Some(link) = link.filter(|link| veth.is_ours(link, &self.owner.tag())) {
                 let message = link::with_index(link.index).down().build();
                 sides.host.now(link::set(format!("set {} down", veth.name), message))?;
@@ -179,6 +196,7 @@ fn take_back(plan: &Plan, sides: &mut Sides, undo: Vec<Undo>, lock: Lock, error:
             failures.push(failure.to_string());
         }
     }
+    failures.extend(sides.flush().err().map(|failure| failure.to_string()));
     drop(lock);
     if has_shim && let Err(failure) = shims::sweep(&mut sides.host, &plan.owner.network) {
         failures.push(failure.to_string());

@@ -88,35 +88,47 @@ impl Kind for Neighbours {
         if at.place == Place::Pod {
             return Ok(()); // They go with the link.
         }
+        let Some(link) = at.sides.host_link(&self.link)? else { return Ok(()) };
         let entries = match self.addresses.as_slice() {
             [] => self.entries(at)?,
-            addresses => self.entries_of(at, addresses)?,
+            addresses => self.entries_of(at, link.index, addresses)?,
         };
-        let side = at.side()?;
         for (address, _) in entries.iter().filter(|(_, mac)| *mac == self.mac) {
-            let index = side.index(&self.link)?;
-            let message = Message::DelNeighbour(message(index, *address));
+            let message = Message::DelNeighbour(message(link.index, *address));
             let action = format!("remove the neighbour {address} from {}", self.link);
-            side.queue(Request::new(action, 0, message).tolerate(&[nix::libc::ENOENT]));
+            at.side()?.queue(Request::new(action, 0, message).tolerate(GONE));
         }
-        side.flush()
+        Ok(())
     }
 }
+
+/// The entry is gone, or the link.
+const GONE: &[i32] = &[
+    nix::libc::ENOENT,
+    nix::libc::ENODEV,
+    nix::libc::ENXIO,
+    nix::libc::ESRCH,
+    nix::libc::EADDRNOTAVAIL,
+];
 
 impl Neighbours {
     /// The host's entries for these addresses, and for the one that every link gives itself. What they cost does not
     /// depend on how many containers the link leads to.
-    fn entries_of(&self, at: &mut At<'_>, addresses: &[IpAddr]) -> Result<Vec<(IpAddr, Mac)>> {
-        let side = at.side()?;
-        let Some(link) = side.link(&self.link)? else { return Ok(vec![]) };
+    fn entries_of(
+        &self,
+        at: &mut At<'_>,
+        link: u32,
+        addresses: &[IpAddr],
+    ) -> Result<Vec<(IpAddr, Mac)>> {
+        const ACTION: &str = "look for the neighbours of a container";
         let own = IpAddr::from(self.mac.link_local());
-        let requests = addresses.iter().chain([&own]).map(|address| {
-            let message = Message::GetNeighbour(message(link.index, *address));
-            Request::new(format!("look for the neighbour {address}"), 0, message)
-        });
-        let found = side.get_each(requests.collect(), Error::is_gone)?;
-        parsed("look for neighbours", &found.into_iter().flatten().collect::<Vec<_>>())
-            .map(|entries| entries.iter().filter_map(read).collect())
+        let requests = addresses
+            .iter()
+            .chain([&own])
+            .map(|address| Request::new(ACTION, 0, Message::GetNeighbour(message(link, *address))));
+        let found = at.side()?.get_each(requests.collect(), Error::is_gone)?;
+        let found: Vec<_> = found.into_iter().flatten().collect();
+        Ok(parsed(ACTION, &found)?.iter().filter_map(read).collect())
     }
 
     /// The host's entries behind the link.

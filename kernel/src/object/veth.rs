@@ -110,10 +110,13 @@ impl Kind for Veth {
     /// it needs no namespace that is still there.
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
         let tag = at.owner.tag();
-        if let Some(near) = at.side()?.link(&self.name)?
-            && self.is_ours(&near, &tag)
-        {
-            return at.side()?.now(link::delete(&self.name, near.index));
+        let near = match at.place {
+            Place::Host => at.sides.host_link(&self.name)?,
+            Place::Pod => at.side()?.link(&self.name)?,
+        };
+        if let Some(near) = near.filter(|near| self.is_ours(near, &tag)) {
+            at.side()?.queue(link::delete(&self.name, near.index));
+            return at.side()?.flush();
         }
         // Another suite made this attachment, under a random name on the host: then the runtime's result said its MAC.
         let Some(pod) = at.sides.pod()? else { return Ok(()) };
