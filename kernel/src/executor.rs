@@ -1,6 +1,7 @@
 //! What can be done with any plan, written once: apply, compare, repair, remove, collect.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::thread;
 
 use ipnetwork::IpNetwork;
 
@@ -96,19 +97,37 @@ impl Plan {
         // again for every deleted link. Closed last, both wait for the same one.
         errors.extend(self.silence(&mut sides).err());
         errors.extend(rules::remove(self, &mut sides).err());
-        let is_rule =
-            |step: &&Step| matches!(step.object, Object::Masquerade(_) | Object::Guard(_));
+        let is_rule = |object: &Object| matches!(object, Object::Masquerade(_) | Object::Guard(_));
+        let is_shim = |object: &Object| matches!(object, Object::Shim(_));
+        errors.extend(self.remove_objects(&mut sides, is_shim));
+        let sweep = || shims::sweep(&mut Side::open(Place::Host, None)?, &self.owner.network);
+        thread::scope(|scope| {
+            // The network's link on the host, if this was the last attachment, goes at the same time as the container's.
+            let has_shim = self.steps.iter().any(|step| is_shim(&step.object));
+            let sweeper = has_shim.then(|| thread::Builder::new().spawn_scoped(scope, sweep));
+            let is_other = |object: &Object| !is_rule(object) && !is_shim(object);
+            errors.extend(self.remove_objects(&mut sides, is_other));
+            let swept = match sweeper {
+                Some(Ok(sweeper)) => sweeper.join().unwrap_or_else(|_| sweep()),
+                Some(Err(_)) => sweep(),
+                None => Ok(()),
+            };
+            errors.extend(swept.err());
+        });
+        all_of(errors)
+    }
+
+    /// Removes what the owner owns of what `is_meant`, and returns what went wrong.
+    fn remove_objects(&self, sides: &mut Sides, is_meant: impl Fn(&Object) -> bool) -> Vec<Error> {
+        let mut errors = Vec::new();
         let owned = self.steps.iter().filter(|step| step.ownership == Ownership::Owned);
-        for step in owned.rev().filter(|step| !is_rule(step)) {
+        for step in owned.rev().filter(|step| is_meant(&step.object)) {
             let mut nothing = Vec::new();
-            let mut at = self.at(&mut sides, step, Mode::Repair, &mut nothing);
+            let mut at = self.at(sides, step, Mode::Repair, &mut nothing);
             errors.extend(step.object.remove(&mut at).err().filter(|error| !error.is_gone()));
         }
         errors.extend(sides.flush().err());
-        if self.steps.iter().any(|step| matches!(step.object, Object::Shim(_))) {
-            errors.extend(shims::sweep(&mut sides.host, &self.owner.network).err());
-        }
-        all_of(errors)
+        errors
     }
 
     /// The links on the host that have to be known to remove what the owner owns.
