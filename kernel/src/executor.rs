@@ -1,9 +1,11 @@
 //! What can be done with any plan, written once: apply, compare, repair, remove, collect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::thread;
 
 use ipnetwork::IpNetwork;
 
+use crate::deletion::{self, Doomed};
 use crate::error::{Error, Result};
 use crate::link::{self, Link};
 use crate::netns::{Lock, Namespace};
@@ -12,7 +14,7 @@ use crate::owner::{Mac, Owner};
 use crate::plan::{Ownership, Place, Plan, Step};
 use crate::rules;
 use crate::shims;
-use crate::side::Sides;
+use crate::side::{Side, Sides};
 
 /// What applying a plan found out that the plan could not say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,36 +92,76 @@ impl Plan {
     ///
     /// Everything that could not be removed; the rest is.
     pub fn remove(&self) -> Result<()> {
-        let mut sides = match Sides::open(self) {
-            Err(error) if error.is_namespace() => Sides::host_only()?,
-            sides => sides?,
-        };
+        let mut sides = Sides::open_lazily(self)?;
         let mut errors = Vec::new();
+        // What cannot be seen now is looked at again, and complained of, by whoever needs it.
+        sides.look_at(&self.host_links()).ok();
         // The rules go first: the kernel waits for a grace period when the socket to nf_tables is closed after that, and
         // again for every deleted link. Closed last, both wait for the same one.
         errors.extend(self.silence(&mut sides).err());
         errors.extend(rules::remove(self, &mut sides).err());
-        let is_rule =
-            |step: &&Step| matches!(step.object, Object::Masquerade(_) | Object::Guard(_));
+        let is_rule = |object: &Object| matches!(object, Object::Masquerade(_) | Object::Guard(_));
+        let is_shim = |object: &Object| matches!(object, Object::Shim(_));
+        errors.extend(self.remove_objects(&mut sides, is_shim));
+        let sweep = || shims::sweep(&mut Side::open(Place::Host, None)?, &self.owner.network);
+        thread::scope(|scope| {
+            // The network's link on the host, if this was the last attachment, goes at the same time as the container's.
+            let has_shim = self.steps.iter().any(|step| is_shim(&step.object));
+            let sweeper = has_shim.then(|| thread::Builder::new().spawn_scoped(scope, sweep));
+            let is_other = |object: &Object| !is_rule(object) && !is_shim(object);
+            errors.extend(self.remove_objects(&mut sides, is_other));
+            let swept = match sweeper {
+                Some(Ok(sweeper)) => sweeper.join().unwrap_or_else(|_| sweep()),
+                Some(Err(_)) => sweep(),
+                None => Ok(()),
+            };
+            errors.extend(swept.err());
+        });
+        all_of(errors)
+    }
+
+    /// Removes what the owner owns of what `is_meant`, and returns what went wrong.
+    fn remove_objects(&self, sides: &mut Sides, is_meant: impl Fn(&Object) -> bool) -> Vec<Error> {
+        let mut errors = Vec::new();
         let owned = self.steps.iter().filter(|step| step.ownership == Ownership::Owned);
-        for step in owned.rev().filter(|step| !is_rule(step)) {
+        for step in owned.rev().filter(|step| is_meant(&step.object)) {
             let mut nothing = Vec::new();
-            let mut at = self.at(&mut sides, step, Mode::Repair, &mut nothing);
+            let mut at = self.at(sides, step, Mode::Repair, &mut nothing);
             errors.extend(step.object.remove(&mut at).err().filter(|error| !error.is_gone()));
         }
-        if self.steps.iter().any(|step| matches!(step.object, Object::Shim(_))) {
-            errors.extend(shims::sweep(&mut sides.host, &self.owner.network).err());
-        }
-        all_of(errors)
+        errors.extend(sides.flush().err());
+        errors
+    }
+
+    /// The links on the host that have to be known to remove what the owner owns.
+    fn host_links(&self) -> Vec<&str> {
+        let on_host = self.steps.iter().filter(|step| step.place == Place::Host);
+        let owned = on_host.filter(|step| step.ownership == Ownership::Owned);
+        let names: BTreeSet<&str> = owned
+            .filter_map(|step| match &step.object {
+                Object::Veth(veth) => Some(veth.name.as_str()),
+                Object::Neighbours(neighbours) => Some(neighbours.link.as_str()),
+                _ => None,
+            })
+            .collect();
+        names.into_iter().collect()
     }
 
     /// Takes guarded ports down: nothing passes any more, so nothing unguarded does.
     fn silence(&self, sides: &mut Sides) -> Result<()> {
+        let is_guarded = |port: &str| {
+            let mut objects = self.steps.iter().map(|step| &step.object);
+            objects.any(|object| matches!(object, Object::Guard(guard) if guard.port == port))
+        };
         for step in &self.steps {
-            let Object::Guard(guard) = &step.object else { continue };
-            if let Some(link) = sides.host.link(&guard.port)? {
+            let Object::Veth(veth) = &step.object else { continue };
+            if !is_guarded(&veth.name) {
+                continue;
+            }
+            let link = sides.host_link(&veth.name)?;
+            if let Some(link) = link.filter(|link| veth.is_ours(link, &self.owner.tag())) {
                 let message = link::with_index(link.index).down().build();
-                sides.host.now(link::set(format!("set {} down", guard.port), message))?;
+                sides.host.now(link::set(format!("set {} down", veth.name), message))?;
             }
         }
         Ok(())
@@ -176,6 +218,7 @@ fn take_back(plan: &Plan, sides: &mut Sides, undo: Vec<Undo>, lock: Lock, error:
             failures.push(failure.to_string());
         }
     }
+    failures.extend(sides.flush().err().map(|failure| failure.to_string()));
     drop(lock);
     if has_shim && let Err(failure) = shims::sweep(&mut sides.host, &plan.owner.network) {
         failures.push(failure.to_string());
@@ -224,7 +267,8 @@ fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Res
 /// A shared link on the host, if it is there and nobody's port is in it.
 fn unused(sides: &mut Sides, name: &str) -> Result<Option<Link>> {
     let Some(link) = sides.host.link(name)? else { return Ok(None) };
-    let has_ports = sides.host.links()?.iter().any(|port| port.master == Some(link.index));
+    let ports = sides.host.dump("list the ports of a bridge", link::ports_of(link.index))?;
+    let has_ports = ports.iter().any(|port| Link::read(port).master == Some(link.index));
     Ok(Some(link).filter(|_| !has_ports))
 }
 
@@ -235,11 +279,8 @@ fn unused(sides: &mut Sides, name: &str) -> Result<Option<Link>> {
 ///
 /// Everything that could not be removed; the rest is.
 pub fn collect(network: &str, valid: &[Owner]) -> Result<()> {
-    let valid_tags: Vec<String> = valid.iter().map(Owner::tag).collect();
-    let valid_names: Vec<String> = valid.iter().map(Owner::host_ifname).collect();
-    let is_stale = |tag: &str| {
-        Owner::tag_is_of_network(tag, network) && !valid_tags.iter().any(|valid| valid == tag)
-    };
+    let valid_tags: HashSet<String> = valid.iter().map(Owner::tag).collect();
+    let is_stale = |tag: &str| Owner::tag_is_of_network(tag, network) && !valid_tags.contains(tag);
     let mut sides = Sides::host_only()?;
     let mut errors = Vec::new();
     errors.extend(rules::collect(&mut sides, network, valid, &is_stale).err());
@@ -247,19 +288,40 @@ pub fn collect(network: &str, valid: &[Owner]) -> Result<()> {
         errors.extend(object::collect_routes(&mut sides, network).err());
         errors.extend(object::collect_tunnels(&mut sides, network).err());
     }
-    for link in sides.host.links()? {
-        // A link whose ADD was killed before it had an alias is known by its group.
-        let is_nameless = link.alias.is_empty()
-            && link.group == Owner::group(network)
-            && link.name.starts_with("veth")
-            && !valid_names.contains(&link.name);
-        if is_stale(&link.alias) || is_nameless {
-            errors.extend(sides.host.now(link::delete(&link.name, link.index)).err());
+    let mut doomed = Vec::new();
+    for stale in [
+        stale_links(&mut sides.host, network, valid, &is_stale),
+        object::macvlan::stale(&mut sides.host, network, valid),
+    ] {
+        match stale {
+            Ok(stale) => doomed.extend(stale),
+            Err(error) => errors.push(error),
         }
     }
-    errors.extend(object::macvlan::collect(&mut sides.host, network, valid).err());
+    errors.extend(deletion::delete_all(&mut sides.host, doomed));
     errors.extend(shims::collect(&mut sides.host, network, valid).err());
     all_of(errors)
+}
+
+/// GC: the links on the host that belong to attachments of the network whose tag is stale.
+fn stale_links(
+    host: &mut Side,
+    network: &str,
+    valid: &[Owner],
+    is_stale: &dyn Fn(&str) -> bool,
+) -> Result<Vec<Doomed>> {
+    let valid_names: HashSet<String> = valid.iter().map(Owner::host_ifname).collect();
+    let group = Owner::group(network);
+    // A link whose ADD was killed before it had an alias is known by its group.
+    let is_nameless = |link: &Link| {
+        link.alias.is_empty()
+            && link.group == group
+            && link.name.starts_with("veth")
+            && !valid_names.contains(&link.name)
+    };
+    let mut links = host.links()?;
+    links.retain(|link| is_stale(&link.alias) || is_nameless(link));
+    Ok(links.into_iter().map(|link| Doomed { namespace: None, link }).collect())
 }
 
 fn all_of(errors: Vec<Error>) -> Result<()> {

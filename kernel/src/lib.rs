@@ -17,6 +17,7 @@
 //! ```
 #![warn(missing_docs)]
 
+mod deletion;
 mod error;
 mod executor;
 pub mod iptables;

@@ -3,7 +3,9 @@
 use std::net::Ipv4Addr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{
+    InfoKind, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use crate::object::MacvlanMode;
@@ -208,9 +210,30 @@ pub(crate) fn by_index(index: u32) -> Request {
 
 /// `ip link show`
 pub(crate) fn all() -> Message {
+    all_of(None, [])
+}
+
+/// `ip link show type KIND`. The kernel chooses them; one that does not know the kind (its module is not loaded) gives all.
+pub(crate) fn of_kind(kind: &InfoKind) -> Message {
+    all_of(Some(kind), [])
+}
+
+/// `ip link show`, of a kind or all, with what else the request says.
+pub(crate) fn all_of(
+    kind: Option<&InfoKind>,
+    more: impl IntoIterator<Item = LinkAttribute>,
+) -> Message {
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    let kind = kind.map(|kind| LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind.clone())]));
+    message.attributes.extend(kind);
+    message.attributes.extend(more);
     Message::GetLink(message)
+}
+
+/// `ip link show master LINK`: the ports of a bridge. The kernel chooses them.
+pub(crate) fn ports_of(index: u32) -> Message {
+    all_of(None, [LinkAttribute::Controller(index)])
 }
 
 /// `ip link add ...`, which must not exist.

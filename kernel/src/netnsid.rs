@@ -7,11 +7,11 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use netlink_packet_core::Parseable;
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkMessage};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 
 use crate::error::Result;
-use crate::link::Link;
+use crate::link::{self, Link};
 use crate::netns::Namespace;
 use crate::rtnl::{Message, Request};
 use crate::side::Side;
@@ -28,24 +28,26 @@ pub(crate) fn give(side: &mut Side, namespace: &Namespace) -> Result<()> {
     side.now(request.tolerate(&[nix::libc::EEXIST]))
 }
 
-/// The links of every namespace that has an id, with that id. A namespace that is going, or that belongs to somebody
-/// whose links are not ours to see, is left out.
-pub(crate) fn links(side: &mut Side) -> Result<Vec<(i32, Link)>> {
+/// The links of every namespace that has an id, all or those of a kind, with that id. A namespace that is going, or that belongs to
+/// somebody whose links are not ours to see, is left out.
+///
+/// The other end of a veth gives its namespace an id too, so there are as many as containers. Of a kind, it is two short
+/// calls for each: the kernel chooses.
+pub(crate) fn links(side: &mut Side, kind: Option<&InfoKind>) -> Result<Vec<(i32, Link)>> {
     const ACTION: &str = "list the ids of network namespaces";
     let bodies = side.dump(ACTION, Message::GetNsid(NsidMessage::default()))?;
     let mut found = Vec::new();
     for id in bodies.iter().filter_map(|body| id(body)) {
-        let mut all = LinkMessage::default();
-        all.attributes = vec![
-            LinkAttribute::IfNetnsId(id),
-            LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]),
-        ];
-        match side.dump("list the interfaces of a container", Message::GetLink(all)) {
+        let inside = [LinkAttribute::IfNetnsId(id)];
+        match side.dump("list the interfaces of a container", link::all_of(kind, inside)) {
             Ok(links) => found.extend(links.iter().map(|body| (id, Link::read(body)))),
             // It has gone since, or its user namespace is not ours.
             Err(error) if [nix::libc::EINVAL, nix::libc::EACCES].contains(&error.errno) => {}
             Err(error) => return Err(error),
         }
+    }
+    if let Some(kind) = kind {
+        found.retain(|(_, link)| link.kind == kind.to_string());
     }
     Ok(found)
 }
@@ -58,13 +60,13 @@ fn id(body: &[u8]) -> Option<i32> {
     })
 }
 
-/// Deletes a link of the namespace of an id.
-pub(crate) fn delete(side: &mut Side, id: i32, link: &Link) -> Result<()> {
+/// `ip link del NAME` in the namespace of an id.
+pub(crate) fn delete(id: i32, link: &Link) -> Request {
     let mut message = LinkMessage::default();
     message.header.index = link.index;
     message.attributes = vec![LinkAttribute::IfNetnsId(id)];
     let action = format!("delete the interface {} of a container", link.name);
     // EINVAL: the namespace has gone in the meantime, and the link with it.
-    let request = Request::new(action, 0, Message::DelLink(message));
-    side.now(request.tolerate(&[nix::libc::ENODEV, nix::libc::EINVAL]))
+    Request::new(action, 0, Message::DelLink(message))
+        .tolerate(&[nix::libc::ENODEV, nix::libc::EINVAL])
 }

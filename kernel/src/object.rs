@@ -59,7 +59,7 @@ pub(crate) trait Kind {
     /// What is different, one line each.
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>>;
 
-    /// Removes it. Only called for owned objects; most go with their link.
+    /// Removes it. Only called for owned objects; most go with their link. May leave requests waiting in the side's queue.
     fn remove(&self, _at: &mut At<'_>) -> Result<()> {
         Ok(())
     }

@@ -105,7 +105,7 @@ pub(crate) fn explain(side: &mut Side, name: &str, mode: MacvlanMode, error: Err
         return error;
     }
     // Who has taken the parent may be in another namespace, where only its alias says what it is.
-    let links = netnsid::links(side).unwrap_or_default();
+    let links = netnsid::links(side, None).unwrap_or_default();
     let is_in_the_way = |link: &Link| {
         let is_child = link.peer == Some(parent.index) && link.elsewhere;
         let is_alone =

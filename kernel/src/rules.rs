@@ -15,26 +15,19 @@ use crate::side::Sides;
 pub(crate) fn remove(plan: &Plan, sides: &mut Sides) -> Result<()> {
     let tag = plan.owner.tag();
     let known = planned_addresses(plan);
-    let held = if known.is_empty() { held_addresses(plan, sides)? } else { known.clone() };
+    let unknown = known.is_empty();
+    let addresses = if unknown { held_addresses(plan, sides)? } else { known };
+    let ports = plan.steps.iter().filter_map(|step| match &step.object {
+        Object::Veth(veth) => Some((veth.name.as_str(), veth.peer.mac)),
+        _ => None,
+    });
+    let ports: Vec<_> = ports.collect();
     let nft = sides.nft()?;
-    nft.unmasquerade(&tag, Some(&held))?;
-    if known.is_empty() {
-        nft.unmasquerade(&tag, None)?;
-    }
-    for step in &plan.steps {
-        if let Object::Veth(veth) = &step.object {
-            nft.unguard(&tag, &veth.name)?;
-        }
-    }
+    nft.release(&tag, &addresses, unknown, &ports)?;
     nft.remove_reference_leftovers(&plan.owner)?;
     // Programs are run only where there is something for them to do.
     let chain = iptables::chain_name(&plan.owner.network, &plan.owner.container);
-    for family in [IptablesFamily::Ipv4, IptablesFamily::Ipv6] {
-        if nft.iptables_chain_exists(family, &chain)? {
-            return remove_iptables(plan);
-        }
-    }
-    Ok(())
+    if nft.any_iptables_chain_exists(&chain)? { remove_iptables(plan) } else { Ok(()) }
 }
 
 /// The container's chain is shared by its interfaces on one network: with addresses, only theirs are removed.
@@ -50,7 +43,7 @@ fn remove_iptables(plan: &Plan) -> Result<()> {
 
 /// The addresses that the container's end of the wire has.
 fn held_addresses(plan: &Plan, sides: &mut Sides) -> Result<Vec<IpAddr>> {
-    let Some(pod) = sides.pod() else { return Ok(Vec::new()) };
+    let Some(pod) = sides.pod()? else { return Ok(Vec::new()) };
     let mut held = Vec::new();
     for step in &plan.steps {
         let Object::Veth(veth) = &step.object else { continue };

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use netlink_packet_route::AddressFamily;
+use netlink_packet_route::link::InfoKind;
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
 
 use crate::error::Result;
@@ -22,11 +23,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The network's shims.
 fn of_network(host: &mut Side, network: &str) -> Result<Vec<Link>> {
     let group = Owner::group(network);
-    let mut links = host.links()?;
-    links.retain(|link| {
+    let links = host.dump("list the macvlan interfaces", link::of_kind(&InfoKind::MacVlan))?;
+    let links = links.iter().map(|body| Link::read(body)).filter(|link| {
         link.kind == "macvlan" && link.group == group && link.name.starts_with(SHIM_PREFIX)
     });
-    Ok(links)
+    Ok(links.collect())
 }
 
 /// Removes the routes of attachments whose number `is_stale`, and the neighbours they lead to.

@@ -274,6 +274,34 @@ fn gc_removes_what_is_not_valid() {
     assert_eq!(one.diff().unwrap(), Vec::<String>::new());
 }
 
+/// More than go in one group, and what looks alike but is somebody else's.
+#[test]
+fn gc_removes_hundreds() {
+    host();
+    let group = Owner::group("net");
+    let make = |name: String, group: u32, alias: &str| {
+        let alias =
+            format!("link set {name} alias '{alias}'\n").repeat(usize::from(!alias.is_empty()));
+        format!("link add {name} group {group} type veth peer name p{name}\n{alias}")
+    };
+    let stale = (0..300).map(|i| make(format!("s{i}"), group, &format!("ferrocni:net/c{i}/eth0")));
+    let nameless = (0..40).map(|i| make(format!("veth{i}"), group, ""));
+    let foreign = [
+        make("other".into(), Owner::group("other"), "ferrocni:other/c/eth0"),
+        make("mine".into(), 0, "mine"),
+        make("valid".into(), group, "ferrocni:net/one/eth0"),
+    ];
+    let batch: String = stale.chain(nameless).chain(foreign).collect();
+    let (ok, text) = sh(&format!("ip -b - <<'END'\n{batch}END"));
+    assert!(ok, "{text}");
+    kernel::collect("net", &[owner("one")]).unwrap();
+    let left = sh("ip -br link").1;
+    let mut names: Vec<_> =
+        left.lines().map(|line| line.split(['@', ' ']).next().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["lo", "mine", "other", "pmine", "pother", "pvalid", "valid"]);
+}
+
 #[test]
 fn mac_addresses_are_read_in_every_usual_form() {
     let mac = Mac([0x02, 0, 0x5e, 0x10, 0, 1]);

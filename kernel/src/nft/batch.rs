@@ -42,7 +42,7 @@ impl Request {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) requests: Vec<Request>,
-    /// Carry it out only if nobody changed the ruleset since this [generation](super::Nft::generation).
+    /// Carry it out only if nobody changed the ruleset since this generation.
     pub(super) generation: Option<u32>,
 }
 

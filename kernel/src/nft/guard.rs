@@ -120,14 +120,42 @@ impl Nft {
     /// `port` cannot be an interface's name, or the kernel refuses.
     pub fn unguard(&mut self, tag: &str, port: &str) -> Result<usize> {
         let name = port_key(port)?;
-        let doom = |set, key| Doomed { set, key, comment: tag.to_owned() };
+        let doomed = self.doomed_elements(tag, &name)?;
+        self.remove(doomed)
+    }
+
+    /// What is to be removed to end the guard of `port`, thought to be guarded with `mac`.
+    ///
+    /// The elements of a port come and go together, so it takes two questions to know that there are none, or that they
+    /// are these. All elements are looked through only where a port is guarded with another address.
+    pub(super) fn doomed_guard(&mut self, tag: &str, port: &str, mac: Mac) -> Result<Vec<Doomed>> {
+        let name = port_key(port)?;
+        let key = allowed_key(&name, mac);
+        let replies = self.get(&[
+            TABLE.get_element(GUARDED, name.clone()),
+            TABLE.get_element(ALLOWED, key.clone()),
+        ])?;
+        let is_ours = |reply: &Option<Reply>| {
+            let element = reply.as_ref().and_then(Reply::element);
+            element.is_some_and(|element| element.comment == tag)
+        };
+        let ours: Vec<bool> = replies.iter().map(is_ours).collect();
+        match ours.as_slice() {
+            [false, false] => Ok(Vec::new()),
+            [true, true] => Ok(vec![doom(tag, GUARDED, name), doom(tag, ALLOWED, key)]),
+            _ => self.doomed_elements(tag, &name),
+        }
+    }
+
+    /// What is to be removed to end the guard of a port, whatever it is guarded with.
+    fn doomed_elements(&mut self, tag: &str, name: &[u8]) -> Result<Vec<Doomed>> {
         let allowed = self.elements(TABLE, ALLOWED)?.into_iter();
         let mut doomed: Vec<_> = allowed
-            .filter(|element| element.key.starts_with(&name) && element.comment == tag)
-            .map(|element| doom(ALLOWED, element.key))
+            .filter(|element| element.key.starts_with(name) && element.comment == tag)
+            .map(|element| doom(tag, ALLOWED, element.key))
             .collect();
-        doomed.push(doom(GUARDED, name));
-        self.remove(TABLE, doomed)
+        doomed.push(doom(tag, GUARDED, name.to_vec()));
+        Ok(doomed)
     }
 
     /// Ends every guard whose owner's tag is stale. Returns how many elements there were.
@@ -142,10 +170,10 @@ impl Nft {
             doomed.extend(
                 elements
                     .filter(|element| is_stale(&element.comment))
-                    .map(|Element { key, comment, .. }| Doomed { set, key, comment }),
+                    .map(|Element { key, comment, .. }| Doomed { table: TABLE, set, key, comment }),
             );
         }
-        self.remove(TABLE, doomed)
+        self.remove(doomed)
     }
 
     /// Looks at all that a guard needs. Only a port that is guarded already can have further addresses.
@@ -230,6 +258,10 @@ fn rules() -> Vec<Rule> {
             expressions: and_drop(expr::iifname_in(GUARDED.name)),
         },
     ]
+}
+
+fn doom(tag: &str, set: Set, key: Vec<u8>) -> Doomed {
+    Doomed { table: TABLE, set, key, comment: tag.to_owned() }
 }
 
 /// A port's name as a key: filled up with zeros.

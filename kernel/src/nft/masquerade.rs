@@ -140,18 +140,25 @@ impl Nft {
     ///
     /// The kernel refuses.
     pub fn unmasquerade(&mut self, tag: &str, addresses: Option<&[IpAddr]>) -> Result<usize> {
-        let doomed = match addresses {
-            Some(addresses) => addresses
-                .iter()
-                .map(|address| Doomed {
-                    set: map_of(*address),
-                    key: octets(*address),
-                    comment: tag.to_owned(),
-                })
-                .collect(),
-            None => self.masqueraded(|comment| comment == tag)?,
+        let doomed = self.doomed_masquerades(tag, addresses)?;
+        self.remove(doomed)
+    }
+
+    pub(super) fn doomed_masquerades(
+        &mut self,
+        tag: &str,
+        addresses: Option<&[IpAddr]>,
+    ) -> Result<Vec<Doomed>> {
+        let Some(addresses) = addresses else {
+            return self.masqueraded(|comment| comment == tag);
         };
-        self.remove(TABLE, doomed)
+        let doom = |address: &IpAddr| Doomed {
+            table: TABLE,
+            set: map_of(*address),
+            key: octets(*address),
+            comment: tag.to_owned(),
+        };
+        Ok(addresses.iter().map(doom).collect())
     }
 
     /// Ends every masquerade whose owner's tag is stale, and removes the chains of subnets nobody is left in.
@@ -162,7 +169,7 @@ impl Nft {
     /// The kernel refuses.
     pub fn collect_masquerade(&mut self, is_stale: impl Fn(&str) -> bool) -> Result<usize> {
         let doomed = self.masqueraded(is_stale)?;
-        let removed = self.remove(TABLE, doomed)?;
+        let removed = self.remove(doomed)?;
         self.collect_subnets()?;
         Ok(removed)
     }
@@ -174,7 +181,7 @@ impl Nft {
             found.extend(
                 elements
                     .filter(|element| is_meant(&element.comment))
-                    .map(|Element { key, comment, .. }| Doomed { set, key, comment }),
+                    .map(|Element { key, comment, .. }| Doomed { table: TABLE, set, key, comment }),
             );
         }
         Ok(found)

@@ -18,12 +18,14 @@ mod reference;
 mod reply;
 mod socket;
 
+use std::net::IpAddr;
+
 use netlink_sys::Socket;
 
 use self::batch::{Batch, Set, Table, get_generation};
 use self::expr::Expression;
 use self::reply::{Element, Reply, is_rule, rule};
-use crate::{Error, Result};
+use crate::{Error, Mac, Result};
 
 pub use self::guard::show_guard;
 pub use self::masquerade::show_masquerade;
@@ -66,6 +68,7 @@ const TAG_MAX: usize = 127;
 /// An element to be removed if it still belongs to `comment`.
 #[derive(Debug, Clone)]
 struct Doomed {
+    table: Table,
     set: Set,
     key: Vec<u8>,
     comment: String,
@@ -89,30 +92,57 @@ impl Nft {
         Err(lost.unwrap_or_else(|| Error::found("write to nf_tables", "nothing was tried")))
     }
 
+    /// Ends what an attachment has in the tables of ours: the masquerade of its `addresses` and, where it may have `more`
+    /// than these, of all that are its; and the guards of its `ports`, each given with the MAC address that it should
+    /// be guarded with. One look and, if there is anything, one batch.
+    ///
+    /// # Errors
+    ///
+    /// A port cannot be an interface's name, or the kernel refuses.
+    pub fn release(
+        &mut self,
+        tag: &str,
+        addresses: &[IpAddr],
+        more: bool,
+        ports: &[(&str, Mac)],
+    ) -> Result<()> {
+        let mut doomed = self.doomed_masquerades(tag, Some(addresses))?;
+        if more {
+            doomed.extend(self.doomed_masquerades(tag, None)?);
+        }
+        for (port, mac) in ports {
+            doomed.extend(self.doomed_guard(tag, port, *mac)?);
+        }
+        self.remove(doomed).map(drop)
+    }
+
     /// Removes elements that still have the comment they were found with, and returns how many.
     ///
     /// Between look and removal an element may pass to another owner (a container reuses the address), so the batch
     /// holds only for the generation of the ruleset that was looked at.
-    fn remove(&mut self, table: Table, mut doomed: Vec<Doomed>) -> Result<usize> {
-        doomed.sort_by(|one, other| (one.set.name, &one.key).cmp(&(other.set.name, &other.key)));
-        doomed.dedup_by(|one, other| one.set.name == other.set.name && one.key == other.key);
+    fn remove(&mut self, mut doomed: Vec<Doomed>) -> Result<usize> {
+        doomed.sort_by(|one, other| one.place().cmp(&other.place()));
+        doomed.dedup_by(|one, other| one.place() == other.place());
         let mut removed = 0;
         for chunk in doomed.chunks(AT_ONCE) {
-            removed += self.remove_some(table, chunk)?;
+            removed += self.remove_some(chunk)?;
         }
         Ok(removed)
     }
 
-    fn remove_some(&mut self, table: Table, doomed: &[Doomed]) -> Result<usize> {
-        let requests: Vec<_> =
-            doomed.iter().map(|one| table.get_element(one.set, one.key.clone())).collect();
+    fn remove_some(&mut self, doomed: &[Doomed]) -> Result<usize> {
+        let elements = doomed.iter().map(|one| one.table.get_element(one.set, one.key.clone()));
+        let requests: Vec<_> = [get_generation()].into_iter().chain(elements).collect();
         let mut lost = None;
         for _ in 0..REMOVE_TRIES {
-            let mut batch = Batch { generation: Some(self.generation()?), ..Batch::default() };
-            for (one, reply) in doomed.iter().zip(self.get(&requests)?) {
+            // Answered in order: what is seen of the elements is not older than the generation.
+            let mut replies = self.get(&requests)?.into_iter();
+            let generation = generation(replies.next().flatten())?;
+            let mut batch = Batch { generation: Some(generation), ..Batch::default() };
+            for (one, reply) in doomed.iter().zip(replies) {
                 let comment = reply.and_then(|reply| reply.element()).map(|found| found.comment);
                 if comment.as_deref() == Some(&one.comment) {
-                    batch.push(table.delete_element(one.set, one.key.clone()));
+                    batch.push(one.table.delete_element(one.set, one.key.clone()));
                 }
             }
             match self.commit(&batch) {
@@ -124,30 +154,37 @@ impl Nft {
         Err(lost.unwrap_or_else(|| Error::found("remove from nf_tables", "nothing was tried")))
     }
 
-    /// The number of the ruleset's present state; every commit changes it.
-    fn generation(&mut self) -> Result<u32> {
-        let replies = self.get(&[get_generation()])?;
-        let number = replies.into_iter().flatten().next();
-        number.and_then(|reply| reply.number(reply::GENERATION)).ok_or_else(|| {
-            Error::found("look at the generation of nf_tables", "the kernel told no number")
-        })
-    }
-
     /// The elements of a set by their keys; none if it is not there.
     ///
     /// The kernel tells an element twice when the set's hash table grows or shrinks meanwhile, and a batch that deletes
     /// it twice would be refused. And it leaves elements out: a list that does not fit into one answer goes on by
     /// counting the elements told before, and elements that vanish in the moment between a commit's new number and its
-    /// effect make it count too far, without a sign (`nf_tables_dump_set`). So a list is read twice.
+    /// effect make it count too far, without a sign (`nf_tables_dump_set`). So a longer list is read twice.
     fn elements(&mut self, table: Table, set: Set) -> Result<Vec<Element>> {
         let mut elements: Vec<Element> = Vec::new();
         for _ in 0..2 {
             let replies = self.dump(&table.get_elements(set))?;
             elements.extend(replies.iter().flat_map(Reply::elements));
+            if replies.len() < 2 {
+                break; // each answer holds as many elements as fit
+            }
         }
         elements.sort_by(|one, other| one.key.cmp(&other.key));
         elements.dedup_by(|one, other| one.key == other.key);
         Ok(elements)
+    }
+}
+
+/// The number of the ruleset's present state; every commit changes it.
+fn generation(reply: Option<Reply>) -> Result<u32> {
+    reply.and_then(|reply| reply.number(reply::GENERATION)).ok_or_else(|| {
+        Error::found("look at the generation of nf_tables", "the kernel told no number")
+    })
+}
+
+impl Doomed {
+    fn place(&self) -> (&str, &str, &[u8]) {
+        (self.table.name, self.set.name, &self.key)
     }
 }
 

@@ -34,16 +34,52 @@ pub enum IptablesFamily {
     Ipv6,
 }
 
+impl IptablesFamily {
+    fn nat(self) -> Table {
+        let family = match self {
+            IptablesFamily::Ipv4 => NetfilterProtoFamily::IPv4,
+            IptablesFamily::Ipv6 => NetfilterProtoFamily::IPv6,
+        };
+        Table { family, name: "nat" }
+    }
+
+    /// Whether legacy iptables has a table `nat` in this namespace.
+    fn has_legacy_nat(self) -> Result<bool> {
+        // Of the calling thread: it may have entered another namespace than the process.
+        let names = match self {
+            IptablesFamily::Ipv4 => "/proc/thread-self/net/ip_tables_names",
+            IptablesFamily::Ipv6 => "/proc/thread-self/net/ip6_tables_names",
+        };
+        match fs::read_to_string(names) {
+            Ok(tables) => Ok(tables.lines().any(|table| table == "nat")),
+            // To a user namespace's root the list may be closed. Then only the tables of nf_tables are looked at.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error).doing(|| format!("read {names}")),
+        }
+    }
+}
+
 impl Nft {
     /// Removes what the reference suite's nftables backends made for an attachment: its masquerade rules and its spoof
-    /// check. True if there was anything; two cheap questions if not.
+    /// check. True if there was anything; one cheap question if not.
     ///
     /// # Errors
     ///
     /// The kernel refuses.
     pub fn remove_reference_leftovers(&mut self, owner: &Owner) -> Result<bool> {
-        let masquerade = self.remove_reference_masquerade(owner)?;
-        Ok(self.remove_reference_guard(owner)? || masquerade)
+        let mut look = vec![MASQUERADE.get_chain(MASQUERADE_CHAIN), BRIDGE.get_chain(BRIDGE_CHAIN)];
+        let guards = guard_chains(owner);
+        look.extend(guards.iter().map(|chain| BRIDGE.get_chain(chain)));
+        let there: Vec<bool> = self.get(&look)?.iter().map(Option::is_some).collect();
+        let (masquerade, guard) = there
+            .split_first()
+            .map_or((false, false), |(first, rest)| (*first, rest.contains(&true)));
+        let masquerade = masquerade && self.remove_reference_masquerade(owner)?;
+        Ok((guard && self.remove_reference_guard(owner)?) || masquerade)
     }
 
     /// Whether `chain` may exist in iptables' table `nat`: whether running iptables to remove it is needed at all.
@@ -55,26 +91,20 @@ impl Nft {
     ///
     /// The kernel refuses, or the list of legacy tables cannot be read.
     pub fn iptables_chain_exists(&mut self, family: IptablesFamily, chain: &str) -> Result<bool> {
-        let (of, legacy) = match family {
-            IptablesFamily::Ipv4 => (NetfilterProtoFamily::IPv4, "ip_tables_names"),
-            IptablesFamily::Ipv6 => (NetfilterProtoFamily::IPv6, "ip6_tables_names"),
-        };
-        let table = Table { family: of, name: "nat" };
-        if self.get(&[table.get_chain(chain)])?.iter().any(Option::is_some) {
-            return Ok(true);
-        }
-        // Of the calling thread: it may have entered another namespace than the process.
-        let names = format!("/proc/thread-self/net/{legacy}");
-        match fs::read_to_string(&names) {
-            Ok(tables) => Ok(tables.lines().any(|table| table == "nat")),
-            // To a user namespace's root the list may be closed. Then only the tables of nf_tables are looked at.
-            Err(error)
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(error).doing(|| format!("read {names}")),
-        }
+        let found = self.get(&[family.nat().get_chain(chain)])?;
+        Ok(found.iter().any(Option::is_some) || family.has_legacy_nat()?)
+    }
+
+    /// As [`iptables_chain_exists`](Nft::iptables_chain_exists), for either family.
+    ///
+    /// # Errors
+    ///
+    /// As of [`iptables_chain_exists`](Nft::iptables_chain_exists).
+    pub fn any_iptables_chain_exists(&mut self, chain: &str) -> Result<bool> {
+        let both = [IptablesFamily::Ipv4, IptablesFamily::Ipv6];
+        let found = self.get(&both.map(|family| family.nat().get_chain(chain)))?;
+        let [ipv4, ipv6] = both;
+        Ok(found.iter().any(Option::is_some) || ipv4.has_legacy_nat()? || ipv6.has_legacy_nat()?)
     }
 
     fn remove_reference_masquerade(&mut self, owner: &Owner) -> Result<bool> {
@@ -87,24 +117,13 @@ impl Nft {
     }
 
     fn remove_reference_guard(&mut self, owner: &Owner) -> Result<bool> {
-        let id = format!("{}-{}", owner.container, owner.ifname);
-        let comment = format!("macspoofchk-{id}");
-        let chains = [format!("cni-br-iface-{id}"), format!("cni-br-iface-{id}-mac")];
-        if chains.iter().any(|chain| chain.len() > NAME_MAX) {
-            return Ok(false); // the kernel cannot have chains of such names
-        }
-        let look = [
-            BRIDGE.get_chain(BRIDGE_CHAIN),
-            BRIDGE.get_chain(&chains[0]),
-            BRIDGE.get_chain(&chains[1]),
-        ];
+        let comment = format!("macspoofchk-{}-{}", owner.container, owner.ifname);
+        let chains = guard_chains(owner);
+        let look: Vec<_> = chains.iter().map(|chain| BRIDGE.get_chain(chain)).collect();
         self.converge(|nft| {
-            let there: Vec<bool> = nft.get(&look)?.iter().map(Option::is_some).collect();
-            if !there.contains(&true) {
-                return Ok(Batch::default());
-            }
             let mut requests = nft.delete_rules(BRIDGE, BRIDGE_CHAIN, |found| found == comment)?;
-            let present = || chains.iter().zip(there.iter().skip(1)).filter(|(_, there)| **there);
+            let there = nft.get(&look)?;
+            let present = || chains.iter().zip(&there).filter(|(_, there)| there.is_some());
             // The first leads to the second: both are emptied before either goes.
             requests.extend(present().map(|(chain, _)| BRIDGE.flush_chain(chain)));
             requests.extend(present().map(|(chain, _)| BRIDGE.delete_chain(chain)));
@@ -124,6 +143,13 @@ impl Nft {
         let handles = meant.filter_map(|rule| rule.handle());
         Ok(handles.map(|handle| table.delete_rule(chain, handle)).collect())
     }
+}
+
+/// The chains of an attachment's spoof check; none if the kernel cannot have chains of such names.
+fn guard_chains(owner: &Owner) -> Vec<String> {
+    let chain = format!("cni-br-iface-{}-{}", owner.container, owner.ifname);
+    let chains = vec![chain.clone(), format!("{chain}-mac")];
+    if chains.iter().any(|chain| chain.len() > NAME_MAX) { Vec::new() } else { chains }
 }
 
 /// What the comments of an attachment's masquerade rules start with.

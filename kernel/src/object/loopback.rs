@@ -39,7 +39,7 @@ impl Kind for Loopback {
     }
 
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
-        let Some(pod) = at.sides.pod() else { return Ok(()) };
+        let Some(pod) = at.sides.pod()? else { return Ok(()) };
         let lo = pod.existing(NAME)?;
         pod.now(link::set("set lo down", link::with_index(lo.index).down().build()))
     }

@@ -1,16 +1,21 @@
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, AsRawFd};
 
-use netlink_packet_route::link::{InfoMacVlan, MacVlanMode};
+use netlink_packet_route::link::{InfoKind, InfoMacVlan, MacVlanMode};
 use rtnetlink::{LinkMacVlan, LinkMessageBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::{At, Kind, Mode, Place, Undo, ip};
+use crate::deletion::Doomed;
 use crate::error::{Error, Result};
 use crate::link::{self, Link};
 use crate::netnsid;
 use crate::owner::{Mac, Owner};
 use crate::parent;
 use crate::side::Side;
+
+/// As the kernel calls it.
+const KIND: InfoKind = InfoKind::MacVlan;
 
 /// A link with a MAC address of its own on another link, its parent (`ip link add .. type macvlan`): frames to that
 /// address are its, all it sends leaves through the parent.
@@ -171,7 +176,7 @@ impl Kind for Macvlan {
     /// Only what this attachment made, or what somebody made who writes no aliases: the reference suite.
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
         let tag = at.owner.tag();
-        let Some(pod) = at.sides.pod() else {
+        let Some(pod) = at.sides.pod()? else {
             return self.remove_by_ids(&mut at.sides.host, at.owner);
         };
         let is_ours =
@@ -295,35 +300,34 @@ impl Macvlan {
                 && link.group == group
                 && link.name == self.name
                 && link.mac == Some(self.mac);
-            link.kind == "macvlan" && (link.alias == tag || is_unfinished)
+            link.alias == tag || is_unfinished
         };
-        for (id, link) in netnsid::links(host)?.iter().filter(|(_, link)| is_ours(link)) {
-            netnsid::delete(host, *id, link)?;
+        for (id, link) in
+            netnsid::links(host, Some(&KIND))?.iter().filter(|(_, link)| is_ours(link))
+        {
+            host.now(netnsid::delete(*id, link))?;
         }
         Ok(())
     }
 }
 
-/// GC: removes the macvlan links in containers that belong to attachments of `network` other than `valid`.
-pub(crate) fn collect(host: &mut Side, network: &str, valid: &[Owner]) -> Result<()> {
-    let links = netnsid::links(host)?;
-    let links: Vec<_> = links.iter().filter(|(_, link)| link.kind == "macvlan").collect();
+/// GC: the macvlan links in containers that belong to attachments of `network` other than `valid`.
+pub(crate) fn stale(host: &mut Side, network: &str, valid: &[Owner]) -> Result<Vec<Doomed>> {
+    let links = netnsid::links(host, Some(&KIND))?;
+    let tags: HashMap<String, &Owner> = valid.iter().map(|owner| (owner.tag(), owner)).collect();
     // A link without an alias may be that of a valid attachment that none with an alias belongs to; of others, it is
     // what a killed ADD left.
-    let is_seen = |owner: &Owner| links.iter().any(|(_, link)| link.alias == owner.tag());
-    let unseen: Vec<&Owner> = valid.iter().filter(|owner| !is_seen(owner)).collect();
+    let seen: HashSet<&str> = links.iter().map(|(_, link)| link.alias.as_str()).collect();
+    let unseen = tags.iter().filter(|(tag, _)| !seen.contains(tag.as_str()));
+    let unseen: HashSet<&str> = unseen.map(|(_, owner)| owner.ifname.as_str()).collect();
     let group = Owner::group(network);
     let is_stale = |link: &Link| match link.alias.as_str() {
-        "" => link.group == group && !unseen.iter().any(|owner| owner.ifname == link.name),
-        alias => {
-            Owner::tag_is_of_network(alias, network)
-                && !valid.iter().any(|owner| owner.tag() == alias)
-        }
+        "" => link.group == group && !unseen.contains(link.name.as_str()),
+        alias => Owner::tag_is_of_network(alias, network) && !tags.contains_key(alias),
     };
-    for (id, link) in links.iter().filter(|(_, link)| is_stale(link)) {
-        netnsid::delete(host, *id, link)?;
-    }
-    Ok(())
+    let stale: Vec<bool> = links.iter().map(|(_, link)| is_stale(link)).collect();
+    let stale = links.into_iter().zip(stale).filter(|(_, is_stale)| *is_stale);
+    Ok(stale.map(|((id, link), _)| Doomed { namespace: Some(id), link }).collect())
 }
 
 fn kind(link: &Link) -> &str {

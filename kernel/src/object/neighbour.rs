@@ -8,9 +8,10 @@ use netlink_packet_route::neighbour::{
 use serde::{Deserialize, Serialize};
 
 use super::{At, Kind, Place, Undo, ip};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::owner::Mac;
 use crate::rtnl::{Message, Request};
+use crate::side::parsed;
 
 /// What the host knows of a container's addresses (`ip neighbour`).
 ///
@@ -87,19 +88,49 @@ impl Kind for Neighbours {
         if at.place == Place::Pod {
             return Ok(()); // They go with the link.
         }
-        let entries = self.entries(at)?;
-        let side = at.side()?;
+        let Some(link) = at.sides.host_link(&self.link)? else { return Ok(()) };
+        let entries = match self.addresses.as_slice() {
+            [] => self.entries(at)?,
+            addresses => self.entries_of(at, link.index, addresses)?,
+        };
         for (address, _) in entries.iter().filter(|(_, mac)| *mac == self.mac) {
-            let index = side.index(&self.link)?;
-            let message = Message::DelNeighbour(message(index, *address));
+            let message = Message::DelNeighbour(message(link.index, *address));
             let action = format!("remove the neighbour {address} from {}", self.link);
-            side.queue(Request::new(action, 0, message).tolerate(&[nix::libc::ENOENT]));
+            at.side()?.queue(Request::new(action, 0, message).tolerate(GONE));
         }
-        side.flush()
+        Ok(())
     }
 }
 
+/// The entry is gone, or the link.
+const GONE: &[i32] = &[
+    nix::libc::ENOENT,
+    nix::libc::ENODEV,
+    nix::libc::ENXIO,
+    nix::libc::ESRCH,
+    nix::libc::EADDRNOTAVAIL,
+];
+
 impl Neighbours {
+    /// The host's entries for these addresses, and for the one that every link gives itself. What they cost does not
+    /// depend on how many containers the link leads to.
+    fn entries_of(
+        &self,
+        at: &mut At<'_>,
+        link: u32,
+        addresses: &[IpAddr],
+    ) -> Result<Vec<(IpAddr, Mac)>> {
+        const ACTION: &str = "look for the neighbours of a container";
+        let own = IpAddr::from(self.mac.link_local());
+        let requests = addresses
+            .iter()
+            .chain([&own])
+            .map(|address| Request::new(ACTION, 0, Message::GetNeighbour(message(link, *address))));
+        let found = at.side()?.get_each(requests.collect(), Error::is_gone)?;
+        let found: Vec<_> = found.into_iter().flatten().collect();
+        Ok(parsed(ACTION, &found)?.iter().filter_map(read).collect())
+    }
+
     /// The host's entries behind the link.
     fn entries(&self, at: &mut At<'_>) -> Result<Vec<(IpAddr, Mac)>> {
         let side = at.side()?;

@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_route::IpProtocol;
-use netlink_packet_route::link::{InfoData, InfoIpTunnel, LinkMessage};
+use netlink_packet_route::link::{InfoData, InfoIpTunnel, InfoKind, LinkMessage};
 use rtnetlink::LinkIpIp;
 use serde::{Deserialize, Serialize};
 
@@ -278,7 +278,9 @@ pub(crate) fn collect(sides: &mut Sides, network: &str) -> Result<()> {
     let (tag, group) = (Owner::network_tag(network), Owner::group(network));
     // One that was killed before it could set the alias is known by its group.
     let is_ours = |link: &Link| link.alias == tag || (link.alias.is_empty() && link.group == group);
-    for link in side.links()?.into_iter().filter(|link| link.kind == "ipip" && is_ours(link)) {
+    let links = side.dump("list the tunnels", link::of_kind(&InfoKind::IpIp))?;
+    let links = links.iter().map(|body| Link::read(body));
+    for link in links.filter(|link| link.kind == "ipip" && is_ours(link)) {
         side.now(link::delete(&link.name, link.index))?;
         // The kernel says yes, and keeps its fallback device all the same.
         let Some(link) = side.link(&link.name)? else { continue };

@@ -113,15 +113,16 @@ impl Kind for Veth {
     /// it needs no namespace that is still there.
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
         let tag = at.owner.tag();
-        if let Some(near) = at.side()?.link(&self.name)? {
-            // Another suite's names are random, and may by now be somebody else's.
-            let is_ours = near.alias == tag || near.mac == Some(self.mac);
-            if near.kind == "veth" && is_ours {
-                return at.side()?.now(link::delete(&self.name, near.index));
-            }
+        let near = match at.place {
+            Place::Host => at.sides.host_link(&self.name)?,
+            Place::Pod => at.side()?.link(&self.name)?,
+        };
+        if let Some(near) = near.filter(|near| self.is_ours(near, &tag)) {
+            at.side()?.queue(link::delete(&self.name, near.index));
+            return at.side()?.flush();
         }
         // Another suite made this attachment, under a random name on the host: then the runtime's result said its MAC.
-        let Some(pod) = at.sides.pod() else { return Ok(()) };
+        let Some(pod) = at.sides.pod()? else { return Ok(()) };
         match pod.link(&self.peer.name)? {
             Some(far) if far.kind == "veth" && far.mac == Some(self.peer.mac) => {
                 pod.now(link::delete(&self.peer.name, far.index))
@@ -132,6 +133,12 @@ impl Kind for Veth {
 }
 
 impl Veth {
+    /// Whether the link of the near end's name is the one that the owner of the tag had: another suite's names are
+    /// random, and may by now be somebody else's.
+    pub(crate) fn is_ours(&self, near: &Link, tag: &str) -> bool {
+        near.kind == "veth" && (near.alias == tag || near.mac == Some(self.mac))
+    }
+
     fn create(&self, at: &mut At<'_>) -> Result<()> {
         let mut peer =
             one_queue(LinkUnspec::new_with_name(&self.peer.name)).address(self.peer.mac.0.to_vec());
