@@ -60,35 +60,43 @@ impl Folder {
     ///
     /// What cannot be read, or is no file, is [`Holder::Other`]'s.
     pub fn holder(&self, ip: IpAddr) -> Option<Holder> {
-        self.holder_in(&ip.to_string())
-    }
-
-    fn holder_in(&self, name: &str) -> Option<Holder> {
-        match self.read(name) {
+        match self.read(&ip.to_string()) {
             Ok(content) => Some(Holder::parse(&content)),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(_) => Some(Holder::Other),
         }
     }
 
-    /// Calls `each` for every address that has a file. A draft that a killed plugin left is removed.
+    /// Calls `each` for every address that has a file.
+    ///
+    /// In the order of the inodes: where they have to come from a disk, that is many times faster than the folder's order.
     pub fn scan(&self, mut each: impl FnMut(IpAddr, &Holder)) -> io::Result<()> {
-        let dir = self.at(".", OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let mut buffer = Vec::with_capacity(LISTING);
-        let mut entries = RawDir::new(&dir, buffer.spare_capacity_mut());
-        while let Some(entry) = entries.next() {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().to_str() else { continue };
-            let Some(ip) = address(name) else { continue };
-            let holder = match entry.file_type() {
-                FileType::RegularFile | FileType::Unknown => self.holder_in(name),
-                _ => Some(Holder::Other),
-            };
+        let mut found = self.list()?;
+        found.sort_unstable_by_key(|(inode, ..)| *inode);
+        for (_, ip, is_file) in found {
+            let holder = if is_file { self.holder(ip) } else { Some(Holder::Other) };
             if let Some(holder) = holder {
                 each(ip, &holder);
             }
         }
         Ok(())
+    }
+
+    /// What has the name of an address: inode, address, whether it may be a file.
+    fn list(&self) -> io::Result<Vec<(u64, IpAddr, bool)>> {
+        let dir = self.at(".", OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let mut found = Vec::new();
+        let mut buffer = Vec::with_capacity(LISTING);
+        let mut entries = RawDir::new(&dir, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            if let Some(ip) = entry.file_name().to_str().ok().and_then(address) {
+                let kind = entry.file_type();
+                let is_file = matches!(kind, FileType::RegularFile | FileType::Unknown);
+                found.push((entry.ino(), ip, is_file));
+            }
+        }
+        Ok(found)
     }
 
     /// Removes what a plugin that was killed may have left.
