@@ -259,8 +259,7 @@ impl Verbs for HostLocal {
 
     fn preview(&self, call: &Call) -> Result<Preview> {
         let (owner, pool, mut result) = (call.attachment()?, self.pool(call)?, self.result()?);
-        result.ips =
-            View::peek(&self.data_dir()?, &call.network, |view| pool.choose(view, owner))?;
+        result.ips = View::peek(&self.data_dir()?, &call.network, |view| pool.choose(view, owner))?;
         Ok(Preview { plan: serde_json::Value::Null, result })
     }
 
@@ -325,6 +324,9 @@ fn release(reservations: &mut Reservations, held: Vec<(IpAddr, Holder)>) -> Resu
     }
 }
 
+#[cfg(test)]
+#[path = "host-local/model_tests.rs"]
+mod model_tests;
 #[cfg(test)]
 #[path = "host-local/tests.rs"]
 mod tests;

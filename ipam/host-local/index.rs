@@ -97,8 +97,12 @@ impl Index {
     /// The index for the folder as it is now; none if there is no such, or any doubt about it.
     pub fn load(at: &Location, now: &Stamp, writable: bool) -> Option<Index> {
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let file =
-            OpenOptions::new().read(true).write(writable).custom_flags(flags).open(&at.file).ok()?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(writable)
+            .custom_flags(flags)
+            .open(&at.file)
+            .ok()?;
         let header = Header::read(&file)?;
         let boot = boot().ok()?;
         if header.folder != *now || header.boot != boot {
@@ -159,7 +163,8 @@ impl Header {
         let mut bytes = [[0; 8]; WORDS];
         file.read_exact_at(bytes.as_flattened_mut(), 0).ok()?;
         let [words @ .., found] = bytes.map(u64::from_le_bytes);
-        let [magic, homes, used, key, other_key, number, flags, boot, more_boot, folder @ ..] = words;
+        let [magic, homes, used, key, other_key, number, flags, boot, more_boot, folder @ ..] =
+            words;
         let is_ours = magic == MAGIC && found == check(KEYS, words);
         is_ours.then_some(Header {
             homes,
@@ -242,3 +247,7 @@ fn boot() -> io::Result<[u64; 2]> {
     let id = u128::from_str_radix(&digits, 16).map_err(|_| ErrorKind::InvalidData)?;
     Ok([id as u64, (id >> 64) as u64])
 }
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

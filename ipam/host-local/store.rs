@@ -94,7 +94,8 @@ impl View {
         if !held.is_empty() {
             return held;
         }
-        let old = |holder: &Holder| matches!(holder, Holder::Container(it) if *it == owner.container);
+        let old =
+            |holder: &Holder| matches!(holder, Holder::Container(it) if *it == owner.container);
         self.certain(table.of_container(owner), old)
     }
 
@@ -202,7 +203,11 @@ impl Reservations {
         Ok(reservations)
     }
 
-    fn locked(dir: &Path, network: &NetworkName, deadline: Instant) -> Result<Option<Reservations>> {
+    fn locked(
+        dir: &Path,
+        network: &NetworkName,
+        deadline: Instant,
+    ) -> Result<Option<Reservations>> {
         let path = dir.join(network.as_str());
         let reading = || format!("read the folder {}", path.display());
         let Some(lock) = lock::take(&path, deadline)? else { return Ok(None) };

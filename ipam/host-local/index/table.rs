@@ -284,7 +284,10 @@ pub fn check<const N: usize>(keys: [u64; 2], words: [u64; N]) -> u64 {
 }
 
 /// SipHash-2-4. It is the same in every build, as the file's format asks for.
-#[expect(deprecated, reason = "what took its place may be another function in the next version of Rust")]
+#[expect(
+    deprecated,
+    reason = "what took its place may be another function in the next version of Rust"
+)]
 fn hash([first, second]: [u64; 2], parts: &[&[u8]]) -> u64 {
     let mut hasher = std::hash::SipHasher::new_with_keys(first, second);
     parts.iter().for_each(|part| hasher.write(part));
