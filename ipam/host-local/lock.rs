@@ -164,6 +164,57 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_that_is_made_anew_while_somebody_waits_is_taken_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = take(folder.path(), Instant::now()).unwrap().unwrap();
+        let soon = Instant::now() + Duration::from_secs(20);
+        let taken = thread::scope(|scope| {
+            let waiter = scope.spawn(|| take(folder.path(), soon).unwrap().unwrap());
+            // It has opened the old one by then, or opens the new one: it gets the new one both ways.
+            thread::sleep(Duration::from_millis(50));
+            fs::remove_file(&path).unwrap();
+            drop(open(&path).unwrap());
+            drop(held);
+            waiter.join().unwrap()
+        });
+        assert!(is_at(&taken, &path).unwrap());
+    }
+
+    #[test]
+    fn who_gave_up_does_not_get_the_lock_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = take(folder.path(), Instant::now()).unwrap().unwrap();
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert_eq!(take(folder.path(), soon).unwrap_err().code, code::TRY_AGAIN);
+        drop(held);
+        let later = || Instant::now() + Duration::from_secs(20);
+        for _ in 0..100 {
+            take(folder.path(), later()).unwrap().unwrap();
+        }
+    }
+
+    #[test]
+    fn one_at_a_time_has_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let inside = std::sync::Mutex::new(());
+        thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let lock = take(folder.path(), deadline).unwrap().unwrap();
+                        let alone = inside.try_lock().unwrap();
+                        thread::yield_now();
+                        drop(alone);
+                        drop(lock);
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
     fn a_symlink_is_no_lock() {
         let folder = tempfile::tempdir().unwrap();
         let elsewhere = folder.path().join("elsewhere");
