@@ -45,6 +45,12 @@
 mod choose;
 #[path = "host-local/config.rs"]
 mod config;
+#[path = "host-local/folder.rs"]
+mod folder;
+#[path = "host-local/holder.rs"]
+mod holder;
+#[path = "host-local/index.rs"]
+mod index;
 #[path = "host-local/lock.rs"]
 mod lock;
 #[path = "host-local/range.rs"]
@@ -63,8 +69,9 @@ use libcni::{AddResult, Attachment, Call, Error, Manual, Preview, Result, Route,
 use serde::Deserialize;
 
 use choose::Pool;
+use holder::Holder;
 use range::RangeSet;
-use store::{Holder, Reservations, View};
+use store::{Reservations, View};
 
 /// The keys of a network configuration that host-local looks at.
 #[derive(Debug, Deserialize)]
@@ -190,26 +197,28 @@ impl Verbs for HostLocal {
 
     fn check(&self, call: &Call) -> Result<()> {
         let (owner, sets) = (call.attachment()?, self.sets(call)?);
-        let view = View::peek(&self.data_dir()?, &call.network)?;
-        let lost = Error::internal(format!(
-            "host-local: Failed to find address added by container {}",
-            owner.container
-        ));
-        if view.of_owner(owner).is_empty() {
-            return Err(lost);
-        }
-        let missing: Vec<String> = previous(call, &sets)
-            .filter(|ip| !view.holder(*ip).is_some_and(|holder| holder.is(owner)))
-            .map(|ip| view.explain(ip))
-            .collect();
-        if missing.is_empty() { Ok(()) } else { Err(lost.details(missing.join("; "))) }
+        View::peek(&self.data_dir()?, &call.network, |view| {
+            let lost = Error::internal(format!(
+                "host-local: Failed to find address added by container {}",
+                owner.container
+            ));
+            let previous: Vec<IpAddr> = previous(call, &sets).collect();
+            let is_theirs = |ip| view.holder(ip).is_some_and(|holder| holder.is(owner));
+            let mut missing = previous.clone();
+            missing.retain(|ip| !is_theirs(*ip));
+            if missing.len() == previous.len() && view.of_owner(owner).is_empty() {
+                return Err(lost);
+            }
+            let missing: Vec<String> = missing.iter().map(|ip| view.explain(*ip)).collect();
+            if missing.is_empty() { Ok(()) } else { Err(lost.details(missing.join("; "))) }
+        })
     }
 
     fn del(&self, call: &Call) -> Result<()> {
         let owner = call.attachment()?;
         let Some(mut reservations) = self.open_existing(call)? else { return Ok(()) };
-        let ips = reservations.of_owner(owner);
-        release(&mut reservations, ips)
+        let held = reservations.ask(|view| Ok(view.held_by(owner)))?;
+        release(&mut reservations, held)
     }
 
     fn gc(&self, call: &Call) -> Result<()> {
@@ -222,8 +231,7 @@ impl Verbs for HostLocal {
             Holder::Other => false,
             Holder::Nobody => true,
         };
-        let all = reservations.all();
-        let stale = all.filter(|(_, holder)| is_stale(holder)).map(|(ip, _)| ip).collect();
+        let stale = reservations.review(is_stale)?;
         release(&mut reservations, stale)
     }
 
@@ -235,20 +243,23 @@ impl Verbs for HostLocal {
             return Ok(());
         }
         let sets = self.sets(call)?;
-        let view = View::peek(&dir, &call.network).map_err(unavailable)?;
-        for (index, set) in sets.iter().enumerate() {
-            if view.next_free(set, None).is_none() {
+        let full = |view: &View| {
+            let mut full = sets.iter().enumerate();
+            Ok(full.find(|(_, set)| view.next_free(set, None).is_none()))
+        };
+        match View::peek(&dir, &call.network, full).map_err(unavailable)? {
+            None => Ok(()),
+            Some((index, set)) => {
                 let (subnets, size) = (set.subnets(), set.size());
                 let msg = format!("range set {index} ({subnets}): all {size} addresses are taken");
-                return Err(Error::new(code::UNAVAILABLE, msg));
+                Err(Error::new(code::UNAVAILABLE, msg))
             }
         }
-        Ok(())
     }
 
     fn preview(&self, call: &Call) -> Result<Preview> {
         let (owner, pool, mut result) = (call.attachment()?, self.pool(call)?, self.result()?);
-        result.ips = pool.choose(&View::peek(&self.data_dir()?, &call.network)?, owner)?;
+        result.ips = View::peek(&self.data_dir()?, &call.network, |view| pool.choose(view, owner))?;
         Ok(Preview { plan: serde_json::Value::Null, result })
     }
 
@@ -301,9 +312,9 @@ fn previous<'a>(call: &'a Call, sets: &'a [RangeSet]) -> impl Iterator<Item = Ip
 }
 
 /// Releases all it can, and then says what it could not.
-fn release(reservations: &mut Reservations, ips: Vec<IpAddr>) -> Result<()> {
-    let errors: Vec<Error> =
-        ips.into_iter().filter_map(|ip| reservations.release(ip).err()).collect();
+fn release(reservations: &mut Reservations, held: Vec<(IpAddr, Holder)>) -> Result<()> {
+    let released = held.iter().map(|(ip, holder)| reservations.release_from(*ip, holder));
+    let errors: Vec<Error> = released.filter_map(Result::err).collect();
     match errors.first() {
         None => Ok(()),
         Some(first) => {
@@ -313,6 +324,9 @@ fn release(reservations: &mut Reservations, ips: Vec<IpAddr>) -> Result<()> {
     }
 }
 
+#[cfg(test)]
+#[path = "host-local/model_tests.rs"]
+mod model_tests;
 #[cfg(test)]
 #[path = "host-local/tests.rs"]
 mod tests;

@@ -52,7 +52,7 @@ impl Pool {
     ) -> Result<Vec<IpConfig>> {
         // Around again only if somebody made a reservation without the lock; it is known then and not chosen again.
         loop {
-            let chosen = self.choose(reservations, owner)?;
+            let chosen = reservations.ask(|view| self.choose(view, owner))?;
             let mut ours = Vec::new();
             let outcome = reserve(reservations, &chosen, owner, &mut ours);
             if matches!(outcome, Ok(true)) {

@@ -1,92 +1,114 @@
 //! The lock of a network's folder: `flock(2)` on its file `lock`, which the reference takes too.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use libcni::{Context, Error, Result, code};
-use nix::fcntl::OFlag;
+use rustix::fs::OFlags;
 
-/// The longest a call waits for the lock, which is held for about a millisecond per call.
+/// The longest a call waits for the lock, which is held for a fraction of a millisecond per call.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// How long the first and the longest pause between two tries are.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+/// What the stack of the thread that waits has to hold.
+const STACK: usize = 64 << 10;
 
-/// Waits until the lock of `folder` is ours. It is given back when the file is closed.
+/// Waits until the lock of `folder` is ours. It is given back when the file is closed. None if there is no such folder.
 ///
 /// It gives up a little before `deadline`, at which whoever called this plugin may kill it, so that they hear why.
 ///
 /// A lock that somebody removed and made anew while we waited is no lock any more: then the new one is taken.
-pub fn take(folder: &Path, deadline: Instant) -> Result<File> {
+pub fn take(folder: &Path, deadline: Instant) -> Result<Option<File>> {
     let path = folder.join("lock");
     let start = Instant::now();
     let left = deadline.saturating_duration_since(start);
     let limit = LONGEST.min(left - left / 10);
     loop {
-        let file = open(&path).context(|| format!("open the lock {}", path.display()))?;
-        wait(&file, &path, start, limit)?;
-        if is_at(&file, &path).context(|| format!("look at the lock {}", path.display()))? {
-            return Ok(file);
-        }
-    }
-}
-
-fn open(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .mode(0o750)
-        .custom_flags(OFlag::O_NOFOLLOW.bits())
-        .open(path)
-}
-
-/// `flock` has no deadline of its own, and a thread or signal to end it would cost more than it saves. So this looks
-/// again, at growing intervals.
-fn wait(file: &File, path: &Path, start: Instant, limit: Duration) -> Result<()> {
-    let (mut pause, longest) = PAUSE;
-    loop {
+        let file = match open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file.context(|| format!("open the lock {}", path.display()))?,
+        };
         match file.try_lock() {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(Some(file)),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => {
                 return Err(error).context(|| format!("lock {}", path.display()));
             }
         }
-        let left = limit.saturating_sub(start.elapsed());
-        if left.is_zero() {
-            return Err(timed_out(file, path, limit));
+        let file = wait(file, &path, limit, start)?;
+        if is_at(&file, &path).context(|| format!("look at the lock {}", path.display()))? {
+            return Ok(Some(file));
         }
-        thread::sleep(pause.min(left));
-        pause = (pause * 2).min(longest);
     }
 }
 
-fn timed_out(file: &File, path: &Path, limit: Duration) -> Error {
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .mode(0o750)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+}
+
+/// `flock` has no deadline of its own, so a thread waits in it, and this one waits for the thread. Whoever looks again and
+/// again instead sleeps most of the time that the lock is free.
+///
+/// The file belongs to the thread: if it gets the lock when nobody waits any more, it closes the file, which unlocks.
+fn wait(file: File, path: &Path, limit: Duration, start: Instant) -> Result<File> {
+    let left = limit.saturating_sub(start.elapsed());
+    if left.is_zero() {
+        return Err(timed_out(inode(&file), path, limit));
+    }
+    let of_lock = inode(&file);
+    let (sender, receiver) = mpsc::channel();
+    let waiter = thread::Builder::new().stack_size(STACK).spawn(move || {
+        let locked = loop {
+            match file.lock() {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                done => break done,
+            }
+        };
+        sender.send(locked.map(|()| file)).ok();
+    });
+    let waiter = waiter.context(|| format!("start a thread to wait for {}", path.display()))?;
+    let Ok(locked) = receiver.recv_timeout(left) else {
+        return Err(timed_out(of_lock, path, limit));
+    };
+    waiter.join().ok();
+    locked.context(|| format!("lock {}", path.display()))
+}
+
+fn inode(file: &File) -> Option<u64> {
+    Some(file.metadata().ok()?.ino())
+}
+
+fn timed_out(inode: Option<u64>, path: &Path, limit: Duration) -> Error {
     let msg = format!("timed out after {limit:?} waiting for the lock {}", path.display());
     let error = Error::new(code::TRY_AGAIN, msg);
-    match holder(file) {
+    match inode.and_then(holder) {
         Some(holder) => error.details(format!("it is held by {holder}")),
         None => error,
     }
 }
 
 /// Whether `path` still leads to this file.
-fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let ours = file.metadata()?;
     match fs::symlink_metadata(path) {
         Ok(there) => Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
 }
 
 /// The process that holds the lock, from `/proc/locks` (`proc_locks(5)`), if it can be told.
-fn holder(file: &File) -> Option<String> {
-    let inode = file.metadata().ok()?.ino();
+fn holder(inode: u64) -> Option<String> {
     let pid = holder_in(&fs::read_to_string("/proc/locks").ok()?, inode)?;
     match fs::read_to_string(format!("/proc/{pid}/comm")) {
         Ok(name) => Some(format!("process {pid} ({})", name.trim())),
@@ -121,13 +143,13 @@ mod tests {
     #[test]
     fn waiting_ends_with_the_name_of_the_holder() {
         let folder = tempfile::tempdir().unwrap();
-        let held = take(folder.path(), Instant::now()).unwrap();
+        let held = take(folder.path(), Instant::now()).unwrap().unwrap();
         let error = take(folder.path(), Instant::now()).unwrap_err();
         assert_eq!(error.code, code::TRY_AGAIN);
         assert!(error.msg.starts_with("timed out after 0ns waiting for the lock /"), "{error}");
         assert!(error.details.contains(&format!("process {}", std::process::id())), "{error}");
         drop(held);
-        take(folder.path(), Instant::now()).unwrap();
+        take(folder.path(), Instant::now()).unwrap().unwrap();
     }
 
     #[test]
@@ -137,8 +159,59 @@ mod tests {
         let old = open(&path).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(!is_at(&old, &path).unwrap());
-        let new = take(folder.path(), Instant::now()).unwrap();
+        let new = take(folder.path(), Instant::now()).unwrap().unwrap();
         assert!(is_at(&new, &path).unwrap() && !is_at(&old, &path).unwrap());
+    }
+
+    #[test]
+    fn a_lock_that_is_made_anew_while_somebody_waits_is_taken_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = take(folder.path(), Instant::now()).unwrap().unwrap();
+        let soon = Instant::now() + Duration::from_secs(20);
+        let taken = thread::scope(|scope| {
+            let waiter = scope.spawn(|| take(folder.path(), soon).unwrap().unwrap());
+            // It has opened the old one by then, or opens the new one: it gets the new one both ways.
+            thread::sleep(Duration::from_millis(50));
+            fs::remove_file(&path).unwrap();
+            drop(open(&path).unwrap());
+            drop(held);
+            waiter.join().unwrap()
+        });
+        assert!(is_at(&taken, &path).unwrap());
+    }
+
+    #[test]
+    fn who_gave_up_does_not_get_the_lock_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = take(folder.path(), Instant::now()).unwrap().unwrap();
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert_eq!(take(folder.path(), soon).unwrap_err().code, code::TRY_AGAIN);
+        drop(held);
+        let later = || Instant::now() + Duration::from_secs(20);
+        for _ in 0..100 {
+            take(folder.path(), later()).unwrap().unwrap();
+        }
+    }
+
+    #[test]
+    fn one_at_a_time_has_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let inside = std::sync::Mutex::new(());
+        thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let lock = take(folder.path(), deadline).unwrap().unwrap();
+                        let alone = inside.try_lock().unwrap();
+                        thread::yield_now();
+                        drop(alone);
+                        drop(lock);
+                    }
+                });
+            }
+        });
     }
 
     #[test]

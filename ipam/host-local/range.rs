@@ -66,6 +66,18 @@ impl Range {
         self.contains(other.first) || other.contains(self.first)
     }
 
+    /// From `first` to `last`, without the gateway.
+    fn stretches(&self, first: u128, last: u128) -> Vec<(IpAddr, IpAddr)> {
+        let at = |(first, last)| (address(self.subnet, first), address(self.subnet, last));
+        let gateway = bits(self.gateway);
+        if self.gateway.is_ipv4() != self.subnet.is_ipv4() || !(first..=last).contains(&gateway) {
+            return vec![at((first, last))];
+        }
+        let before = (first < gateway).then(|| at((first, gateway - 1)));
+        let behind = (gateway < last).then(|| at((gateway + 1, last)));
+        before.into_iter().chain(behind).collect()
+    }
+
     /// How many addresses can be handed out, at most `u128::MAX`.
     fn size(&self) -> u128 {
         let all = (bits(self.last) - bits(self.first)).saturating_add(1);
@@ -121,56 +133,25 @@ impl RangeSet {
         subnets.join(", ")
     }
 
-    /// Every address that can be handed out, once, in the order of the ranges and round again at the end. It starts
-    /// behind `last`, which so comes last, or at the first address if `last` is not in the set.
-    pub fn iter_after(&self, last: Option<IpAddr>) -> impl Iterator<Item = IpAddr> {
-        let behind_last = last.and_then(|last| {
-            let index = self.0.iter().position(|range| range.contains(last))?;
-            self.successor(Position { index, bits: bits(last) })
-        });
-        let start = behind_last.or_else(|| self.start_of(0));
-        Cycle { set: self, start, next: start }
-    }
-
-    fn start_of(&self, index: usize) -> Option<Position> {
-        self.0.get(index).map(|range| Position { index, bits: bits(range.first) })
-    }
-
-    fn successor(&self, Position { index, bits: here }: Position) -> Option<Position> {
-        if here == bits(self.0.get(index)?.last) {
-            return self.start_of((index + 1) % self.0.len());
-        }
-        Some(Position { index, bits: here + 1 })
-    }
-}
-
-/// An address in a set: the range it is in, and its bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Position {
-    index: usize,
-    bits: u128,
-}
-
-/// Goes once round a set. It counts nothing, so that an IPv6 subnet costs no more than the addresses looked at.
-struct Cycle<'a> {
-    set: &'a RangeSet,
-    start: Option<Position>,
-    next: Option<Position>,
-}
-
-impl Iterator for Cycle<'_> {
-    type Item = IpAddr;
-
-    fn next(&mut self) -> Option<IpAddr> {
-        loop {
-            let here = self.next?;
-            let range = self.set.0.get(here.index)?;
-            self.next = self.set.successor(here).filter(|next| Some(*next) != self.start);
-            let ip = address(range.subnet, here.bits);
-            if ip != range.gateway {
-                return Some(ip);
+    /// All that can be handed out, as first and last addresses of what lies together, in the order of the ranges and round
+    /// again at the end. It starts behind `last`, which so comes last, or at the first address if `last` is not in the set.
+    pub fn stretches_after(&self, last: Option<IpAddr>) -> Vec<(IpAddr, IpAddr)> {
+        let at = |ip| self.0.iter().position(|range| range.contains(ip)).zip(Some(bits(ip)));
+        let whole = |range: &Range| range.stretches(bits(range.first), bits(range.last));
+        let Some((index, here)) = last.and_then(at) else {
+            return self.0.iter().flat_map(whole).collect();
+        };
+        let (mut stretches, mut up_to_last) = (Vec::new(), Vec::new());
+        if let Some(range) = self.0.get(index) {
+            if here < bits(range.last) {
+                stretches = range.stretches(here + 1, bits(range.last));
             }
+            up_to_last = range.stretches(bits(range.first), here);
         }
+        let others = self.0.iter().skip(index + 1).chain(self.0.iter().take(index));
+        stretches.extend(others.flat_map(whole));
+        stretches.extend(up_to_last);
+        stretches
     }
 }
 
@@ -212,7 +193,8 @@ fn outside(key: &str, ip: IpAddr, subnet: IpNetwork) -> Error {
     Error::config(format!("{key} {ip} not in network {subnet}"))
 }
 
-fn bits(ip: IpAddr) -> u128 {
+/// An address as a number, counted from the first of its family.
+pub fn bits(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => u128::from(u32::from(ip)),
         IpAddr::V6(ip) => u128::from(ip),

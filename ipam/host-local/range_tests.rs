@@ -20,6 +20,16 @@ fn set(ranges: &[&str]) -> RangeSet {
     RangeSet::new(ranges.iter().map(|text| range(text).unwrap()).collect()).unwrap()
 }
 
+impl RangeSet {
+    /// Every address that can be handed out, in the order of the stretches.
+    fn iter_after(&self, last: Option<IpAddr>) -> impl Iterator<Item = IpAddr> {
+        self.stretches_after(last).into_iter().flat_map(|(first, last)| {
+            let subnet = IpNetwork::new(first, 0).unwrap();
+            (bits(first)..=bits(last)).map(move |bits| address(subnet, bits))
+        })
+    }
+}
+
 fn sequence(set: &RangeSet, last: &str) -> String {
     let last = (!last.is_empty()).then(|| ip(last));
     set.iter_after(last).map(|ip| ip.to_string()).collect::<Vec<_>>().join(" ")

@@ -1,107 +1,167 @@
-//! Who holds which address: the files of a network's folder, in the reference's layout.
-//!
-//! | file | content |
-//! |---|---|
-//! | an address, as in `10.1.2.5` or `2001:db8::5` | the container ID, CR LF, the interface name; or, by old versions, the ID alone |
-//! | `last_reserved_ip.0`, `.1`, ... | the address that was last handed out of the first, second, ... range set |
-//! | `lock` | nothing; whoever changes something here holds `flock(2)` on it |
-//! | `.draft` | what is being written, complete before it gets one of the names above |
-//!
-//! Other files are left alone. The types below promise nothing about how they look things up: today they read the folder.
+//! Who holds which address: a network's folder, looked up in its index.
 
-use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::cell::Cell;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::rc::Rc;
 use std::time::Instant;
 
-use libcni::{Attachment, ContainerId, Context, IfName, NetworkName, Result};
-use nix::fcntl::OFlag;
-use nix::unistd::{AccessFlags, access};
+use libcni::{Attachment, Context, NetworkName, Result};
+use rustix::fs::{Access, access};
 
+use crate::host_local::folder::{Folder, Stamp};
+use crate::host_local::holder::Holder;
+use crate::host_local::index::{Held, Index, Location, Table};
 use crate::host_local::lock;
 use crate::host_local::range::RangeSet;
 
-/// Between the container ID and the interface name in a reservation's file.
-const LINE_BREAK: &str = "\r\n";
-
-/// The largest file that is read: an ID and a name are far shorter.
-const MAX_BYTES: u64 = 4096;
-
-/// Who an address is reserved for, by the content of its file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Holder {
-    /// The interface of a container.
-    Attachment(Attachment),
-    /// A container, in the form of old versions, which did not write the interface.
-    Container(ContainerId),
-    /// Something else, such as a file made by hand, a folder or a symlink. The address is taken, by none of ours.
-    Other,
-    /// Nobody: an empty file. Its writer was killed before it wrote, since no writer is at work while we hold the lock.
-    Nobody,
-}
+/// How often a folder is read that somebody changes without the lock meanwhile.
+const TRIES: usize = 3;
 
 /// What is reserved in a network, to look at.
 #[derive(Debug)]
 pub struct View {
-    folder: PathBuf,
-    taken: BTreeMap<IpAddr, Holder>,
+    /// None if the network has none: then nothing is reserved.
+    folder: Option<Rc<Folder>>,
+    index: Index,
+    /// Set by an answer that a wrong index may have led to.
+    doubt: Cell<bool>,
 }
 
 /// What is reserved in a network, to change. While it lives, nobody else changes it.
 #[derive(Debug)]
 pub struct Reservations {
     view: View,
+    folder: Rc<Folder>,
+    location: Location,
+    /// The folder's, as long as we change nothing.
+    stamp: Option<Stamp>,
+    /// Whether the index says all that we did.
+    complete: bool,
     _lock: File,
 }
 
 impl View {
     /// Looks without the lock, making nothing. Others may change what was seen at any time.
-    pub fn peek(dir: &Path, network: &NetworkName) -> Result<View> {
-        let folder = dir.join(network.as_str());
-        let taken = scan(&folder).context(|| format!("read the folder {}", folder.display()))?;
-        Ok(View { folder, taken })
+    ///
+    /// If it has to be asked twice, what is answered first is forgotten.
+    pub fn peek<T>(
+        dir: &Path,
+        network: &NetworkName,
+        question: impl Fn(&View) -> Result<T>,
+    ) -> Result<T> {
+        let path = dir.join(network.as_str());
+        let reading = || format!("read the folder {}", path.display());
+        let folder = match Folder::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return question(&View::new(None, Index::new()));
+            }
+            folder => Rc::new(folder.context(reading)?),
+        };
+        let stamp = folder.stamp().context(reading)?;
+        if let Some(index) = Index::load(&Location::of(dir, network), &stamp, false) {
+            let view = View::new(Some(Rc::clone(&folder)), index);
+            let answer = question(&view);
+            // Whoever writes to an index has changed the folder before.
+            let same = view.index.is_unchanged() && folder.stamp().context(reading)? == stamp;
+            if same && !view.doubt.get() {
+                return answer;
+            }
+        }
+        let (index, _) = read(&folder, |_| false).context(reading)?;
+        question(&View::new(Some(folder), index))
+    }
+
+    fn new(folder: Option<Rc<Folder>>, index: Index) -> View {
+        View { folder, index, doubt: Cell::new(false) }
     }
 
     /// The addresses reserved for an interface of a container or, if there are none, those that old versions reserved
     /// for the container.
     pub fn of_owner(&self, owner: &Attachment) -> Vec<IpAddr> {
-        let held = |is_theirs: &dyn Fn(&Holder) -> bool| -> Vec<IpAddr> {
-            self.taken.iter().filter(|(_, holder)| is_theirs(holder)).map(|(ip, _)| *ip).collect()
-        };
-        let exact = held(&|holder| matches!(holder, Holder::Attachment(it) if it == owner));
-        if !exact.is_empty() {
-            return exact;
-        }
-        held(&|holder| matches!(holder, Holder::Container(it) if *it == owner.container))
+        self.held_by(owner).into_iter().map(|(ip, _)| ip).collect()
     }
 
-    /// Who an address is reserved for; none if it is free.
-    pub fn holder(&self, ip: IpAddr) -> Option<&Holder> {
-        self.taken.get(&ip).filter(|holder| **holder != Holder::Nobody)
+    /// As [`View::of_owner`], each with what its file says.
+    pub fn held_by(&self, owner: &Attachment) -> Vec<(IpAddr, Holder)> {
+        let table = &self.index.table;
+        let exact = |holder: &Holder| matches!(holder, Holder::Attachment(it) if it == owner);
+        let held = self.certain(table.of_attachment(owner), exact);
+        if !held.is_empty() {
+            return held;
+        }
+        let old =
+            |holder: &Holder| matches!(holder, Holder::Container(it) if *it == owner.container);
+        self.certain(table.of_container(owner), old)
+    }
+
+    /// What the index says an owner holds, as far as the files say so too.
+    fn certain(
+        &self,
+        held: io::Result<Held>,
+        is_theirs: impl Fn(&Holder) -> bool,
+    ) -> Vec<(IpAddr, Holder)> {
+        let theirs = |ip| Some((ip, self.holder(ip)?)).filter(|(_, holder)| is_theirs(holder));
+        let mut found: Vec<(IpAddr, Holder)> = match held {
+            Ok(Held::These(ips)) => {
+                let found: Vec<_> = ips.iter().filter_map(|ip| theirs(*ip)).collect();
+                if found.len() < ips.len() {
+                    self.distrust();
+                }
+                found
+            }
+            Ok(Held::Many) => {
+                self.all().into_iter().filter(|(_, holder)| is_theirs(holder)).collect()
+            }
+            Err(_) => {
+                self.distrust();
+                Vec::new()
+            }
+        };
+        found.sort_by_key(|(ip, _)| *ip);
+        found
+    }
+
+    /// Who an address is reserved for, by its file; none if it is free.
+    pub fn holder(&self, ip: IpAddr) -> Option<Holder> {
+        self.folder.as_ref()?.holder(ip).filter(|holder| *holder != Holder::Nobody)
     }
 
     /// The first free address of a set behind `last`, going round; from the start if `last` is not in the set.
     pub fn next_free(&self, set: &RangeSet, last: Option<IpAddr>) -> Option<IpAddr> {
-        set.iter_after(last).find(|ip| self.holder(*ip).is_none())
+        for (first, last) in set.stretches_after(last) {
+            match self.index.table.first_free(first, last) {
+                Ok(Some(ip)) => return Some(ip),
+                Ok(None) => {}
+                Err(_) => self.distrust(),
+            }
+        }
+        if !self.index.from_folder {
+            self.distrust();
+        }
+        None
     }
 
-    /// Every reservation, also those of [`Holder::Nobody`].
-    pub fn all(&self) -> impl Iterator<Item = (IpAddr, &Holder)> {
-        self.taken.iter().map(|(ip, holder)| (*ip, holder))
+    /// Every reservation by the files, also those of [`Holder::Nobody`].
+    pub fn all(&self) -> Vec<(IpAddr, Holder)> {
+        let mut all = Vec::new();
+        if let Some(folder) = &self.folder {
+            let complete = folder.scan(|ip, holder| all.push((ip, holder.clone())));
+            if complete.is_err() {
+                self.distrust();
+            }
+        }
+        all.sort_by_key(|(ip, _)| *ip);
+        all
     }
 
     /// The address that was last handed out of a range set.
     pub fn last(&self, set: usize) -> Result<Option<IpAddr>> {
-        let path = self.folder.join(last_name(set));
-        match read(&path) {
-            Ok(text) => Ok(String::from_utf8(text).ok().and_then(|text| text.parse().ok())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).context(|| format!("read {}", path.display())),
-        }
+        self.folder.as_ref().map_or(Ok(None), |folder| folder.last(set))
     }
 
     /// Says whose an address is, for messages.
@@ -112,8 +172,8 @@ impl View {
         }
     }
 
-    fn path(&self, ip: IpAddr) -> PathBuf {
-        self.folder.join(ip.to_string())
+    fn distrust(&self) {
+        self.doubt.set(true);
     }
 }
 
@@ -121,12 +181,13 @@ impl Reservations {
     /// Makes the folder of a network if need be, and takes its lock, waiting for it until shortly before `deadline`.
     pub fn open(dir: &Path, network: &NetworkName, deadline: Instant) -> Result<Reservations> {
         let folder = dir.join(network.as_str());
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(&folder)
-            .context(|| format!("create the folder {}", folder.display()))?;
-        Reservations::locked(dir, network, deadline)
+        let creating = || format!("create the folder {}", folder.display());
+        if let Some(reservations) = Reservations::locked(dir, network, deadline)? {
+            return Ok(reservations);
+        }
+        DirBuilder::new().recursive(true).mode(0o755).create(&folder).context(creating)?;
+        let reservations = Reservations::locked(dir, network, deadline)?;
+        reservations.ok_or(io::Error::from(ErrorKind::NotFound)).context(creating)
     }
 
     /// As [`Reservations::open`], but where there is no folder, nothing is reserved and nothing is made.
@@ -135,78 +196,136 @@ impl Reservations {
         network: &NetworkName,
         deadline: Instant,
     ) -> Result<Option<Reservations>> {
-        let folder = dir.join(network.as_str());
-        match fs::metadata(&folder) {
-            Ok(_) => Reservations::locked(dir, network, deadline).map(Some),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).context(|| format!("look at {}", folder.display())),
+        let reservations = Reservations::locked(dir, network, deadline)?;
+        if reservations.is_none() {
+            Location::of(dir, network).remove();
         }
+        Ok(reservations)
     }
 
-    fn locked(dir: &Path, network: &NetworkName, deadline: Instant) -> Result<Reservations> {
-        let lock = lock::take(&dir.join(network.as_str()), deadline)?;
-        let reservations = Reservations { view: View::peek(dir, network)?, _lock: lock };
-        remove(&reservations.draft_path())?;
-        Ok(reservations)
+    fn locked(
+        dir: &Path,
+        network: &NetworkName,
+        deadline: Instant,
+    ) -> Result<Option<Reservations>> {
+        let path = dir.join(network.as_str());
+        let reading = || format!("read the folder {}", path.display());
+        let Some(lock) = lock::take(&path, deadline)? else { return Ok(None) };
+        let folder = Rc::new(Folder::open(&path).context(reading)?);
+        let location = Location::of(dir, network);
+        let stamp = folder.stamp().context(reading)?;
+        let index = Index::load(&location, &stamp, true);
+        let complete = index.is_some();
+        let view = View::new(Some(Rc::clone(&folder)), index.unwrap_or_else(Index::new));
+        let (stamp, _lock) = (Some(stamp), lock);
+        let mut reservations = Reservations { view, folder, location, stamp, complete, _lock };
+        if !complete {
+            reservations.review(|_| false)?;
+        }
+        Ok(Some(reservations))
+    }
+
+    /// Asks something that decides what is done. Where a wrong index may have led to the answer, it is asked again with one
+    /// that was made from the folder.
+    pub fn ask<T>(&mut self, question: impl Fn(&View) -> Result<T>) -> Result<T> {
+        self.view.doubt.set(false);
+        if self.complete {
+            let answer = question(&self.view);
+            if !self.view.doubt.get() {
+                return answer;
+            }
+        }
+        self.review(|_| false)?;
+        question(&self.view)
+    }
+
+    /// Makes the index anew from the folder, and says which reservations are to be picked.
+    pub fn review(&mut self, pick: impl Fn(&Holder) -> bool) -> Result<Vec<(IpAddr, Holder)>> {
+        self.folder.clean()?;
+        let mut picked = Vec::new();
+        for _ in 0..TRIES {
+            self.stamp = self.folder.set_stamp().ok();
+            (self.view.index, picked) =
+                read(&self.folder, &pick).context(|| "read the folder of the network")?;
+            self.complete = self.stamp.is_some() && self.folder.stamp().ok() == self.stamp;
+            if self.complete || self.stamp.is_none() {
+                break;
+            }
+        }
+        Ok(picked)
     }
 
     /// Reserves an address. False if somebody has it already.
     pub fn reserve(&mut self, ip: IpAddr, owner: &Attachment) -> Result<bool> {
-        match self.view.taken.get(&ip) {
-            Some(Holder::Nobody) => self.release(ip)?,
-            Some(_) => return Ok(false),
-            None => {}
+        self.change();
+        let mut reserved = self.folder.reserve(ip, owner)?;
+        if !reserved && self.folder.holder(ip) == Some(Holder::Nobody) {
+            self.folder.release(ip)?;
+            reserved = self.folder.reserve(ip, owner)?;
         }
-        let path = self.view.path(ip);
-        let draft = self.draft(&format!("{}{LINE_BREAK}{}", owner.container, owner.ifname))?;
-        // A link does what a rename does not: it fails where there is a file, even one made without the lock.
-        let linked = fs::hard_link(&draft, &path);
-        remove(&draft)?;
-        let (holder, reserved) = match linked {
-            Ok(()) => (Holder::Attachment(owner.clone()), true),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => (Holder::Other, false),
-            Err(error) => return Err(error).context(|| format!("create {}", path.display())),
-        };
-        self.view.taken.insert(ip, holder);
+        match reserved {
+            true => self.note(|table| {
+                table.take(ip)?;
+                table.own(&Holder::Attachment(owner.clone()), ip)
+            }),
+            // The index did not say so, or we were asked to try all the same.
+            false => drop(self.review(|_| false)?),
+        }
         Ok(reserved)
     }
 
     /// Gives an address back. That it is free already is no error.
     pub fn release(&mut self, ip: IpAddr) -> Result<()> {
-        remove(&self.view.path(ip))?;
-        self.view.taken.remove(&ip);
+        match self.folder.holder(ip) {
+            Some(holder) => self.release_from(ip, &holder),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives an address back whose holder is known.
+    pub fn release_from(&mut self, ip: IpAddr, holder: &Holder) -> Result<()> {
+        self.change();
+        self.folder.release(ip)?;
+        self.note(|table| {
+            table.free(ip)?;
+            table.disown(holder, ip)
+        });
         Ok(())
     }
 
     /// Remembers what was last handed out of a range set, so that an address that is given back is not reused at once.
     pub fn set_last(&mut self, set: usize, ip: IpAddr) -> Result<()> {
-        let path = self.view.folder.join(last_name(set));
-        let draft = self.draft(&ip.to_string())?;
-        let renamed = fs::rename(&draft, &path);
-        if renamed.is_err() {
-            remove(&draft)?;
-        }
-        renamed.context(|| format!("write {}", path.display()))
+        self.change();
+        self.folder.set_last(set, ip)
     }
 
-    /// A complete file under a name that means nothing to anybody, to be given its name in one step.
-    fn draft(&self, content: &str) -> Result<PathBuf> {
-        let path = self.draft_path();
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut file| file.write_all(content.as_bytes()));
-        if let Err(error) = written {
-            remove(&path)?;
-            return Err(error).context(|| format!("write {}", path.display()));
-        }
-        Ok(path)
+    /// From now on the folder is another than the index on disk says.
+    fn change(&mut self) {
+        self.stamp = None;
+        self.view.index.from_folder = false;
     }
 
-    fn draft_path(&self) -> PathBuf {
-        self.view.folder.join(".draft")
+    /// Says in the index what was done. If that fails, it is made anew by whoever needs it next.
+    fn note(&mut self, what: impl FnOnce(&mut Table) -> io::Result<()>) {
+        self.complete &= what(&mut self.view.index.table).is_ok();
+    }
+
+    /// Has the index believed from now on, if it is worth it.
+    fn seal(&mut self) -> io::Result<()> {
+        let stamp = match self.stamp {
+            _ if !self.complete => return Ok(()),
+            Some(_) if self.view.index.table.file().is_some() => return Ok(()),
+            Some(stamp) => stamp,
+            None => self.folder.set_stamp()?,
+        };
+        self.view.index.save(&self.location, &stamp)
+    }
+}
+
+impl Drop for Reservations {
+    /// Without an index the next call takes longer, and that is all.
+    fn drop(&mut self) {
+        self.seal().ok();
     }
 }
 
@@ -217,41 +336,21 @@ impl Deref for Reservations {
     }
 }
 
-impl Holder {
-    /// Whether this is the interface of a container, or by an old file the container.
-    pub fn is(&self, owner: &Attachment) -> bool {
-        match self {
-            Holder::Attachment(it) => it == owner,
-            Holder::Container(id) => *id == owner.container,
-            Holder::Other | Holder::Nobody => false,
+/// Reads every reservation of a folder, and picks some.
+fn read(
+    folder: &Folder,
+    pick: impl Fn(&Holder) -> bool,
+) -> io::Result<(Index, Vec<(IpAddr, Holder)>)> {
+    let (mut index, mut picked, mut outcome) = (Index::new(), Vec::new(), Ok(()));
+    folder.scan(|ip, holder| {
+        if pick(holder) {
+            picked.push((ip, holder.clone()));
         }
-    }
-
-    fn parse(content: &[u8]) -> Holder {
-        let Ok(text) = std::str::from_utf8(content) else { return Holder::Other };
-        let text = text.trim();
-        if text.is_empty() {
-            return Holder::Nobody;
+        if outcome.is_ok() && *holder != Holder::Nobody {
+            outcome = index.table.take(ip).and_then(|()| index.table.own(holder, ip));
         }
-        let parsed = match text.split_once(LINE_BREAK) {
-            Some((container, ifname)) => ContainerId::new(container).and_then(|container| {
-                Ok(Holder::Attachment(Attachment { container, ifname: IfName::new(ifname)? }))
-            }),
-            None => ContainerId::new(text).map(Holder::Container),
-        };
-        parsed.unwrap_or(Holder::Other)
-    }
-}
-
-impl std::fmt::Display for Holder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Holder::Attachment(it) => write!(f, "{} of container {}", it.ifname, it.container),
-            Holder::Container(id) => write!(f, "container {id}"),
-            Holder::Other => f.write_str("a file that names no container"),
-            Holder::Nobody => f.write_str("nobody"),
-        }
-    }
+    })?;
+    outcome.map(|()| (index, picked))
 }
 
 /// Whether reservations could be written, as far as it can be told without writing: the network's folder, or the nearest
@@ -268,60 +367,8 @@ pub fn writable(dir: &Path, network: &NetworkName) -> Result<()> {
         false => Err(ErrorKind::NotADirectory.into()),
     });
     is_folder
-        .and_then(|()| Ok(access(there, AccessFlags::W_OK | AccessFlags::X_OK)?))
+        .and_then(|()| Ok(access(there, Access::WRITE_OK | Access::EXEC_OK)?))
         .context(|| format!("write reservations in {}: {}", folder.display(), there.display()))
-}
-
-/// Reads every reservation of a folder; none if it is not there.
-fn scan(folder: &Path) -> io::Result<BTreeMap<IpAddr, Holder>> {
-    let mut taken = BTreeMap::new();
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(taken),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let name = entry?.file_name();
-        let Some(ip) = name.to_str().and_then(address) else { continue };
-        let holder = match read(&folder.join(&name)) {
-            Ok(content) => Holder::parse(&content),
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(_) => Holder::Other,
-        };
-        taken.insert(ip, holder);
-    }
-    Ok(taken)
-}
-
-/// The address a file stands for: the name has to be the one we would give, for one address has one file.
-fn address(name: &str) -> Option<IpAddr> {
-    let ip: IpAddr = name.parse().ok()?;
-    (ip.to_canonical().to_string() == name).then_some(ip)
-}
-
-/// Reads a file, following no symlink and waiting for no FIFO.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut content = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut content)?;
-    Ok(content)
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).context(|| format!("remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn last_name(set: usize) -> String {
-    format!("last_reserved_ip.{set}")
 }
 
 #[cfg(test)]

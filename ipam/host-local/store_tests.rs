@@ -1,5 +1,7 @@
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::PathBuf;
 
+use libcni::{ContainerId, IfName};
 use tempfile::TempDir;
 
 use super::*;
@@ -23,6 +25,10 @@ fn ip(text: &str) -> IpAddr {
 
 fn open(dir: &TempDir) -> Reservations {
     Reservations::open(dir.path(), &network(), Instant::now()).unwrap()
+}
+
+fn peek<T>(dir: &TempDir, question: impl Fn(&View) -> T) -> T {
+    View::peek(dir.path(), &network(), |view| Ok(question(view))).unwrap()
 }
 
 /// The folder with these files in it.
@@ -96,7 +102,7 @@ fn an_empty_file_is_nobodys_and_what_it_stands_for_is_free() {
     let mut reservations = open(&dir);
     assert_eq!(names(&folder), ["10.1.2.2", "lock"]);
     assert_eq!(reservations.holder(ip("10.1.2.2")), None);
-    assert_eq!(reservations.all().next(), Some((ip("10.1.2.2"), &Holder::Nobody)));
+    assert_eq!(reservations.all(), [(ip("10.1.2.2"), Holder::Nobody)]);
     assert!(reservations.reserve(ip("10.1.2.2"), &owner("c1", "eth0")).unwrap());
     assert_eq!(fs::read(folder.join("10.1.2.2")).unwrap(), b"c1\r\neth0");
 }
@@ -114,7 +120,7 @@ fn what_others_put_there_is_taken_but_never_read_through_or_written_to() {
     let mut reservations = open(&dir);
     assert!(reservations.of_owner(&owner("c1", "eth0")).is_empty());
     for taken in ["10.1.2.3", "10.1.2.4", "10.1.2.9"] {
-        assert_eq!(reservations.holder(ip(taken)), Some(&Holder::Other));
+        assert_eq!(reservations.holder(ip(taken)), Some(Holder::Other));
         assert!(!reservations.reserve(ip(taken), &owner("c1", "eth0")).unwrap());
     }
     assert!(reservations.last(0).unwrap_err().msg.contains("last_reserved_ip.0: "));
@@ -137,16 +143,17 @@ fn a_file_made_behind_our_back_is_not_overwritten() {
 fn only_an_exact_address_counts_as_the_last_one() {
     let (dir, _) =
         with(&[("last_reserved_ip.0", "10.1.2.2\n"), ("last_reserved_ip.1", "10.1.2.2")]);
-    let view = View::peek(dir.path(), &network()).unwrap();
-    assert_eq!(view.last(0).unwrap(), None);
-    assert_eq!(view.last(1).unwrap(), Some(ip("10.1.2.2")));
-    assert_eq!(view.last(2).unwrap(), None);
+    peek(&dir, |view| {
+        assert_eq!(view.last(0).unwrap(), None);
+        assert_eq!(view.last(1).unwrap(), Some(ip("10.1.2.2")));
+        assert_eq!(view.last(2).unwrap(), None);
+    });
 }
 
 #[test]
 fn looking_makes_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    assert_eq!(View::peek(dir.path(), &network()).unwrap().all().count(), 0);
+    assert!(peek(&dir, View::all).is_empty());
     assert!(Reservations::open_existing(dir.path(), &network(), Instant::now()).unwrap().is_none());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -170,4 +177,124 @@ fn the_next_free_address_is_behind_the_last_one_wherever_that_is() {
     assert_eq!(next(&reservations, "10.1.2.5"), "10.1.2.5");
     reservations.reserve(ip("10.1.2.5"), &owner("c3", "eth0")).unwrap();
     assert_eq!(next(&reservations, "10.1.2.5"), "");
+}
+
+/// A set of 10.1.2.2 to 10.1.2.6.
+fn small_set() -> RangeSet {
+    let subnet = "10.1.2.0/29".parse().unwrap();
+    let keys = RangeKeys { subnet, range_start: None, range_end: None, gateway: None };
+    RangeSet::new(vec![Range::new(&keys).unwrap()]).unwrap()
+}
+
+fn index(dir: &TempDir) -> PathBuf {
+    dir.path().join(".index/pods")
+}
+
+/// What is done without the lock while we hold it is behind the index's back: it comes before our own change.
+#[test]
+fn what_a_wrong_index_says_does_no_harm() {
+    let (dir, folder) = with(&[("10.1.2.2", "c1\r\neth0"), ("10.1.2.3", "c2\r\neth0")]);
+    let mut reservations = open(&dir);
+    assert!(reservations.reserve(ip("10.1.2.4"), &owner("c3", "eth0")).unwrap());
+    fs::write(folder.join("10.1.2.5"), "c4\r\neth0").unwrap();
+    fs::rename(folder.join("10.1.2.3"), folder.join("10.1.2.6")).unwrap();
+    fs::write(folder.join("10.1.2.2"), "c9\r\neth0").unwrap();
+    assert!(reservations.reserve(ip("10.9.9.9"), &owner("c8", "eth0")).unwrap());
+    drop(reservations);
+
+    // It is free by the index, and the file says otherwise.
+    let last = Some(ip("10.1.2.4"));
+    let mut reservations = open(&dir);
+    assert_eq!(reservations.next_free(&small_set(), last), Some(ip("10.1.2.5")));
+    assert!(!reservations.reserve(ip("10.1.2.5"), &owner("c5", "eth0")).unwrap());
+    assert_eq!(reservations.next_free(&small_set(), last), Some(ip("10.1.2.3")));
+    assert_eq!(reservations.of_owner(&owner("c2", "eth0")), [ip("10.1.2.6")]);
+}
+
+#[test]
+fn an_address_is_nobodys_whose_file_does_not_say_so() {
+    let (dir, folder) = with(&[("10.1.2.2", "c1\r\neth0")]);
+    drop(open(&dir));
+    // In place: neither the folder nor the index changes.
+    fs::write(folder.join("10.1.2.2"), "c9\r\neth0").unwrap();
+    let mut reservations = open(&dir);
+    let mut held = |name| reservations.ask(|view| Ok(view.of_owner(&owner(name, "eth0")))).unwrap();
+    assert!(held("c1").is_empty());
+    assert_eq!(held("c9"), [ip("10.1.2.2")]);
+}
+
+#[test]
+fn that_nothing_is_left_is_said_by_the_folder() {
+    let (dir, folder) = with(&[]);
+    let mut reservations = open(&dir);
+    for number in 2..=6 {
+        let free = ip(&format!("10.1.2.{number}"));
+        reservations.reserve(free, &owner(&format!("c{number}"), "eth0")).unwrap();
+    }
+    fs::remove_file(folder.join("10.1.2.3")).unwrap();
+    reservations.set_last(0, ip("10.1.2.6")).unwrap();
+    drop(reservations);
+    let mut reservations = open(&dir);
+    assert_eq!(reservations.next_free(&small_set(), None), None);
+    let free = reservations.ask(|view| Ok(view.next_free(&small_set(), None))).unwrap();
+    assert_eq!(free, Some(ip("10.1.2.3")));
+    assert_eq!(peek(&dir, |view| view.next_free(&small_set(), None)), free);
+
+    // Once it is known it is believed, until something is changed.
+    reservations.reserve(ip("10.1.2.3"), &owner("c3", "eth0")).unwrap();
+    drop(reservations);
+    let full =
+        |dir: &TempDir| open(dir).ask(|view| Ok(view.next_free(&small_set(), None))).unwrap();
+    assert_eq!(full(&dir), None);
+    let made = fs::metadata(index(&dir)).unwrap().ino();
+    assert_eq!(full(&dir), None);
+    assert_eq!(fs::metadata(index(&dir)).unwrap().ino(), made);
+}
+
+#[test]
+fn an_index_that_could_not_be_written_to_is_not_believed() {
+    let (dir, _) = with(&[("10.1.2.2", "c1\r\neth0")]);
+    drop(open(&dir));
+    let mut reservations = open(&dir);
+    // The node of 10.1.2.0/24 cannot be read any more.
+    let mut bytes = fs::read(index(&dir)).unwrap();
+    let key = [0x40, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x01, 0x0a];
+    let node = bytes.windows(key.len()).position(|it| it == key).unwrap();
+    bytes[node + 63] ^= 1;
+    fs::write(index(&dir), bytes).unwrap();
+    assert!(reservations.reserve(ip("10.1.2.3"), &owner("c2", "eth0")).unwrap());
+    drop(reservations);
+    assert_eq!(open(&dir).of_owner(&owner("c2", "eth0")), [ip("10.1.2.3")]);
+}
+
+#[test]
+fn who_looks_while_somebody_changes_looks_again() {
+    let (dir, _) = with(&[]);
+    drop(open(&dir));
+    let asked = Cell::new(0);
+    let free = peek(&dir, |view| {
+        let free = view.next_free(&small_set(), None);
+        if asked.replace(asked.get() + 1) == 0 {
+            open(&dir).reserve(ip("10.1.2.2"), &owner("c1", "eth0")).unwrap();
+        }
+        free
+    });
+    assert_eq!((free, asked.get()), (Some(ip("10.1.2.3")), 2));
+}
+
+#[test]
+fn nothing_but_the_index_is_beside_the_folders() {
+    let (dir, folder) = with(&[("10.1.2.2", "c1\r\neth0")]);
+    fs::create_dir(dir.path().join(".index")).unwrap();
+    fs::write(dir.path().join(".index/.pods"), "left by a killed one").unwrap();
+    drop(open(&dir));
+    assert_eq!(names(&dir.path().join(".index")), ["pods"]);
+    assert_eq!(fs::metadata(index(&dir)).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(names(&folder), ["10.1.2.2", "lock"]);
+
+    // It goes with the folder.
+    fs::remove_dir_all(&folder).unwrap();
+    let deadline = Instant::now();
+    assert!(Reservations::open_existing(dir.path(), &network(), deadline).unwrap().is_none());
+    assert_eq!(names(&dir.path().join(".index")), Vec::<String>::new());
 }

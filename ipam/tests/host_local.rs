@@ -6,6 +6,8 @@
     reason = "the lints know tests by their attribute, and not what tests share"
 )]
 
+#[path = "host_local/index.rs"]
+mod index;
 #[path = "host_local/kill.rs"]
 mod kill;
 #[path = "host_local/net.rs"]

@@ -87,6 +87,8 @@ impl Net {
         let output = child.wait_with_output().unwrap();
         let printed = match output.stdout.is_empty() {
             true => Value::Null,
+            // Killed while it printed.
+            false if output.status.code().is_none() => Value::Null,
             false => serde_json::from_slice(&output.stdout).unwrap(),
         };
         if output.status.success() { Ok(printed) } else { Err(printed) }
