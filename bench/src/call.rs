@@ -1,0 +1,152 @@
+//! A call of a case as the programs that are run for it.
+
+use std::path::Path;
+
+use crate::case::{Case, STALE, Verb};
+use crate::contestant::{Contestant, Kind};
+use crate::job::Step;
+
+/// Where programs such as iptables are.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The network's name.
+pub const NETWORK: &str = "bench";
+
+/// A container, by its number, and the file of its network namespace.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// Its number, from 0.
+    pub number: u32,
+    /// Its network namespace.
+    pub netns: String,
+    /// What its last ADD printed.
+    pub result: String,
+}
+
+impl Container {
+    /// `CNI_CONTAINERID`
+    pub fn id(&self) -> String {
+        format!("container{}", self.number)
+    }
+}
+
+/// The programs of a call, one after another.
+pub fn steps(case: &Case, who: &Contestant, verb: Verb, of: &Container) -> Vec<Step> {
+    match &who.kind {
+        Kind::Floor(program) => vec![floor(case, program, verb, of)],
+        Kind::Ours(folder) if case.chain.len() > 1 => vec![cnitool(folder, verb, of)],
+        Kind::Ours(folder) => chain(case, folder, "", verb, of),
+        Kind::Peer { folder, keys, .. } => chain(case, folder, keys, verb, of),
+    }
+}
+
+/// As a runtime runs a chain: one plugin after another, DEL in the other order, what one printed handed on to the next.
+fn chain(case: &Case, folder: &Path, keys: &str, verb: Verb, of: &Container) -> Vec<Step> {
+    let mut plugins: Vec<_> = case.chain.iter().collect();
+    if verb == Verb::Del {
+        plugins.reverse();
+    }
+    let first = case.chain.first().map(|(name, _)| *name);
+    let step = |(place, (plugin, conf)): (usize, &&(&str, &str))| {
+        let keys = if Some(*plugin) == first { keys } else { "" };
+        let more = [more(verb, of), keys.to_owned(), (*conf).to_owned()];
+        Step {
+            command: vec![folder.join(plugin).display().to_string()],
+            env: env(folder, verb, of),
+            stdin: configuration(case.version, plugin, &more),
+            hand_on: place > 0 && verb == Verb::Add,
+        }
+    };
+    plugins.iter().enumerate().map(step).collect()
+}
+
+/// A plugin's configuration, as the runtime makes it.
+fn configuration(version: &str, plugin: &str, more: &[String]) -> String {
+    let more: String =
+        more.iter().filter(|keys| !keys.is_empty()).map(|keys| format!(", {keys}")).collect();
+    format!(r#"{{"cniVersion": "{version}", "name": "{NETWORK}", "type": "{plugin}"{more}}}"#)
+}
+
+/// The configuration of a chain, for a runtime.
+pub fn list(case: &Case) -> String {
+    let plugins: Vec<String> = case
+        .chain
+        .iter()
+        .map(|(plugin, conf)| {
+            let conf = if conf.is_empty() { String::new() } else { format!(", {conf}") };
+            format!(r#"{{"type": "{plugin}"{conf}}}"#)
+        })
+        .collect();
+    let version = case.version;
+    format!(
+        r#"{{"cniVersion": "{version}", "name": "{NETWORK}", "plugins": [{}]}}"#,
+        plugins.join(", ")
+    )
+}
+
+/// The keys that the runtime adds for a verb.
+fn more(verb: Verb, of: &Container) -> String {
+    match verb {
+        Verb::Check | Verb::Del if !of.result.is_empty() => {
+            format!(r#""prevResult": {}"#, of.result)
+        }
+        Verb::Gc => r#""cni.dev/valid-attachments": []"#.to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn env(folder: &Path, verb: Verb, of: &Container) -> Vec<String> {
+    let mut env = vec![
+        PATH.to_owned(),
+        format!("CNI_COMMAND={}", verb.name()),
+        format!("CNI_PATH={}", folder.display()),
+    ];
+    if !matches!(verb, Verb::Version | Verb::Gc) {
+        env.push(format!("CNI_CONTAINERID={}", of.id()));
+        env.push(format!("CNI_NETNS={}", of.netns));
+        env.push("CNI_IFNAME=eth0".to_owned());
+    }
+    env
+}
+
+fn cnitool(folder: &Path, verb: Verb, of: &Container) -> Step {
+    Step {
+        command: vec![
+            folder.join("cnitool").display().to_string(),
+            verb.name().to_lowercase(),
+            NETWORK.to_owned(),
+            of.netns.clone(),
+        ],
+        env: vec![
+            PATH.to_owned(),
+            format!("CNI_PATH={}", folder.display()),
+            "NETCONFPATH=/etc/cni/net.d".to_owned(),
+        ],
+        ..Step::default()
+    }
+}
+
+/// The floor's call. Its addresses are its number in the network 10.88.0.0/16.
+fn floor(case: &Case, program: &Path, verb: Verb, of: &Container) -> Step {
+    let mut command = vec![program.display().to_string()];
+    let mut words = case.floor.unwrap_or_default().split(' ');
+    if let Some(kind) = words.next().filter(|kind| !kind.is_empty() && verb != Verb::Version) {
+        let Container { number, netns, .. } = of;
+        let id = of.id();
+        command.extend([verb.name().to_lowercase(), kind.to_owned(), netns.clone()]);
+        command.extend([format!("veth{number:011x}"), (FLOOR_INDEX + number).to_string()]);
+        let [a, b] = [(number + 2) / 256, (number + 2) % 256];
+        command.extend([format!("10.88.{a}.{b}/16"), "10.88.0.1".to_owned()]);
+        command.push(format!("ferrocni:{NETWORK}/{id}/eth0"));
+        command.extend(words.map(str::to_owned));
+    }
+    Step { command, ..Step::default() }
+}
+
+/// The index of the floor's first link.
+const FLOOR_INDEX: u32 = 100_000;
+
+/// How many containers a case needs.
+pub fn containers(case: &Case) -> usize {
+    let gc = if case.verbs.contains(&Verb::Gc) { STALE } else { 1 };
+    case.bursts.iter().map(|(containers, _)| *containers).max().unwrap_or(gc)
+}
