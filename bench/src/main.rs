@@ -1,9 +1,27 @@
 //! Measures plugins beside others (`scripts/bench`).
 use std::path::{Path, PathBuf};
 
+use clap::Parser;
+
 use bench::cases::CASES;
 use bench::contestant::{Contestant, Kind};
 use bench::stage::{Stage, Turn};
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The folder with this project's binaries
+    #[arg(long, value_name = "DIR")]
+    ours: PathBuf,
+    /// A folder with somebody else's plugins; may be given several times
+    #[arg(long, value_name = "[LABEL=]DIR")]
+    peer: Vec<String>,
+    /// Only the cases whose names begin so
+    #[arg(long, value_name = "CASE,..", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Fewer cases
+    #[arg(long)]
+    quick: bool,
+}
 
 fn main() -> std::process::ExitCode {
     match work() {
@@ -18,24 +36,9 @@ fn main() -> std::process::ExitCode {
 fn work() -> Result<(), String> {
     let me = std::env::current_exe().map_err(|error| error.to_string())?;
     let tools = me.parent().unwrap_or(Path::new("."));
-    let (mut all, mut only, mut quick) = (Vec::new(), Vec::new(), false);
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
-        let mut value = || -> Result<String, String> {
-            let value = parser.value().map_err(|error| error.to_string())?;
-            value.into_string().map_err(|_| "an argument is not UTF-8".to_owned())
-        };
-        match argument {
-            lexopt::Arg::Long("ours") => {
-                let kind = Kind::Ours(PathBuf::from(value()?));
-                all.push(Contestant { label: "ferrocni".to_owned(), kind });
-            }
-            lexopt::Arg::Long("peer") => all.push(Contestant::peer(&value()?)),
-            lexopt::Arg::Long("only") => only.extend(value()?.split(',').map(str::to_owned)),
-            lexopt::Arg::Long("quick") => quick = true,
-            other => return Err(other.unexpected().to_string()),
-        }
-    }
+    let Arguments { ours, peer, only, quick } = Arguments::parse();
+    let mut all = vec![Contestant { label: "ferrocni".to_owned(), kind: Kind::Ours(ours) }];
+    all.extend(peer.iter().map(|given| Contestant::peer(given)));
     all.push(Contestant { label: "floor".to_owned(), kind: Kind::Floor(tools.join("floor")) });
     let chosen =
         |id: &str| only.is_empty() || only.iter().any(|start| id.starts_with(start.as_str()));
