@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use crate::case::{Case, STALE, Verb};
+use crate::case::{Case, STALE, Variant, Verb};
 use crate::contestant::{Contestant, Kind};
 use crate::job::Step;
 
 /// Where programs such as iptables are.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where the only program is, if a contestant is to find no other.
+pub const ONLY: &str = "/run/testbed/only";
 /// The network's name.
 pub const NETWORK: &str = "bench";
 
@@ -29,34 +31,48 @@ impl Container {
     }
 }
 
-/// The programs of a call, one after another.
+/// The programs of a call, one after another; none if the contestant has no such call.
 pub fn steps(case: &Case, who: &Contestant, verb: Verb, of: &Container) -> Vec<Step> {
     match &who.kind {
-        Kind::Floor(program) => vec![floor(case, program, verb, of)],
+        Kind::Floor(program) if matches!(verb, Verb::Version | Verb::Add | Verb::Del) => {
+            vec![floor(case, program, verb, of)]
+        }
+        Kind::Floor(_) => Vec::new(),
         Kind::Ours(folder) if case.chain.len() > 1 => vec![cnitool(folder, verb, of)],
-        Kind::Ours(folder) => chain(case, folder, "", verb, of),
-        Kind::Peer { folder, keys, .. } => chain(case, folder, keys, verb, of),
+        Kind::Ours(folder) => chain(case, folder, None, verb, of),
+        Kind::Peer { folder, variant, .. } => chain(case, folder, *variant, verb, of),
     }
 }
 
 /// As a runtime runs a chain: one plugin after another, DEL in the other order, what one printed handed on to the next.
-fn chain(case: &Case, folder: &Path, keys: &str, verb: Verb, of: &Container) -> Vec<Step> {
-    let mut plugins: Vec<_> = case.chain.iter().collect();
+fn chain(
+    case: &Case,
+    folder: &Path,
+    variant: Option<&Variant>,
+    verb: Verb,
+    of: &Container,
+) -> Vec<Step> {
+    let mut plugins: Vec<_> = case.chain.iter().enumerate().collect();
     if verb == Verb::Del {
         plugins.reverse();
     }
-    let first = case.chain.first().map(|(name, _)| *name);
-    let step = |(place, (plugin, conf)): (usize, &&(&str, &str))| {
-        let keys = if Some(*plugin) == first { keys } else { "" };
+    let path = match variant {
+        Some(variant) if !variant.tool.is_empty() => format!("PATH={ONLY}"),
+        _ => PATH.to_owned(),
+    };
+    let step = |(place, (plugin, conf)): (usize, &(&str, &str))| {
+        let keys = variant.filter(|_| place == 0).map_or("", |variant| variant.keys);
         let more = [more(verb, of), keys.to_owned(), (*conf).to_owned()];
+        let mut env = env(folder, verb, of);
+        env.push(path.clone());
         Step {
             command: vec![folder.join(plugin).display().to_string()],
-            env: env(folder, verb, of),
+            env,
             stdin: configuration(case.version, plugin, &more),
             hand_on: place > 0 && verb == Verb::Add,
         }
     };
-    plugins.iter().enumerate().map(step).collect()
+    plugins.into_iter().map(step).collect()
 }
 
 /// A plugin's configuration, as the runtime makes it.
@@ -95,11 +111,8 @@ fn more(verb: Verb, of: &Container) -> String {
 }
 
 fn env(folder: &Path, verb: Verb, of: &Container) -> Vec<String> {
-    let mut env = vec![
-        PATH.to_owned(),
-        format!("CNI_COMMAND={}", verb.name()),
-        format!("CNI_PATH={}", folder.display()),
-    ];
+    let mut env =
+        vec![format!("CNI_COMMAND={}", verb.name()), format!("CNI_PATH={}", folder.display())];
     if !matches!(verb, Verb::Version | Verb::Gc) {
         env.push(format!("CNI_CONTAINERID={}", of.id()));
         env.push(format!("CNI_NETNS={}", of.netns));

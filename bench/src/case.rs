@@ -18,12 +18,14 @@ pub struct Case {
     pub prepared: &'static [Prepared],
     /// The peers that can do it.
     pub peers: Peers,
-    /// Peers beside themselves with other keys: what is added to the label, and the keys of the first plugin.
-    pub variants: &'static [(&'static str, &'static str)],
-    /// What the floor makes for it.
+    /// Peers beside themselves in other ways; only those that speak the version 1.1.0.
+    pub variants: &'static [Variant],
+    /// What the floor makes for it: its KIND, and `masq` if it masquerades.
     pub floor: Option<&'static str>,
-    /// How often everybody has a turn.
+    /// How often everybody has a turn; with bursts, how often each of them.
     pub rounds: usize,
+    /// How many turns nobody counts come first.
+    pub warm_up: usize,
     /// If not empty: how many containers come and then go, and how many of them at a time.
     pub bursts: &'static [(usize, usize)],
     /// Whether `--quick` has it.
@@ -44,13 +46,14 @@ pub const USUAL: Case = Case {
     variants: &[],
     floor: None,
     rounds: 20,
+    warm_up: 2,
     bursts: &[],
     quick: false,
     lab: false,
 };
 
 /// What is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
     /// The versions that a plugin speaks: the start of a process.
     Version,
@@ -83,10 +86,23 @@ impl Verb {
 /// What is there before anything is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prepared {
-    /// A link `uplink` that is up.
+    /// A link `uplink`, with index 1000, that is up.
     Uplink,
-    /// So many addresses of the network are taken, the first ones of its range.
-    Taken(u32),
+    /// So many addresses after the gateway's are taken, of a network whose addresses begin with the first one.
+    Taken(&'static str, u32),
+    /// Lines of shell in the node's network namespace.
+    Shell(&'static str),
+}
+
+/// Another way of a peer to do a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variant {
+    /// What is added to the label.
+    pub label: &'static str,
+    /// More keys for the first plugin.
+    pub keys: &'static str,
+    /// If not empty: the only program that the machine has besides the plugins.
+    pub tool: &'static str,
 }
 
 /// Which peers can do a case.

@@ -1,89 +1,118 @@
-//! Measures plugins beside others (`scripts/bench`).
+//! Measures plugins beside others. `scripts/bench` builds and calls it.
+
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::Parser;
-
+use bench::case::Case;
 use bench::cases::CASES;
-use bench::contestant::{Contestant, Kind};
-use bench::stage::{Stage, Turn};
+use bench::contestant::Contestant;
+use bench::measure::{self, Turns};
+use bench::results::Results;
+use bench::{svg, table};
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
 
+/// Measures plugins beside others, one after another in one run.
 #[derive(Debug, Parser)]
+#[command(name = "scripts/bench")]
 struct Arguments {
     /// The folder with this project's binaries
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = "bin")]
     ours: PathBuf,
     /// A folder with somebody else's plugins; may be given several times
     #[arg(long, value_name = "[LABEL=]DIR")]
     peer: Vec<String>,
-    /// Only the cases whose names begin so
+    /// Only these cases; a name stands for all that begin with it and a dash, too
     #[arg(long, value_name = "CASE,..", value_delimiter = ',')]
     only: Vec<String>,
-    /// Fewer cases
+    /// Fewer turns and cases
     #[arg(long)]
     quick: bool,
+    /// The cases that need the lab's kernel, which this machine must have
+    #[arg(long)]
+    lab: bool,
+    /// Where results.json and results.svg are written, and read
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Measures nothing: makes table and picture from results.json
+    #[arg(long)]
+    report: bool,
 }
 
-fn main() -> std::process::ExitCode {
-    match work() {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+fn main() -> ExitCode {
+    match work(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
-            std::process::ExitCode::FAILURE
+            ExitCode::FAILURE
         }
     }
 }
 
-fn work() -> Result<(), String> {
+fn work(arguments: &Arguments) -> Result<(), String> {
+    // A part of the results does not replace all of them.
+    let out = arguments.out.as_ref().filter(|_| arguments.only.is_empty() && !arguments.lab);
+    let results = match (arguments.report, out) {
+        (true, Some(out)) => read(&out.join("results.json"))?,
+        (true, None) => return Err("--report needs --out DIR, and no --only or --lab".to_owned()),
+        (false, _) => run(arguments)?,
+    };
+    if let Some(out) = out {
+        let text = serde_json::to_string_pretty(&results).map_err(|error| error.to_string())?;
+        write(&out.join("results.json"), &(text + "\n"))?;
+        write(&out.join("results.svg"), &svg::picture(&results))?;
+    }
+    let printed = io::stdout().write_all(table::table(&results).as_bytes());
+    printed.map_err(|error| format!("print: {error}"))
+}
+
+fn run(arguments: &Arguments) -> Result<Results, String> {
     let me = std::env::current_exe().map_err(|error| error.to_string())?;
     let tools = me.parent().unwrap_or(Path::new("."));
-    let Arguments { ours, peer, only, quick } = Arguments::parse();
-    let mut all = vec![Contestant { label: "ferrocni".to_owned(), kind: Kind::Ours(ours) }];
-    all.extend(peer.iter().map(|given| Contestant::peer(given)));
-    all.push(Contestant { label: "floor".to_owned(), kind: Kind::Floor(tools.join("floor")) });
-    let chosen =
-        |id: &str| only.is_empty() || only.iter().any(|start| id.starts_with(start.as_str()));
-    for case in CASES.iter().filter(|case| chosen(case.id) && (case.quick || !quick)) {
-        let who = Contestant::of_case(&all, case);
-        let stages: Vec<Stage> =
-            who.iter().map(|who| Stage::new(case, who, &tools.join("launch"))).collect();
-        let mut samples = vec![Vec::new(); stages.len()];
-        for round in 0..case.rounds + 2 {
-            for (stage, samples) in stages.iter().zip(&mut samples) {
-                let ran = stage.turn(Turn::Round)?;
-                if round >= 2 {
-                    samples.push(ran);
-                }
-            }
-        }
-        for (place, verb) in case.verbs.iter().enumerate() {
-            for (who, samples) in who.iter().zip(&samples) {
-                let mut walls: Vec<u64> = samples
-                    .iter()
-                    .filter_map(|ran| ran.get(place))
-                    .filter_map(|ran| ran.calls.first().map(|call| call.end - call.start))
-                    .collect();
-                walls.sort_unstable();
-                let at = |part: usize| {
-                    walls.get(walls.len() * part / 100).copied().unwrap_or(0) as f64 / 1e6
-                };
-                let mut cpu: Vec<u64> =
-                    samples.iter().filter_map(|ran| ran.get(place)).map(|ran| ran.cpu).collect();
-                cpu.sort_unstable();
-                let cpu = cpu.get(cpu.len() / 2).copied().unwrap_or(0) as f64 / 1e6;
-                let rss = samples.iter().filter_map(|ran| ran.get(place)).map(|ran| ran.rss).max();
-                println!(
-                    "{:14} {:7} {:16} {:8.2} ms  [{:.2} .. {:.2}]  min {:.2}  cpu {cpu:.2} ms  rss {} KiB",
-                    case.id,
-                    verb.name(),
-                    who.label,
-                    at(50),
-                    at(10),
-                    at(90),
-                    at(0),
-                    rss.unwrap_or(0)
-                );
-            }
-        }
+    let ours = fs::canonicalize(&arguments.ours)
+        .map_err(|error| format!("{}: {error}", arguments.ours.display()))?;
+    let mut all = vec![Contestant::ours(ours)];
+    for given in &arguments.peer {
+        all.push(Contestant::peer(given)?);
     }
-    Ok(())
+    all.push(Contestant::floor(tools.join("floor")));
+    let turns = if arguments.quick { Turns::Few } else { Turns::All };
+    let chosen = |case: &&Case| measure::is_chosen(case, &arguments.only, turns, arguments.lab);
+    let cases: Vec<&'static Case> = CASES.iter().filter(chosen).collect();
+    if cases.is_empty() {
+        let names: Vec<&str> = CASES.iter().map(|case| case.id).collect();
+        return Err(format!("no such case; there are {}", names.join(", ")));
+    }
+    let mut results = Results::here(&all, arguments.quick);
+    let bar = progress(cases.len());
+    for case in cases {
+        results.rows.extend(measure::measure(case, &all, &tools.join("launch"), &turns, &bar)?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(results)
+}
+
+/// A line of progress on the terminal, if it is one.
+fn progress(count: usize) -> ProgressBar {
+    let bar = ProgressBar::new(count as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len}, {elapsed}  {wide_msg}") {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    // The time goes on while a long turn does.
+    bar.enable_steady_tick(Duration::from_millis(500));
+    bar
+}
+
+fn read(file: &Path) -> Result<Results, String> {
+    let say = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let text = fs::read_to_string(file).map_err(|error| say(&error))?;
+    serde_json::from_str(&text).map_err(|error| say(&error))
+}
+
+fn write(file: &Path, text: &str) -> Result<(), String> {
+    fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }

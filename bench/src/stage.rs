@@ -1,6 +1,8 @@
 //! Where a contestant does a case: a node of its own, on a thread of its own, that waits for its turns.
 
-use std::fs;
+mod prepare;
+mod trace;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,30 +12,43 @@ use std::time::Duration;
 
 use testbed::Node;
 
-use crate::call::{self, Container, NETWORK};
-use crate::case::{Case, Prepared, Verb};
-use crate::contestant::{Contestant, Kind};
+use crate::call::{self, Container};
+use crate::case::{Case, STALE, Verb};
+use crate::contestant::Contestant;
 use crate::job::{Job, Ran, Step};
 
+pub use trace::Calls;
+
 /// For the kernel's cleaning up, so that it does not disturb who is next.
-const PAUSE: Duration = Duration::from_millis(40);
+const PAUSE: Duration = Duration::from_millis(30);
+/// How many containers come or go at a time where nobody measures it.
+const UNMEASURED: usize = 8;
 
 /// A contestant's place to do a case.
 #[derive(Debug)]
 pub struct Stage {
     turns: Sender<Turn>,
-    done: Receiver<Result<Vec<Ran>, String>>,
+    done: Receiver<Result<Report, String>>,
 }
 
 /// What is to be done.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// All verbs, once each.
     Round,
-    /// All verbs, under strace; instead of times, [`Ran`] has what [`crate::calls`] counts.
+    /// All verbs, once each, counting their system calls.
     Traced,
     /// So many containers come, so many at a time, and go.
     Burst(usize, usize),
+}
+
+/// How a turn went: something for each verb that the contestant has.
+#[derive(Debug, Clone)]
+pub enum Report {
+    /// What was measured.
+    Ran(Vec<(Verb, Ran)>),
+    /// What was counted.
+    Traced(Vec<(Verb, Calls)>),
 }
 
 impl Stage {
@@ -58,64 +73,98 @@ impl Stage {
     /// # Errors
     ///
     /// Something that was run failed.
-    pub fn turn(&self, turn: Turn) -> Result<Vec<Ran>, String> {
-        let gone = "the thread has ended: see above";
+    pub fn turn(&self, turn: Turn) -> Result<Report, String> {
+        let gone = "a contestant's thread has ended: see above";
         self.turns.send(turn).map_err(|_| gone.to_owned())?;
         self.done.recv().map_err(|_| gone.to_owned())?
     }
 }
 
 struct Place {
-    node: Node,
     case: &'static Case,
     who: Contestant,
     launch: PathBuf,
     containers: Vec<Container>,
+    /// The namespaces, for as long as they are needed.
+    _node: Node,
 }
 
 impl Place {
     fn new(case: &'static Case, who: Contestant, launch: PathBuf) -> Place {
         let node = Node::new();
-        prepare(&node, case, &who);
-        let containers = (0..call::containers(case))
+        prepare::prepare(&node, case, &who);
+        let containers = (0..call::containers(case) as u32)
             .map(|number| {
                 let pod = node.pod(&format!("c{number}"));
                 let netns = pod.path().display().to_string();
-                Container { number: number as u32, netns, result: String::new() }
+                Container { number, netns, result: String::new() }
             })
             .collect();
-        Place { node, case, who, launch, containers }
+        Place { case, who, launch, containers, _node: node }
     }
 
-    fn turn(&mut self, turn: Turn) -> Result<Vec<Ran>, String> {
-        match turn {
-            Turn::Round => self.case.verbs.iter().map(|verb| self.verb(*verb, 1, 1)).collect(),
-            Turn::Burst(many, at_once) => {
-                [Verb::Add, Verb::Del].iter().map(|verb| self.verb(*verb, many, at_once)).collect()
+    fn turn(&mut self, turn: Turn) -> Result<Report, String> {
+        let mut ran = Vec::new();
+        let mut counted = Vec::new();
+        let verbs = match turn {
+            Turn::Burst(..) => &[Verb::Add, Verb::Del],
+            _ => self.case.verbs,
+        };
+        for verb in verbs.iter().copied() {
+            if verb == Verb::Gc {
+                // What it is to remove.
+                self.run(Verb::Add, STALE, UNMEASURED, None)?;
             }
-            Turn::Traced => Ok(Vec::new()),
+            match turn {
+                Turn::Burst(many, at_once) => ran.extend(self.run(verb, many, at_once, None)?),
+                Turn::Round => ran.extend(self.run(verb, 1, 1, None)?),
+                Turn::Traced => {
+                    let files = trace::Files::new();
+                    let done = self.run(verb, 1, 1, Some(&files))?;
+                    counted.extend(done.is_some().then(|| (verb, files.count())));
+                }
+            }
         }
+        Ok(if turn == Turn::Traced { Report::Traced(counted) } else { Report::Ran(ran) })
     }
 
-    /// Runs a verb for the first containers.
-    fn verb(&mut self, verb: Verb, many: usize, at_once: usize) -> Result<Ran, String> {
-        let calls = self
-            .containers
-            .iter()
-            .take(many)
-            .map(|container| call::steps(self.case, &self.who, verb, container))
-            .collect();
-        let ran = self.run(&Job { at_once, calls })?;
+    /// Runs a verb for the first containers; none if the contestant does not have it.
+    fn run(
+        &mut self,
+        verb: Verb,
+        many: usize,
+        at_once: usize,
+        traced: Option<&trace::Files>,
+    ) -> Result<Option<(Verb, Ran)>, String> {
+        let mut calls: Vec<Vec<Step>> = match (verb, self.who.is_peer()) {
+            // Nobody else collects: the runtime deletes one after another.
+            (Verb::Gc, true) => {
+                let all = self.containers.iter().flat_map(|of| self.steps(Verb::Del, of));
+                vec![all.collect()]
+            }
+            _ => self.containers.iter().take(many).map(|of| self.steps(verb, of)).collect(),
+        };
+        if calls.iter().all(Vec::is_empty) {
+            return Ok(None);
+        }
+        if let Some(files) = traced {
+            calls.iter_mut().flatten().for_each(|step| files.trace(step));
+        }
+        let ran = self.launch(&Job { at_once, calls })?;
         if verb == Verb::Add {
             for (container, done) in self.containers.iter_mut().zip(&ran.calls) {
                 container.result = done.stdout.trim().to_owned();
             }
         }
         thread::sleep(PAUSE);
-        Ok(ran)
+        Ok(Some((verb, ran)))
     }
 
-    fn run(&self, job: &Job) -> Result<Ran, String> {
+    fn steps(&self, verb: Verb, of: &Container) -> Vec<Step> {
+        call::steps(self.case, &self.who, verb, of)
+    }
+
+    fn launch(&self, job: &Job) -> Result<Ran, String> {
         let say = |error| format!("{}: {error}", self.launch.display());
         let mut command = Command::new(&self.launch);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -133,56 +182,4 @@ impl Place {
             None => Ok(ran),
         }
     }
-}
-
-/// Makes what the case wants to be there before.
-fn prepare(node: &Node, case: &Case, who: &Contestant) {
-    for prepared in case.prepared {
-        match prepared {
-            Prepared::Uplink => drop(
-                node.sh("ip link add uplink index 1000 type veth peer name far; ip link set far up
-                ip link set uplink up"),
-            ),
-            Prepared::Taken(_) => {}
-        }
-    }
-    if case.chain.len() > 1 {
-        let _ = fs::create_dir_all("/etc/cni/net.d");
-        let _ = fs::write(format!("/etc/cni/net.d/{NETWORK}.conflist"), call::list(case));
-    }
-    if matches!(who.kind, Kind::Floor(_)) {
-        for word in case.floor.unwrap_or_default().split(' ') {
-            match word {
-                "bridge" => drop(node.sh(FLOOR_BRIDGE)),
-                "ptp" => drop(node.sh("sysctl -qw net.ipv4.ip_forward=1")),
-                "masq" => drop(node.sh(FLOOR_MASQUERADE)),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// What the first ADD makes for all containers of the network; the floor has it from the start.
-const FLOOR_BRIDGE: &str = "ip link add cni0 index 1000 type bridge
-    ip addr add 10.88.0.1/16 brd + dev cni0
-    sysctl -qw net.ipv6.conf.cni0.accept_ra=0 net.ipv4.ip_forward=1
-    ip link set cni0 up";
-const FLOOR_MASQUERADE: &str = "nft -f - <<END
-    table inet ferrocni {
-        map masq4 { type ipv4_addr : verdict; }
-        map masq6 { type ipv6_addr : verdict; }
-        chain postrouting {
-            type nat hook postrouting priority srcnat; policy accept;
-            ip daddr 224.0.0.0/4 return
-            ip6 daddr ff00::/8 return
-            ip saddr vmap @masq4
-            ip6 saddr vmap @masq6
-        }
-        chain masq_10.88.0.0/16 { ip daddr 10.88.0.0/16 return; masquerade; }
-    }
-END";
-
-/// A step under another program.
-pub fn under(step: Step, program: &[String]) -> Step {
-    Step { command: [program, &step.command].concat(), ..step }
 }

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 
 use super::masquerade;
@@ -75,7 +76,7 @@ impl Attachment {
         let host = netlink::open(NETLINK_ROUTE)?;
         let mut born = Datagram::default();
         self.create_veth(&mut born, bridged);
-        born.acknowledged().exchange(&host)?;
+        born.acknowledged().exchange(&host, None)?;
         write(&format!("ipv6/conf/{}/accept_ra", self.link), "0")?;
 
         let mut outside = Datagram::default();
@@ -95,7 +96,7 @@ impl Attachment {
             neighbour.attribute(NDA_DST, &self.address.octets());
             neighbour.attribute(NDA_LLADDR, &self.mac(1));
         });
-        outside.acknowledged().exchange(&host)?;
+        outside.acknowledged().exchange(&host, None)?;
         if self.masquerade {
             masquerade::add(self.address, &self.chain(), &self.tag)?;
         }
@@ -107,14 +108,11 @@ impl Attachment {
         let host = netlink::open(NETLINK_ROUTE)?;
         let netns = self.netns.as_raw_fd().to_ne_bytes();
         let mut born = Datagram::default();
-        // NETNSA_FD, NETNSA_NSID: the kernel is to choose one. That it has one is no harm.
+        // NETNSA_FD, NETNSA_NSID: the kernel is to choose one. That it has one already is no harm.
         born.add(NEW_NSID, 0, &[0; 4], |id| {
             id.attribute(3, &netns);
             id.attribute(1, &(-1_i32).to_ne_bytes());
         });
-        // Only the first ADD of a container gives an id, and a second one is refused.
-        drop(born.acknowledged().exchange(&host));
-        let mut born = Datagram::default();
         born.add(NEW_LINK, CREATE | EXCL, &link(INSIDE, 0), |new| {
             new.text(IFLA_IFNAME, "eth0");
             new.attribute(IFLA_ADDRESS, &self.mac(1));
@@ -127,7 +125,7 @@ impl Attachment {
                 info.nested(2, |data| data.attribute(1, &4_u32.to_ne_bytes()));
             });
         });
-        born.acknowledged().exchange(&host)?;
+        born.acknowledged().exchange(&host, Some(Errno::EEXIST))?;
         let alias = |set: &mut Datagram| set.text(IFLA_IFALIAS, &self.tag);
         self.settle(|inside| self.add_inside(inside, true, alias))
     }
@@ -137,7 +135,7 @@ impl Attachment {
         let pod = self.enter()?;
         let mut batch = Datagram::default();
         batch.add(SET_LINK, 0, &link(1, if up { IFF_UP } else { 0 }), |_| {});
-        batch.acknowledged().exchange(&pod)
+        batch.acknowledged().exchange(&pod, None)
     }
 
     /// Deletes the veth pair, and what does not go with it. The wait for the masquerade's end comes last, when the link's
@@ -152,7 +150,8 @@ impl Attachment {
             });
         }
         batch.add(DELETE_LINK, 0, &link(0, 0), |delete| delete.text(IFLA_IFNAME, &self.link));
-        batch.acknowledged().exchange(&host)?;
+        // The kernel forgets neighbours by itself.
+        batch.acknowledged().exchange(&host, Some(Errno::ENOENT))?;
         drop(closed_last);
         Ok(())
     }
@@ -162,7 +161,7 @@ impl Attachment {
         let pod = self.enter()?;
         let mut batch = Datagram::default();
         batch.add(DELETE_LINK, 0, &link(0, 0), |delete| delete.text(IFLA_IFNAME, "eth0"));
-        batch.acknowledged().exchange(&pod)
+        batch.acknowledged().exchange(&pod, None)
     }
 
     fn create_veth(&self, batch: &mut Datagram, bridged: bool) {
@@ -196,7 +195,7 @@ impl Attachment {
         write("ipv6/conf/eth0/ndisc_notify", "1")?;
         let mut inside = Datagram::default();
         batch(&mut inside);
-        inside.acknowledged().exchange(&pod)
+        inside.acknowledged().exchange(&pod, None)
     }
 
     /// The address, up with `more`, and the routes: the default one where the subnet is on the link, otherwise those to the gateway and

@@ -66,5 +66,5 @@ fn exchange(
         list.nested(3, |elements| elements.nested(1, element));
     });
     batch.add(END, 0, &BATCH, |_| {});
-    batch.exchange(socket)
+    batch.exchange(socket, None)
 }

@@ -3,6 +3,7 @@
 use std::io::{Error, Result};
 
 use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
 
 /// `NLM_F_REQUEST`, `NLM_F_ACK`, `NLM_F_REPLACE`, `NLM_F_EXCL`, `NLM_F_CREATE`
 pub const REQUEST: u16 = 1;
@@ -82,8 +83,8 @@ impl Datagram {
         self
     }
 
-    /// Sends it, and waits for the answer to the request that asked for it.
-    pub fn exchange(self, socket: &Socket) -> Result<()> {
+    /// Sends it, and waits for the answer to the request that asked for it. A request before it may fail with `tolerated`.
+    pub fn exchange(self, socket: &Socket, tolerated: Option<Errno>) -> Result<()> {
         socket.send(&self.bytes, 0)?;
         let mut answer = Vec::with_capacity(8192);
         loop {
@@ -95,6 +96,7 @@ impl Datagram {
                 let errno = i32::from_ne_bytes([e0, e1, e2, e3]);
                 match (u16::from_ne_bytes([k0, k1]), errno) {
                     (ERROR, 0) => return Ok(()),
+                    (ERROR, errno) if tolerated.is_some_and(|t| t as i32 == -errno) => {}
                     (ERROR, errno) => return Err(Error::from_raw_os_error(-errno)),
                     _ => {}
                 }
