@@ -86,7 +86,7 @@ impl Verb {
 /// What is there before anything is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prepared {
-    /// A link `uplink`, with index 1000, that is up.
+    /// A link `uplink`, with index 3000, that is up.
     Uplink,
     /// So many addresses after the gateway's are taken, of a network whose addresses begin with the first one.
     Taken(&'static str, u32),

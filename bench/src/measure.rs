@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
@@ -15,12 +15,17 @@ use crate::results::{Burst, Figures, Row};
 use crate::stage::{Calls, Report, Stage, Turn};
 use crate::statistics::{median, percentile, rounded};
 
+/// How long a turn may take that is made again under strace, where it takes many times as long.
+const TOO_SLOW: Duration = Duration::from_secs(2);
+
 /// A case that is being measured.
 struct Measured<'a> {
     case: &'static Case,
     turns: &'a Turns,
     bar: &'a ProgressBar,
     contestants: Vec<(Contestant, Stage, Figured)>,
+    /// Whether a turn of all takes long.
+    is_slow: bool,
 }
 
 /// How many turns there are.
@@ -35,6 +40,16 @@ pub enum Turns {
 }
 
 impl Turns {
+    /// How long the turns of a case may take before no more are begun.
+    fn budget(self) -> Duration {
+        Duration::from_secs(if self == Turns::All { 40 } else { 10 })
+    }
+
+    /// How many addresses are taken at most.
+    fn most_taken(self) -> u32 {
+        if self == Turns::One { 1000 } else { u32::MAX }
+    }
+
     /// The bursts of a case.
     fn bursts(self, case: &Case) -> Vec<(usize, usize)> {
         match self {
@@ -69,17 +84,20 @@ pub fn measure(
     bar: &ProgressBar,
 ) -> Result<Vec<Row>, String> {
     let contestants = Contestant::of_case(all, case).into_iter().map(|who| {
-        let stage = Stage::new(case, &who, launch);
+        let stage = Stage::new(case, &who, launch, turns.most_taken());
         (who, stage, Figured::default())
     });
-    let mut measured = Measured { case, turns, bar, contestants: contestants.collect() };
+    let mut measured =
+        Measured { case, turns, bar, contestants: contestants.collect(), is_slow: false };
     if case.bursts.is_empty() {
         measured.rounds()?;
-        measured.everybody(Turn::Traced, |known, report| {
-            if let Report::Traced(calls) = report {
-                known.calls.extend(calls.into_iter().map(|(verb, calls)| (verb.name(), calls)));
-            }
-        })?;
+        if !measured.is_slow {
+            measured.everybody(Turn::Traced, |known, report| {
+                if let Report::Traced(calls) = report {
+                    known.calls.extend(calls.into_iter().map(|(verb, calls)| (verb.name(), calls)));
+                }
+            })?;
+        }
     } else {
         measured.bursts()?;
     }
@@ -97,9 +115,13 @@ impl Measured<'_> {
             Turns::Few => self.case.rounds.div_ceil(4),
             Turns::One => 1,
         };
-        for number in 0..self.case.warm_up + rounds {
-            self.bar.set_message(format!("{}: turn {} of {rounds}", self.case.title, number + 1));
-            let counts = number >= self.case.warm_up;
+        let begun = Instant::now();
+        let mut turn = begun;
+        let mut done = 0;
+        while done < self.case.warm_up + rounds {
+            self.bar.set_message(format!("{}: turn {} of {rounds}", self.case.title, done + 1));
+            let counts = done >= self.case.warm_up;
+            turn = Instant::now();
             self.everybody(Turn::Round, |known, report| {
                 if let Report::Ran(ran) = report
                     && counts
@@ -111,9 +133,14 @@ impl Measured<'_> {
             })?;
             // Who begins changes, so that nobody is always after the same one.
             self.contestants.rotate_left(1);
+            done += 1;
+            if counts && begun.elapsed() > self.turns.budget() {
+                break;
+            }
         }
-        let back = (self.case.warm_up + rounds) % self.contestants.len().max(1);
-        self.contestants.rotate_right(back);
+        let many = self.contestants.len().max(1);
+        self.contestants.rotate_right(done % many);
+        self.is_slow = turn.elapsed() > TOO_SLOW;
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use crate::case::{Case, STALE, Verb};
 use crate::contestant::Contestant;
 use crate::job::{Job, Ran, Step};
 
+pub use prepare::prepare;
 pub use trace::Calls;
 
 /// For the kernel's cleaning up, so that it does not disturb who is next.
@@ -52,13 +53,13 @@ pub enum Report {
 }
 
 impl Stage {
-    /// Makes the place. `launch` is the launcher.
-    pub fn new(case: &'static Case, who: &Contestant, launch: &Path) -> Stage {
+    /// Makes the place. `launch` is the launcher, `most_taken` how many addresses are taken at most.
+    pub fn new(case: &'static Case, who: &Contestant, launch: &Path, most_taken: u32) -> Stage {
         let (turns, next) = channel();
         let (tell, done) = channel();
         let (who, launch) = (who.clone(), launch.to_owned());
         thread::spawn(move || {
-            let mut place = Place::new(case, who, launch);
+            let mut place = Place::new(case, who, launch, most_taken);
             while let Ok(turn) = next.recv() {
                 if tell.send(place.turn(turn)).is_err() {
                     break;
@@ -90,9 +91,9 @@ struct Place {
 }
 
 impl Place {
-    fn new(case: &'static Case, who: Contestant, launch: PathBuf) -> Place {
+    fn new(case: &'static Case, who: Contestant, launch: PathBuf, most_taken: u32) -> Place {
         let node = Node::new();
-        prepare::prepare(&node, case, &who);
+        prepare(&node, case, &who, most_taken);
         let containers = (0..call::containers(case) as u32)
             .map(|number| {
                 let pod = node.pod(&format!("c{number}"));

@@ -12,17 +12,19 @@ use crate::call::{self, NETWORK};
 use crate::case::{Case, Prepared};
 use crate::contestant::{Contestant, Kind};
 
-/// Prepares the node for a contestant.
+/// Prepares the node for a contestant. At most `most_taken` addresses are taken.
 ///
 /// # Panics
 ///
 /// If it cannot be done: as the testbed, it says why.
-pub fn prepare(node: &Node, case: &Case, who: &Contestant) {
+pub fn prepare(node: &Node, case: &Case, who: &Contestant, most_taken: u32) {
     for prepared in case.prepared {
         match prepared {
             Prepared::Uplink => drop(node.sh(UPLINK)),
             Prepared::Shell(lines) => drop(node.sh(lines)),
-            Prepared::Taken(network, many) => must("take addresses", take(network, *many)),
+            Prepared::Taken(network, many) => {
+                must("take addresses", take(network, (*many).min(most_taken)));
+            }
         }
     }
     if case.chain.len() > 1 {
@@ -59,12 +61,12 @@ fn must(what: &str, done: Result<()>) {
     }
 }
 
-const UPLINK: &str = "ip link add uplink index 1000 type veth peer name far
+const UPLINK: &str = "ip link add uplink index 3000 type veth peer name far
     ip link set far up; ip link set uplink up";
 /// What the first ADD makes for all containers of the network; the floor has it from the start.
-const FLOOR_BRIDGE: &str = "ip link add cni0 index 1000 type bridge
+const FLOOR_BRIDGE: &str = "ip link add cni0 index 3000 address 02:02:00:00:00:01 type bridge
     ip addr add 10.88.0.1/16 brd + dev cni0
-    sysctl -qw net.ipv6.conf.cni0.accept_ra=0 net.ipv4.ip_forward=1
+    sysctl -qw net.ipv6.conf.cni0.accept_ra=0 net.ipv6.conf.cni0.accept_dad=0 net.ipv4.ip_forward=1
     ip link set cni0 up";
 const FLOOR_PTP: &str = "sysctl -qw net.ipv4.ip_forward=1";
 const FLOOR_MASQUERADE: &str = "nft -f - <<END

@@ -8,7 +8,10 @@ use crate::results::{Results, Row};
 const HEIGHT: f64 = 170.0;
 /// The room left of the axis, for its numbers, and right of the last place.
 const LEFT: f64 = 44.0;
-const RIGHT: f64 = 30.0;
+const RIGHT: f64 = 40.0;
+/// How tall a line of small text is, and how wide a value.
+const LINE: f64 = 12.0;
+const LINE_END: f64 = 40.0;
 /// An empty pool stands where so many taken addresses would.
 const EMPTY: f64 = 200.0;
 
@@ -111,14 +114,17 @@ impl Chart {
         self.ends(body, lines);
     }
 
-    /// The value at the end of each line: above it for the highest, below for the others, so that they stay apart.
+    /// The value at the end of each line, right of it, pushed down where it would touch the one above.
     fn ends(&self, body: &mut String, lines: &[Line]) {
-        let ends = || lines.iter().filter_map(|line| line.points.last().copied());
-        let highest = ends().map(|end| end.1).fold(0.0, f64::max);
-        for end in ends() {
-            let (x, y) = self.place(end);
-            let below = if end.1 < highest && highest / end.1 < 5.0 { 17.0 } else { -8.0 };
-            text(body, "small middle", x, y + below, &number(end.1));
+        let mut ends: Vec<_> = lines.iter().filter_map(|line| line.points.last()).collect();
+        ends.sort_by(|one, other| other.1.total_cmp(&one.1));
+        let mut free: Vec<(f64, f64)> = Vec::new();
+        for end in ends {
+            let (x, y) = self.place(*end);
+            let above = free.iter().filter(|(of, _)| (of - x).abs() < LINE_END).map(|(_, y)| *y);
+            let y = above.fold(y + 4.0, f64::max);
+            text(body, "small", x + 7.0, y, &number(end.1));
+            free.push((x, y + LINE));
         }
     }
 

@@ -14,7 +14,7 @@ use super::masquerade;
 use super::netlink::{self, CREATE, Datagram, EXCL, REPLACE};
 
 /// The index of the bridge, or the parent.
-const SHARED: u32 = 1000;
+const SHARED: u32 = 3000;
 /// The index of the container's interface. (The same on both sides of a wire would make the kernel slow to notice.)
 const INSIDE: u32 = 2;
 /// The link group that stands for the network.
@@ -290,9 +290,9 @@ fn link(index: u32, flags: u32) -> [u8; 16] {
     [0, 0, 0, 0, i0, i1, i2, i3, f0, f1, f2, f3, c0, c1, c2, c3]
 }
 
-/// `struct rtmsg`: family, lengths, tos, table main, protocol static, scope, type unicast, flags
+/// `struct rtmsg`: family, lengths, tos, table main, protocol boot, scope, type unicast, flags
 fn route(length: u8, scope: u8) -> [u8; 12] {
-    [AF_INET, length, 0, 0, 254, 4, scope, 1, 0, 0, 0, 0]
+    [AF_INET, length, 0, 0, 254, 3, scope, 1, 0, 0, 0, 0]
 }
 
 /// `struct ndmsg`: family, index, state stale

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! VERB is `add` or `del`, KIND `bridge`, `ptp`, `macvlan` or `loopback`. LINK is the host's end's name and INDEX its number.
-//! What a network has for all its containers is there already: the bridge with index 1000 (macvlan: the parent), forwarding,
+//! What a network has for all its containers is there already: the bridge with index 3000 (macvlan: the parent), forwarding,
 //! the nf_tables skeleton.
 
 mod attachment;
