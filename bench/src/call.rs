@@ -20,11 +20,41 @@ pub struct Container {
     pub number: u32,
     /// Its network namespace.
     pub netns: String,
+    /// Its interface's name there.
+    pub ifname: String,
     /// What its last ADD printed.
     pub result: String,
 }
 
+/// The number of the first container that is there before anything is measured.
+const FIRST_OTHER: u32 = 10_000;
+
 impl Container {
+    /// One that is measured.
+    pub fn new(number: u32, netns: &Path) -> Container {
+        let (netns, ifname) = (netns.display().to_string(), "eth0".to_owned());
+        Container { number, netns, ifname, result: String::new() }
+    }
+
+    /// One that is there before. All of those live in one network namespace.
+    pub fn other(number: u32, netns: &Path) -> Container {
+        Container { ifname: format!("eth{number}"), ..Container::new(FIRST_OTHER + number, netns) }
+    }
+
+    /// A configuration with what is this container's own.
+    fn fill(&self, conf: &str) -> String {
+        let port = (FIRST_PORT + self.number).to_string();
+        conf.replace("{number}", &self.number.to_string())
+            .replace("{port}", &port)
+            .replace("{address}", &self.address())
+    }
+
+    /// An address that goes with its number, in 10.88.0.0/16.
+    fn address(&self) -> String {
+        let [a, b] = [(self.number + 2) / 256, (self.number + 2) % 256];
+        format!("10.88.{a}.{b}")
+    }
+
     /// `CNI_CONTAINERID`
     pub fn id(&self) -> String {
         format!("container{}", self.number)
@@ -62,7 +92,11 @@ fn chain(
     };
     let step = |(place, (plugin, conf)): (usize, &(&str, &str))| {
         let keys = variant.filter(|_| place == 0).map_or("", |variant| variant.keys);
-        let more = [more(verb, of), keys.to_owned(), (*conf).to_owned()];
+        let more = match conf.contains("prevResult") {
+            true => String::new(),
+            false => more(verb, of),
+        };
+        let more = [more, keys.to_owned(), of.fill(conf)];
         let mut env = env(folder, verb, of);
         env.push(path.clone());
         Step {
@@ -116,7 +150,7 @@ fn env(folder: &Path, verb: Verb, of: &Container) -> Vec<String> {
     if !matches!(verb, Verb::Version | Verb::Gc) {
         env.push(format!("CNI_CONTAINERID={}", of.id()));
         env.push(format!("CNI_NETNS={}", of.netns));
-        env.push("CNI_IFNAME=eth0".to_owned());
+        env.push(format!("CNI_IFNAME={}", of.ifname));
     }
     env
 }
@@ -147,14 +181,15 @@ fn floor(case: &Case, program: &Path, verb: Verb, of: &Container) -> Step {
         let id = of.id();
         command.extend([verb.name().to_lowercase(), kind.to_owned(), netns.clone()]);
         command.extend([format!("veth{number:011x}"), (FLOOR_INDEX + number).to_string()]);
-        let [a, b] = [(number + 2) / 256, (number + 2) % 256];
-        command.extend([format!("10.88.{a}.{b}/16"), "10.88.0.1".to_owned()]);
+        command.extend([format!("{}/16", of.address()), "10.88.0.1".to_owned()]);
         command.push(format!("ferrocni:{NETWORK}/{id}/eth0"));
         command.extend(words.map(str::to_owned));
     }
     Step { command, ..Step::default() }
 }
 
+/// The first container's port.
+const FIRST_PORT: u32 = 20_000;
 /// The index of the floor's first link.
 const FLOOR_INDEX: u32 = 100_000;
 

@@ -8,7 +8,7 @@ pub struct Case {
     /// Its name for people.
     pub title: &'static str,
     /// The plugins of the network in the order of their chain, each with its configuration: the keys without name, version
-    /// and type.
+    /// and type. `{number}` is the container's number, `{port}` a port of its own, `{address}` an address.
     pub chain: &'static [(&'static str, &'static str)],
     /// The version of the specification.
     pub version: &'static str,
@@ -90,6 +90,8 @@ pub enum Prepared {
     Uplink,
     /// So many addresses after the gateway's are taken, of a network whose addresses begin with the first one.
     Taken(&'static str, u32),
+    /// So many other containers have joined.
+    Joined(u32),
     /// Lines of shell in the node's network namespace.
     Shell(&'static str),
 }

@@ -36,6 +36,16 @@ pub const CASES: &[Case] = &[
         ..USUAL
     },
     Case {
+        id: "bridge-masq-busy",
+        title: "bridge + host-local, ipMasq, 200 others present",
+        chain: &[("bridge", BRIDGE_MASQ)],
+        prepared: &[Prepared::Joined(200)],
+        peers: Peers::New,
+        variants: NFTABLES,
+        rounds: 10,
+        ..USUAL
+    },
+    Case {
         id: "ptp",
         title: "ptp + host-local",
         chain: &[("ptp", PTP)],

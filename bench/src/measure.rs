@@ -45,9 +45,9 @@ impl Turns {
         Duration::from_secs(if self == Turns::All { 40 } else { 10 })
     }
 
-    /// How many addresses are taken at most.
-    fn most_taken(self) -> u32 {
-        if self == Turns::One { 1000 } else { u32::MAX }
+    /// How many addresses are taken, and how many others have joined, at most.
+    fn most(self) -> u32 {
+        if self == Turns::One { 100 } else { u32::MAX }
     }
 
     /// The bursts of a case.
@@ -84,7 +84,7 @@ pub fn measure(
     bar: &ProgressBar,
 ) -> Result<Vec<Row>, String> {
     let contestants = Contestant::of_case(all, case).into_iter().map(|who| {
-        let stage = Stage::new(case, &who, launch, turns.most_taken());
+        let stage = Stage::new(case, &who, launch, turns.most());
         (who, stage, Figured::default())
     });
     let mut measured =

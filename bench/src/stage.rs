@@ -13,7 +13,7 @@ use std::time::Duration;
 use testbed::Node;
 
 use crate::call::{self, Container};
-use crate::case::{Case, STALE, Verb};
+use crate::case::{Case, Prepared, STALE, Verb};
 use crate::contestant::Contestant;
 use crate::job::{Job, Ran, Step};
 
@@ -53,13 +53,14 @@ pub enum Report {
 }
 
 impl Stage {
-    /// Makes the place. `launch` is the launcher, `most_taken` how many addresses are taken at most.
-    pub fn new(case: &'static Case, who: &Contestant, launch: &Path, most_taken: u32) -> Stage {
+    /// Makes the place. `launch` is the launcher, `most` how many addresses are taken, and how many others have
+    /// joined, at most.
+    pub fn new(case: &'static Case, who: &Contestant, launch: &Path, most: u32) -> Stage {
         let (turns, next) = channel();
         let (tell, done) = channel();
         let (who, launch) = (who.clone(), launch.to_owned());
         thread::spawn(move || {
-            let mut place = Place::new(case, who, launch, most_taken);
+            let mut place = Place::new(case, who, launch, most);
             while let Ok(turn) = next.recv() {
                 if tell.send(place.turn(turn)).is_err() {
                     break;
@@ -86,25 +87,39 @@ struct Place {
     who: Contestant,
     launch: PathBuf,
     containers: Vec<Container>,
+    /// Those that are to join before anything is measured.
+    others: Vec<Container>,
     /// The namespaces, for as long as they are needed.
     _node: Node,
 }
 
 impl Place {
-    fn new(case: &'static Case, who: Contestant, launch: PathBuf, most_taken: u32) -> Place {
+    fn new(case: &'static Case, who: Contestant, launch: PathBuf, most: u32) -> Place {
         let node = Node::new();
-        prepare(&node, case, &who, most_taken);
+        prepare(&node, case, &who, most);
         let containers = (0..call::containers(case) as u32)
-            .map(|number| {
-                let pod = node.pod(&format!("c{number}"));
-                let netns = pod.path().display().to_string();
-                Container { number, netns, result: String::new() }
-            })
+            .map(|number| Container::new(number, node.pod(&format!("c{number}")).path()))
             .collect();
-        Place { case, who, launch, containers, _node: node }
+        let many = case.prepared.iter().map(|prepared| match prepared {
+            Prepared::Joined(many) => *many,
+            _ => 0,
+        });
+        let many: u32 = many.sum();
+        let pod = node.pod("others");
+        let others =
+            (0..many.min(most)).map(|number| Container::other(number, pod.path())).collect();
+        Place { case, who, launch, containers, others, _node: node }
+    }
+
+    /// Lets the others join, the first time.
+    fn join(&mut self) -> Result<(), String> {
+        let others = std::mem::take(&mut self.others);
+        let calls = others.iter().map(|of| self.steps(Verb::Add, of)).collect();
+        self.launch(&Job { at_once: UNMEASURED, calls }).map(drop)
     }
 
     fn turn(&mut self, turn: Turn) -> Result<Report, String> {
+        self.join()?;
         let mut ran = Vec::new();
         let mut counted = Vec::new();
         let verbs = match turn {

@@ -38,7 +38,7 @@ fn head(body: &mut String, results: &Results) -> f64 {
     let machine = &results.machine;
     let quick = if results.quick { " · a quick run" } else { "" };
     let line = format!(
-        "{} · {} cores · Linux {} · {}{quick}",
+        "{} · processors: {} · Linux {} · {}{quick}",
         machine.processor, machine.cores, machine.kernel, machine.date
     );
     text(body, "title", MARGIN, 34.0, "What a network costs a container");

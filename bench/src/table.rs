@@ -9,7 +9,7 @@ use crate::results::{Figures, Results, Row};
 pub fn table(results: &Results) -> String {
     let machine = &results.machine;
     let mut text = format!(
-        "{}, {} cores, Linux {}, {}{}\n",
+        "{}, processors: {}, Linux {}, {}{}\n",
         machine.processor,
         machine.cores,
         machine.kernel,

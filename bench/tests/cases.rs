@@ -1,5 +1,11 @@
 //! The bench does not rot: each case runs, the floor makes what the plugins make, and what was committed belongs together.
 //! No time is asserted; how many system calls a call makes is.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code: a panic is how it reports"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -99,8 +105,7 @@ fn states(case: &'static Case, who: Contestant) -> [String; 2] {
         let outside = case.id.ends_with("-masq").then(|| node.outside());
         let pod = node.pod("c0");
         stage::prepare(&node, case, &who, 0);
-        let netns = pod.path().display().to_string();
-        let mut container = Container { number: 0, netns, result: String::new() };
+        let mut container = Container::new(0, pod.path());
         container.result = run(call::steps(case, &who, Verb::Add, &container));
         let state = || {
             let state = node.state();

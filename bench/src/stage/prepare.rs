@@ -12,18 +12,19 @@ use crate::call::{self, NETWORK};
 use crate::case::{Case, Prepared};
 use crate::contestant::{Contestant, Kind};
 
-/// Prepares the node for a contestant. At most `most_taken` addresses are taken.
+/// Prepares the node for a contestant. At most `most` addresses are taken.
 ///
 /// # Panics
 ///
 /// If it cannot be done: as the testbed, it says why.
-pub fn prepare(node: &Node, case: &Case, who: &Contestant, most_taken: u32) {
+pub fn prepare(node: &Node, case: &Case, who: &Contestant, most: u32) {
     for prepared in case.prepared {
         match prepared {
             Prepared::Uplink => drop(node.sh(UPLINK)),
+            Prepared::Joined(_) => {} // They join as containers do.
             Prepared::Shell(lines) => drop(node.sh(lines)),
             Prepared::Taken(network, many) => {
-                must("take addresses", take(network, (*many).min(most_taken)));
+                must("take addresses", take(network, (*many).min(most)));
             }
         }
     }
