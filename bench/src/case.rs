@@ -22,7 +22,7 @@ pub struct Case {
     pub variants: &'static [Variant],
     /// What the floor makes for it: its KIND, and `masq` if it masquerades.
     pub floor: Option<&'static str>,
-    /// How often everybody has a turn; with bursts, how often each of them.
+    /// How often everybody has a turn.
     pub rounds: usize,
     /// How many turns nobody counts come first.
     pub warm_up: usize,

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bench::case::Case;
 use bench::cases::CASES;
@@ -89,8 +89,12 @@ fn run(arguments: &Arguments) -> Result<Results, String> {
     let mut results = Results::here(&all, arguments.quick);
     let bar = progress(cases.len());
     for case in cases {
+        let begun = Instant::now();
         results.rows.extend(measure::measure(case, &all, &tools.join("launch"), &turns, &bar)?);
         bar.inc(1);
+        if bar.is_hidden() {
+            eprintln!("{}: {:.0} s", case.id, begun.elapsed().as_secs_f64());
+        }
     }
     bar.finish_and_clear();
     Ok(results)

@@ -42,7 +42,7 @@ pub enum Turns {
 impl Turns {
     /// How long the turns of a case may take before no more are begun.
     fn budget(self) -> Duration {
-        Duration::from_secs(if self == Turns::All { 40 } else { 10 })
+        Duration::from_secs(if self == Turns::All { 25 } else { 10 })
     }
 
     /// How many addresses are taken, and how many others have joined, at most.
@@ -186,7 +186,12 @@ impl Measured<'_> {
                 rows.push(Row { ratios: self.ratios(*verb), ..self.row(*verb, figures) });
             }
         }
-        for (containers, at_once) in self.turns.bursts(self.case) {
+        // One that is made several times is one row.
+        let bursts = self.turns.bursts(self.case);
+        let is_last = |(place, burst): &(usize, &(usize, usize))| {
+            !bursts.iter().skip(place + 1).any(|later| later == *burst)
+        };
+        for (_, &(containers, at_once)) in bursts.iter().enumerate().filter(is_last) {
             let burst = Burst { containers, at_once };
             for verb in [Verb::Add, Verb::Del] {
                 let figures = self.figures(|known| known.of_burst(verb, burst));
@@ -263,11 +268,13 @@ impl Figured {
     }
 
     fn of_burst(&self, verb: Verb, burst: Burst) -> Figures {
-        let found = self.bursts.iter().find(|(of, size, _)| (*of, *size) == (verb, burst));
-        let Some((_, _, ran)) = found else { return Figures::default() };
-        let times: Vec<f64> = walls(ran).collect();
-        let (n, end) = (times.len(), ran.calls.iter().map(|call| call.end).max());
-        let seconds = end.unwrap_or_default() as f64 / 1e9;
+        let found = self.bursts.iter().filter(|(of, size, _)| (*of, *size) == (verb, burst));
+        let found: Vec<&Ran> = found.map(|(_, _, ran)| ran).collect();
+        let times: Vec<f64> = found.iter().flat_map(|ran| walls(ran)).collect();
+        let n = times.len();
+        let ends = found.iter().filter_map(|ran| ran.calls.iter().map(|call| call.end).max());
+        let seconds = ends.sum::<u64>() as f64 / 1e9;
+        let sum = |of: fn(&Ran) -> u64| found.iter().map(|ran| of(ran)).sum::<u64>();
         Figures {
             n,
             median: rounded(median(&times)),
@@ -275,9 +282,9 @@ impl Figured {
             p90: rounded(percentile(&times, 90)),
             p99: Some(rounded(percentile(&times, 99))),
             per_second: Some(rounded(n as f64 / seconds.max(1e-9))),
-            cpu: rounded(ran.cpu as f64 / 1e6 / n.max(1) as f64),
-            rss: ran.rss,
-            faults: ran.faults / n.max(1) as u64,
+            cpu: rounded(sum(|ran| ran.cpu) as f64 / 1e6 / n.max(1) as f64),
+            rss: found.iter().map(|ran| ran.rss).max().unwrap_or_default(),
+            faults: sum(|ran| ran.faults) / n.max(1) as u64,
             ..Figures::default()
         }
     }

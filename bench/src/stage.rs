@@ -194,7 +194,10 @@ impl Place {
         let output = launcher.wait_with_output().map_err(say)?;
         let ran = Ran::receive(output.stdout.as_slice()).map_err(say)?;
         match ran.calls.iter().find(|call| !call.error.is_empty()) {
-            Some(failed) => Err(format!("{}, {}: {}", self.case.id, self.who.label, failed.error)),
+            Some(failed) => {
+                let Contestant { label, .. } = &self.who;
+                Err(format!("{}, {label}: {}", self.case.id, failed.error))
+            }
             None => Ok(ran),
         }
     }

@@ -123,7 +123,7 @@ impl Chart {
             let (x, y) = self.place(*end);
             let above = free.iter().filter(|(of, _)| (of - x).abs() < LINE_END).map(|(_, y)| *y);
             let y = above.fold(y + 4.0, f64::max);
-            text(body, "small", x + 7.0, y, &number(end.1));
+            text(body, "small value", x + 7.0, y, &number(end.1));
             free.push((x, y + LINE));
         }
     }
