@@ -1,0 +1,13 @@
+//! Measures plugins beside others, in one run, one after another: see `bench/README.md`.
+
+pub mod call;
+pub mod case;
+pub mod cases;
+pub mod contestant;
+pub mod job;
+pub mod measure;
+pub mod results;
+pub mod stage;
+pub mod statistics;
+pub mod svg;
+pub mod table;
