@@ -209,9 +209,9 @@ impl Rtnl {
     }
 
     /// Asks for all objects of a kind. A dump that the kernel says was interrupted by a change is asked for again.
-    pub(crate) fn dump(&mut self, action: &str, message: Message) -> Result<Vec<Vec<u8>>> {
+    pub(crate) fn dump(&mut self, action: &str, message: &Message) -> Result<Vec<Vec<u8>>> {
         for _ in 0..DUMP_TRIES {
-            if let Some(objects) = self.try_dump(action, message.clone())? {
+            if let Some(objects) = self.try_dump(action, message)? {
                 return Ok(objects);
             }
         }
@@ -222,11 +222,11 @@ impl Rtnl {
     }
 
     /// One dump; none if it was interrupted.
-    fn try_dump(&mut self, action: &str, message: Message) -> Result<Option<Vec<Vec<u8>>>> {
+    fn try_dump(&mut self, action: &str, message: &Message) -> Result<Option<Vec<Vec<u8>>>> {
         self.sequence = self.sequence.wrapping_add(1);
         let asked = self.sequence;
         let mut datagram = Vec::new();
-        append(&mut datagram, &message, NLM_F_REQUEST | NLM_F_DUMP, asked);
+        append(&mut datagram, message, NLM_F_REQUEST | NLM_F_DUMP, asked);
         self.socket.send(&datagram, 0).doing(|| "send to the kernel")?;
         let mut objects = Vec::new();
         let mut whole = true;
@@ -390,7 +390,7 @@ fn append(datagram: &mut Vec<u8>, message: &Message, flags: u16, sequence: u32) 
 macro_rules! messages {
     ($($name:ident($body:ident) = $kind:literal,)*) => {
         /// A message of rtnetlink.
-        #[derive(Debug, Clone)]
+        #[derive(Debug)]
         pub(crate) enum Message {
             $($name($body),)*
         }

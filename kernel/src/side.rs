@@ -283,7 +283,7 @@ impl Side {
     /// Every link.
     pub(crate) fn links(&mut self) -> Result<Vec<Link>> {
         self.flush()?;
-        let links = self.rtnl.dump("list the interfaces", link::all())?;
+        let links = self.rtnl.dump("list the interfaces", &link::all())?;
         Ok(links.iter().map(|body| Link::read(body)).collect())
     }
 
@@ -296,7 +296,7 @@ impl Side {
         }
         let mut asked = AddressMessage::default();
         asked.header.index = link;
-        let messages = match self.rtnl.dump(ACTION, Message::GetAddress(asked)) {
+        let messages = match self.rtnl.dump(ACTION, &Message::GetAddress(asked)) {
             Err(error) if error.is_gone() => Vec::new(),
             messages => parsed::<AddressMessage>(ACTION, &messages?)?,
         };
@@ -317,7 +317,7 @@ impl Side {
         self.flush()?;
         if self.routes.is_none() {
             let message = Message::GetRoute(RouteMessage::default());
-            let messages = self.rtnl.dump("list the routes", message)?;
+            let messages = self.rtnl.dump("list the routes", &message)?;
             self.routes = Some(parsed("list the routes", &messages)?);
         }
         Ok(self.routes.as_deref().unwrap_or_default())
@@ -336,7 +336,7 @@ impl Side {
         asked.header.address_family = family;
         asked.attributes.push(RouteAttribute::Table(table));
         asked.attributes.extend(over.map(RouteAttribute::Oif));
-        match self.rtnl.dump(ACTION, Message::GetRoute(asked)) {
+        match self.rtnl.dump(ACTION, &Message::GetRoute(asked)) {
             Err(error) if error.is_gone() => Ok(Vec::new()),
             bodies => parsed(ACTION, &bodies?),
         }
@@ -353,7 +353,7 @@ impl Side {
             asked.header.address_family = family;
             asked.header.protocol = protocol.into();
             asked.attributes.push(RouteAttribute::Oif(link));
-            match self.rtnl.dump(ACTION, Message::GetRoute(asked)) {
+            match self.rtnl.dump(ACTION, &Message::GetRoute(asked)) {
                 Ok(bodies) => found.extend(parsed::<RouteMessage>(ACTION, &bodies)?),
                 Err(error) if error.is_gone() => {}
                 Err(error) => return Err(error),
@@ -401,13 +401,13 @@ impl Side {
     pub(crate) fn neighbours(&mut self, asked: NeighbourMessage) -> Result<Vec<NeighbourMessage>> {
         const ACTION: &str = "list the neighbours";
         self.flush()?;
-        parsed(ACTION, &self.rtnl.dump(ACTION, Message::GetNeighbour(asked))?)
+        parsed(ACTION, &self.rtnl.dump(ACTION, &Message::GetNeighbour(asked))?)
     }
 
     /// The bodies of a list of links that shows more than [`Side::links`].
     pub(crate) fn dump(&mut self, action: &str, message: Message) -> Result<Vec<Vec<u8>>> {
         self.flush()?;
-        self.rtnl.dump(action, message)
+        self.rtnl.dump(action, &message)
     }
 }
 

@@ -117,23 +117,44 @@ fn spoken_in(config: &Value, supported: &[Version]) -> Option<Version> {
 }
 
 /// Serves a verb that comes with a configuration.
-///
-/// The configuration is read when it is certain that one is needed.
 fn answer<V: Verbs>(
     command: &str,
     env: &Env,
-    config: impl FnOnce() -> Result<Value>,
+    mut config: impl FnMut() -> Result<Value>,
     spoken: &Cell<Version>,
 ) -> Result<String> {
+    match call_of(command, env, V::MANUAL.versions, &mut config, spoken)? {
+        Some(call) => {
+            let plugin: V = json::from_value(&call.config).context(|| "failed to load netconf")?;
+            dispatch(&plugin, &call)
+        }
+        None => Ok(String::new()),
+    }
+}
+
+/// The call, checked; none if there is nothing to do. The configuration is read when it is certain that one is needed.
+fn call_of(
+    command: &str,
+    env: &Env,
+    versions: &[Version],
+    config: &mut dyn FnMut() -> Result<Value>,
+    spoken: &Cell<Version>,
+) -> Result<Option<Call>> {
     let attachment = attachment_of(command, env)?;
     let config = config()?;
-    spoken.set(spoken_in(&config, V::MANUAL.versions).unwrap_or(Version::CURRENT));
+    spoken.set(spoken_in(&config, versions).unwrap_or(Version::CURRENT));
     let network = network_of(&config)?;
     let verb = Verb::parse(command)?;
-    let version = version_of(&config, verb, V::MANUAL.versions)?;
+    let version = version_of(&config, verb, versions)?;
     guard_own_netns(verb, env)?;
     let common: Common = json::from_value(&config).context(|| "failed to load netconf")?;
-    let call = Call {
+    if verb == Verb::Gc && common.valid_attachments.is_none() && common.attachments.is_none() {
+        // Without a list nothing is known to be stale; "none are valid" would be an empty one.
+        warn("GC without cni.dev/valid-attachments: nothing was removed");
+        return Ok(None);
+    }
+    let lists = [common.valid_attachments, common.attachments];
+    Ok(Some(Call {
         verb,
         version,
         network,
@@ -142,23 +163,10 @@ fn answer<V: Verbs>(
         args: args::parse(env.args.as_deref().unwrap_or_default()),
         path: env.folders(),
         prev: previous_of(&config, verb, version)?,
-        valid: common
-            .valid_attachments
-            .iter()
-            .chain(&common.attachments)
-            .flatten()
-            .cloned()
-            .collect(),
+        valid: lists.into_iter().flatten().flatten().collect(),
         config,
         deadline: env.deadline()?,
-    };
-    if verb == Verb::Gc && common.valid_attachments.is_none() && common.attachments.is_none() {
-        // Without a list nothing is known to be stale; "none are valid" would be an empty one.
-        warn("GC without cni.dev/valid-attachments: nothing was removed");
-        return Ok(String::new());
-    }
-    let plugin: V = json::from_value(&call.config).context(|| "failed to load netconf")?;
-    dispatch(&plugin, &call)
+    }))
 }
 
 /// The verbs and what they print.
