@@ -40,6 +40,9 @@
 //! `<dataDir>/<network>/`: a file per reserved address with the container ID, CR LF, and the interface name;
 //! `last_reserved_ip.0` for the first range set, `.1` for the second, and so on; and `lock`, held by `flock(2)` during every
 //! change. Files of other names are left alone. An empty address file was left by a killed plugin: it reserves nothing.
+//!
+//! So that no call has to read all of them, an index of them is beside, in `<dataDir>/.index/<network>`. It is a cache that may
+//! be deleted at any time; the module `index` says when it is believed.
 
 #[path = "host-local/choose.rs"]
 mod choose;
