@@ -107,7 +107,7 @@ impl libcni::Plugin for Macvlan {
         let mut parent = self.parent(call)?;
         // Once is enough: ADD asks for a plan without addresses first.
         if call.verb == Verb::Plan || (call.verb == Verb::Add && addresses.is_empty()) {
-            self.check_parent(call, &mut parent, mode).map_err(ParentError::into_cni)?;
+            self.check_parent(&mut parent, mode).map_err(ParentError::into_cni)?;
         }
         let wanted = unless_deleting(call, self.mac(call, &parent, mode))?.flatten();
         let access = unless_deleting(call, self.access(call, &mut parent, mode, addresses))?;
@@ -141,7 +141,7 @@ impl libcni::Plugin for Macvlan {
             return Ok(()); // Which container's, nobody says.
         }
         let mut parent = self.parent(call)?;
-        self.check_parent(call, &mut parent, mode).map_err(ParentError::into_status)?;
+        self.check_parent(&mut parent, mode).map_err(ParentError::into_status)?;
         self.access(call, &mut parent, mode, &Addresses::default()).map(drop)
     }
 }
@@ -187,25 +187,17 @@ impl Macvlan {
     }
 
     /// Whether the parent is there, fits, and can carry a link of this mode.
-    fn check_parent(
-        &self,
-        call: &Call,
-        parent: &mut Parent,
-        mode: MacvlanMode,
-    ) -> Result<(), ParentError> {
+    fn check_parent(&self, parent: &mut Parent, mode: MacvlanMode) -> Result<(), ParentError> {
         let link = parent.link().map_err(ParentError::Ours)?.clone();
         if self.mtu > link.mtu {
             let (mtu, most) = (self.mtu, link.mtu);
             let msg = format!("invalid MTU {mtu}, must be [0, master MTU({most})]");
             return Err(ParentError::Ours(Error::config(msg)));
         }
-        let Some(survey) = parent.survey() else { return Ok(()) };
-        let carries = match call.verb {
-            // What else is in the way, making the link will tell.
-            Verb::Add => survey.fits_macvlan(&link, mode),
-            _ => survey.carries_macvlan(&link, mode),
-        };
-        carries.map_err(ParentError::Kernel)
+        let survey = parent.survey();
+        survey.map_or(Ok(()), |survey| {
+            survey.carries_macvlan(&link, mode).map_err(ParentError::Kernel)
+        })
     }
 
     /// The MAC that somebody wants the container to have; the runtime's own word counts first.

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use netlink_packet_route::link::InfoKind;
+
 use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::netnsid;
@@ -10,7 +12,7 @@ use crate::object::MacvlanMode;
 use crate::side::Side;
 use crate::wireless;
 
-/// What is known to be in the way before the kernel is asked.
+/// What is known to be in the way before the kernel is asked. It costs the same however many other links there are.
 pub(crate) fn obstacle(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Error>> {
     match unfit(side, parent, mode)? {
         None => taken(side, parent),
@@ -23,8 +25,8 @@ fn found(parent: &Link, said: String, hint: String) -> Option<Error> {
     Some(Error::found(action, said).hint(hint))
 }
 
-/// What is in the way about the parent itself. This costs the same however many links there are.
-pub(crate) fn unfit(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Error>> {
+/// What is in the way about the parent itself.
+fn unfit(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Error>> {
     let name = &parent.name;
     let found = |said: String, hint: String| found(parent, said, hint);
     if !parent.ethernet {
@@ -65,9 +67,13 @@ pub(crate) fn unfit(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result
     Ok(None)
 }
 
-/// What is in the way among the links over the parent. Only all links tell.
+/// What is in the way among the links over the parent.
 fn taken(side: &mut Side, parent: &Link) -> Result<Option<Error>> {
-    let links = side.links()?;
+    let mut links = side.links_of(&InfoKind::MacVlan)?;
+    // A kernel that does not know the kind has none, but would give all links. Where it is no module, making the link tells.
+    if Path::new("/sys/module/ipvlan").exists() {
+        links.extend(side.links_of(&InfoKind::IpVlan)?);
+    }
     let children =
         || links.iter().filter(|link| link.peer == Some(parent.index) && !link.elsewhere);
     if let Some(child) = children().find(|child| child.kind.starts_with("ipvlan")) {

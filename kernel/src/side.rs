@@ -8,6 +8,7 @@ use ipnetwork::IpNetwork;
 use netlink_packet_core::Parseable;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::link::InfoKind;
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 
@@ -284,6 +285,12 @@ impl Side {
     pub(crate) fn links(&mut self) -> Result<Vec<Link>> {
         self.flush()?;
         let links = self.rtnl.dump("list the interfaces", &link::all())?;
+        Ok(links.iter().map(|body| Link::read(body)).collect())
+    }
+
+    /// Every link of a kind. See [`link::of_kind`].
+    pub(crate) fn links_of(&mut self, kind: &InfoKind) -> Result<Vec<Link>> {
+        let links = self.dump("list the interfaces of a kind", link::of_kind(kind))?;
         Ok(links.iter().map(|body| Link::read(body)).collect())
     }
 

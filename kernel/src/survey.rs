@@ -208,17 +208,7 @@ impl Survey {
         Ok(addresses)
     }
 
-    /// Whether `parent` is a link that can carry macvlan links of a mode. What links over it may stand in the way, the kernel
-    /// knows: it refuses to make one, and the error then says why.
-    ///
-    /// # Errors
-    ///
-    /// Why not, and the way out.
-    pub fn fits_macvlan(&mut self, parent: &Link, mode: MacvlanMode) -> Result<()> {
-        parent::unfit(&mut self.side, parent, mode)?.map_or(Ok(()), Err)
-    }
-
-    /// As [`Survey::fits_macvlan`], and whether other links over `parent` stand in the way: a look at every link there is.
+    /// Whether `parent` can carry macvlan links of a mode, as far as can be known beforehand.
     ///
     /// # Errors
     ///
