@@ -3,6 +3,9 @@
 //! Keys of a struct match without regard to case, `null` leaves the default, unknown keys are ignored, and of
 //! duplicate keys the last wins. See [`from_value`] for where this reaches and where it does not.
 
+use std::fmt;
+use std::iter::Enumerate;
+
 use serde::Serialize;
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Unexpected,
@@ -78,11 +81,8 @@ pub fn get<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
 ///
 /// [`code::DECODE_FAILURE`], with the path of the key that has a wrong value.
 pub fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T> {
-    serde_path_to_error::deserialize(Node(value)).map_err(|error| {
-        let (path, inner) = (error.path().to_string(), error.inner());
-        let msg = if path == "." { inner.to_string() } else { format!("{path}: {inner}") };
-        Error::new(code::DECODE_FAILURE, msg)
-    })
+    let read = T::deserialize(Node(value));
+    read.map_err(|misfit| Error::new(code::DECODE_FAILURE, misfit.to_string()))
 }
 
 /// Writes JSON as the reference plugins do: four spaces, no newline at the end, `<`, `>` and `&` escaped.
@@ -101,6 +101,41 @@ pub fn pretty(value: &impl Serialize) -> Result<String> {
     Ok(text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"))
 }
 
+/// A value that does not fit, and where it is: `ipam.ranges[0][1].subnet`. The path grows from its end, on the way out.
+#[derive(Debug)]
+struct Misfit(Box<(String, serde_json::Error)>);
+
+impl Misfit {
+    /// The same, seen from where `step` leads to it.
+    fn behind(mut self, step: &str) -> Misfit {
+        let path = &mut self.0.0;
+        let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
+        *path = [step, dot, path].concat();
+        self
+    }
+}
+
+impl From<serde_json::Error> for Misfit {
+    fn from(error: serde_json::Error) -> Misfit {
+        Misfit(Box::new((String::new(), error)))
+    }
+}
+
+impl de::Error for Misfit {
+    fn custom<T: fmt::Display>(what: T) -> Misfit {
+        serde_json::Error::custom(what).into()
+    }
+}
+
+impl std::error::Error for Misfit {}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, error) = &*self.0;
+        if path.is_empty() { write!(f, "{error}") } else { write!(f, "{path}: {error}") }
+    }
+}
+
 /// A value that knows the rules of this module.
 #[derive(Clone, Copy)]
 struct Node<'a>(&'a Value);
@@ -109,7 +144,7 @@ struct Node<'a>(&'a Value);
 macro_rules! as_serde_json {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-            self.0.$method(visitor)
+            Ok(self.0.$method(visitor)?)
         }
     )*};
 }
@@ -124,7 +159,7 @@ macro_rules! as_found {
 }
 
 impl<'de> Deserializer<'de> for Node<'de> {
-    type Error = serde_json::Error;
+    type Error = Misfit;
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
@@ -136,7 +171,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
             Value::Object(object) => visitor.visit_map(Fields { object, fields, found: None }),
             // A list would be taken for the fields in their order of declaration.
             Value::Array(_) => Err(de::Error::invalid_type(Unexpected::Seq, &visitor)),
-            other => other.deserialize_any(visitor),
+            other => Ok(other.deserialize_any(visitor)?),
         }
     }
 
@@ -145,8 +180,8 @@ impl<'de> Deserializer<'de> for Node<'de> {
             Value::Object(object) => {
                 visitor.visit_map(Entries { rest: object.iter(), found: None })
             }
-            Value::Array(items) => visitor.visit_seq(Items(items.iter())),
-            other => other.deserialize_any(visitor),
+            Value::Array(items) => visitor.visit_seq(Items(items.iter().enumerate())),
+            other => Ok(other.deserialize_any(visitor)?),
         }
     }
 
@@ -168,7 +203,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        self.0.deserialize_enum(name, variants, visitor)
+        Ok(self.0.deserialize_enum(name, variants, visitor)?)
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(
@@ -176,7 +211,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        self.0.deserialize_unit_struct(name, visitor)
+        Ok(self.0.deserialize_unit_struct(name, visitor)?)
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(
@@ -210,11 +245,11 @@ impl<'de> Deserializer<'de> for Node<'de> {
 struct Fields<'de> {
     object: &'de Map<String, Value>,
     fields: &'static [&'static str],
-    found: Option<&'de Value>,
+    found: Option<(&'de str, &'de Value)>,
 }
 
 impl<'de> MapAccess<'de> for Fields<'de> {
-    type Error = serde_json::Error;
+    type Error = Misfit;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
@@ -222,8 +257,8 @@ impl<'de> MapAccess<'de> for Fields<'de> {
     ) -> Result<Option<K::Value>, Self::Error> {
         while let Some((field, rest)) = self.fields.split_first() {
             self.fields = rest;
-            self.found = lookup(self.object, field);
-            if self.found.is_some() {
+            if let Some(value) = lookup(self.object, field) {
+                self.found = Some((field, value));
                 return seed.deserialize(de::value::BorrowedStrDeserializer::new(field)).map(Some);
             }
         }
@@ -234,25 +269,26 @@ impl<'de> MapAccess<'de> for Fields<'de> {
         &mut self,
         seed: V,
     ) -> Result<V::Value, Self::Error> {
-        seed.deserialize(Node(self.found.take().unwrap_or(&Value::Null)))
+        let (key, value) = self.found.take().unwrap_or(("", &Value::Null));
+        seed.deserialize(Node(value)).map_err(|misfit| misfit.behind(key))
     }
 }
 
 /// The entries of an object that stays a map: its keys are data, their case is kept.
 struct Entries<'de> {
     rest: serde_json::map::Iter<'de>,
-    found: Option<&'de Value>,
+    found: Option<(&'de str, &'de Value)>,
 }
 
 impl<'de> MapAccess<'de> for Entries<'de> {
-    type Error = serde_json::Error;
+    type Error = Misfit;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, Self::Error> {
         let Some((key, value)) = self.rest.next() else { return Ok(None) };
-        self.found = Some(value);
+        self.found = Some((key, value));
         seed.deserialize(de::value::BorrowedStrDeserializer::new(key)).map(Some)
     }
 
@@ -260,21 +296,24 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         &mut self,
         seed: V,
     ) -> Result<V::Value, Self::Error> {
-        seed.deserialize(Node(self.found.take().unwrap_or(&Value::Null)))
+        let (key, value) = self.found.take().unwrap_or(("", &Value::Null));
+        seed.deserialize(Node(value)).map_err(|misfit| misfit.behind(key))
     }
 }
 
 /// The items of a list.
-struct Items<'de>(std::slice::Iter<'de, Value>);
+struct Items<'de>(Enumerate<std::slice::Iter<'de, Value>>);
 
 impl<'de> SeqAccess<'de> for Items<'de> {
-    type Error = serde_json::Error;
+    type Error = Misfit;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Self::Error> {
-        self.0.next().map(|item| seed.deserialize(Node(item))).transpose()
+        let Some((index, item)) = self.0.next() else { return Ok(None) };
+        let read = seed.deserialize(Node(item)).map(Some);
+        read.map_err(|misfit| misfit.behind(&format!("[{index}]")))
     }
 }
 
