@@ -203,6 +203,7 @@ impl Bed {
     fn harm(&mut self, step: &Step) {
         let index = self.index();
         let Ok(mut bytes) = fs::read(&index) else { return };
+        let size = bytes.len().max(1);
         match step {
             Step::Keep => self.kept = Some(bytes),
             Step::Restore => {
@@ -211,12 +212,13 @@ impl Bed {
                 }
             }
             Step::Truncate(length) => {
-                bytes.truncate(usize::from(*length) % bytes.len());
+                bytes.truncate(usize::from(*length) % size);
                 fs::write(&index, bytes).unwrap();
             }
             Step::Flip(at) => {
-                let at = usize::from(*at) % bytes.len();
-                bytes[at] ^= 1;
+                if let Some(byte) = bytes.get_mut(usize::from(*at) % size) {
+                    *byte ^= 1;
+                }
                 fs::write(&index, bytes).unwrap();
             }
             Step::Link => {

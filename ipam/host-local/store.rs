@@ -40,7 +40,7 @@ pub struct Reservations {
     location: Location,
     /// The folder's, as long as we change nothing.
     stamp: Option<Stamp>,
-    /// Whether the index says all that we did.
+    /// Whether the index says all that was found and done.
     complete: bool,
     _lock: File,
 }
@@ -244,13 +244,15 @@ impl Reservations {
         self.folder.clean()?;
         let mut picked = Vec::new();
         for _ in 0..TRIES {
+            // Where no time can be set, there will be no index.
             self.stamp = self.folder.set_stamp().ok();
             (self.view.index, picked) =
                 read(&self.folder, &pick).context(|| "read the folder of the network")?;
-            self.complete = self.stamp.is_some() && self.folder.stamp().ok() == self.stamp;
-            if self.complete || self.stamp.is_none() {
-                break;
+            self.complete = true;
+            if self.stamp.is_none() || self.folder.stamp().ok() == self.stamp {
+                return Ok(picked);
             }
+            self.change();
         }
         Ok(picked)
     }

@@ -248,8 +248,8 @@ fn an_add_killed_with_its_children() {
             kill("poll", 1, CHILDREN),
             kill("execve", 1, CHILDREN),
             kill("write", 3, CHILDREN),
-            kill("linkat,link", 1, CHILDREN),
-            kill("unlink,unlinkat", 1, CHILDREN),
+            kill("pwrite64", 1, CHILDREN),
+            kill("utimensat", 1, CHILDREN),
             kill("rename,renameat,renameat2", 1, CHILDREN),
             kill("flock", 1, CHILDREN),
             kill("exit_group", 1, CHILDREN),
@@ -271,6 +271,8 @@ fn a_del_killed_anywhere() {
             kill("poll", 1, CHILDREN),
             kill("execve", 1, CHILDREN),
             kill("unlink,unlinkat", 1, CHILDREN),
+            kill("pwrite64", 1, CHILDREN),
+            kill("utimensat", 1, CHILDREN),
         ],
     );
 }

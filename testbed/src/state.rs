@@ -14,7 +14,8 @@ use crate::{Pod, firewall};
 ///
 /// Never shown, because it comes and goes without anyone's doing or says nothing: indexes, counters, lifetimes, carrier and
 /// duplicate address detection (but an address that failed it says so), the table `local`, multicast
-/// routes, the three rules every namespace has, the namespace files in `/run/netns`, and iptables' lock file.
+/// routes, the three rules every namespace has, the namespace files in `/run/netns`, iptables' lock file, and host-local's
+/// index, which says what its files say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct View {
     /// Link-local IPv6 addresses (`fe80::`) and their routes too. The kernel makes them a moment after a link goes up.
@@ -50,7 +51,8 @@ const LINK_KEYS: [&str; 10] = [
 ];
 /// The folders whose files are shown.
 const FOLDERS: [&str; 2] = ["/run", "/var/lib/cni"];
-const NOT_SHOWN: [&str; 3] = ["/run/netns", "/run/testbed", "/run/xtables.lock"];
+const NOT_SHOWN: [&str; 4] =
+    ["/run/netns", "/run/testbed", "/run/xtables.lock", "/var/lib/cni/networks/.index"];
 /// Of longer files only the size is shown.
 const CONTENT_MAX: usize = 2000;
 
