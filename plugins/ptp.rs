@@ -80,7 +80,7 @@ impl libcni::Plugin for Ptp {
             unless_deleting(call, plan_masquerade(&mut plan, backend, beyond, &addresses))?;
         }
         plan_forwarding(&mut plan, &addresses);
-        plan_announcement(&mut plan, &ends, None, &addresses);
+        plan_announcement(&mut plan, &ends, Some(&ends.host), &addresses);
 
         let interfaces = vec![ends.host_interface(), ends.interface(call)];
         Ok((plan, addresses.into_result(call, interfaces, 1)))

@@ -12,7 +12,7 @@ use crate::object::MacvlanMode;
 use crate::side::Side;
 use crate::wireless;
 
-/// What is known to be in the way before the kernel is asked. It costs the same however many other links there are.
+/// What is known to be in the way before the kernel is asked.
 pub(crate) fn obstacle(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Error>> {
     match unfit(side, parent, mode)? {
         None => taken(side, parent),

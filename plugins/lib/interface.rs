@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use kernel::Place::{self, Host, Pod};
+use kernel::Place::{Host, Pod};
 use kernel::{Address, Announce, Backend, Masquerade, Neighbours, Plan, Route, Sysctl, Up, Wait};
 use libcni::{Addresses, Error, Result};
 
@@ -200,7 +200,7 @@ pub fn plan_announcement(
     addresses: &Addresses,
 ) {
     plan.own(Host, Wait::Running { link: ends.host.clone() });
-    if let Some(link) = gateway {
+    if let Some(link) = gateway.filter(|link| *link != ends.host) {
         plan.share(Host, Wait::Running { link: link.to_owned() });
         plan.because("its first port has just come up, and until it has noticed it hears no IPv6");
     }
@@ -208,31 +208,31 @@ pub fn plan_announcement(
     plan.because("only now do frames pass, so only now is it worth telling the neighbours");
     if let Some(link) = gateway {
         let theirs = addresses.gateways();
-        plan_local(plan, Host, link, theirs.iter().map(|address| address.ip()));
+        match local(link, theirs.iter().map(|address| address.ip())) {
+            Some(wait) if link == ends.host => plan.own(Host, wait),
+            Some(wait) => plan.share(Host, wait),
+            None => {}
+        }
     }
     plan_announced(plan, ends, addresses);
 }
 
 /// Lets the neighbours know the container's addresses, once the kernel takes packets to them as its own.
 pub fn plan_announced(plan: &mut Plan, ends: &Ends, addresses: &Addresses) {
-    plan_local(plan, Pod, &ends.pod, addresses.ips().iter().map(|ip| ip.address.ip()));
+    if let Some(wait) = local(&ends.pod, addresses.ips().iter().map(|ip| ip.address.ip())) {
+        plan.own(Pod, wait);
+    }
     plan.own(Pod, Announce { link: ends.pod.clone(), mac: ends.pod_mac });
 }
 
-/// Waits until IPv6 addresses are in use.
-fn plan_local(plan: &mut Plan, place: Place, link: &str, addresses: impl Iterator<Item = IpAddr>) {
+/// Waiting until IPv6 addresses are in use; nothing without any.
+fn local(link: &str, addresses: impl Iterator<Item = IpAddr>) -> Option<Wait> {
     let ipv6 = |address| match address {
         IpAddr::V6(address) => Some(address),
         IpAddr::V4(_) => None,
     };
     let addresses: Vec<_> = addresses.filter_map(ipv6).collect();
-    if !addresses.is_empty() {
-        let wait = Wait::Local { link: link.to_owned(), addresses };
-        match place {
-            Host => plan.share(place, wait),
-            Pod => plan.own(place, wait),
-        }
-    }
+    (!addresses.is_empty()).then(|| Wait::Local { link: link.to_owned(), addresses })
 }
 
 /// A link on the host's side that does not believe router advertisements: they would come from a container.
