@@ -12,6 +12,7 @@
 )]
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ struct Kill {
     calls: &'static str,
     /// Only every so many-th of them.
     stride: usize,
-    /// Whether processes that the plugin starts (host-local, iptables) are killed too, each at its own N-th call, and the
+    /// Whether processes that the plugin starts (iptables, host-local of another build) are killed too, each at its own N-th call, and the
     /// plugin at the N-th call of one of its threads. Without, they go on alone.
     children: bool,
 }
@@ -77,6 +78,8 @@ struct Lab {
     node: Node,
     pod: Pod,
     config: Value,
+    /// Other binaries than the built ones.
+    suite: Option<PathBuf>,
     /// The state that every cleanup has to come back to.
     clean: String,
     points: usize,
@@ -102,12 +105,21 @@ impl Lab {
                 "ip addr add 10.1.2.1/24 dev uplink; ip addr add fd00:1:2::1/64 dev uplink nodad",
             );
         }
-        Lab { node, pod, config, clean: String::new(), points: 0 }
+        Lab { node, pod, config, suite: None, clean: String::new(), points: 0 }
+    }
+
+    /// As [`new`](Lab::new), with a host-local of another build: it is run as a process of its own.
+    fn apart(config: Value) -> Lab {
+        let mut lab = Lab::new(config);
+        lab.suite = Some(testbed::host_local_apart(Path::new("/run/suite")));
+        lab
     }
 
     fn call(&self) -> Cni {
         let plugin = self.config["type"].as_str().unwrap();
-        self.node.plugin(plugin).conf(&self.config).container(CONTAINER).netns(&self.pod)
+        let call = self.node.plugin(plugin).conf(&self.config).container(CONTAINER);
+        let call = call.netns(&self.pod);
+        self.suite.iter().fold(call, |call, suite| call.suite(suite))
     }
 
     /// Deletes the pod's namespace and makes a new one.
@@ -213,7 +225,10 @@ fn lasting(state: &str) -> String {
 
 /// Kills a verb at all of the calls, and says at how many points.
 fn sweep(verb: &str, config: Value, kills: &[Kill]) {
-    let mut lab = Lab::new(config);
+    sweep_in(Lab::new(config), verb, kills);
+}
+
+fn sweep_in(mut lab: Lab, verb: &str, kills: &[Kill]) {
     kills.iter().for_each(|kill| lab.sweep(verb, *kill));
     println!("{verb} was killed at {} points", lab.points);
 }
@@ -230,10 +245,13 @@ fn an_add_killed_anywhere_else() {
         config(json!({})),
         &[
             kill("write", 1, ALONE),
-            kill("clone3,clone,fork,vfork", 1, ALONE),
             kill("setns", 5, ALONE),
             kill("openat", 8, ALONE),
             kill("flock", 1, ALONE),
+            kill("linkat", 1, ALONE),
+            kill("pwrite64", 1, ALONE),
+            kill("utimensat", 1, ALONE),
+            kill("rename,renameat,renameat2", 1, ALONE),
             kill("exit_group", 1, ALONE),
         ],
     );
@@ -241,10 +259,11 @@ fn an_add_killed_anywhere_else() {
 
 #[test]
 fn an_add_killed_with_its_children() {
-    sweep(
+    sweep_in(
+        Lab::apart(config(json!({}))),
         "ADD",
-        config(json!({})),
         &[
+            kill("clone3,clone,fork,vfork", 1, ALONE),
             kill("poll", 1, CHILDREN),
             kill("execve", 1, CHILDREN),
             kill("write", 3, CHILDREN),
@@ -264,10 +283,23 @@ fn a_del_killed_anywhere() {
         config(json!({})),
         &[
             kill("sendto", 1, ALONE),
+            kill("openat", 2, ALONE),
+            kill("unlink,unlinkat", 1, ALONE),
+            kill("pwrite64", 1, ALONE),
+            kill("utimensat", 1, ALONE),
+            kill("exit_group", 1, ALONE),
+        ],
+    );
+}
+
+#[test]
+fn a_del_killed_with_its_children() {
+    sweep_in(
+        Lab::apart(config(json!({}))),
+        "DEL",
+        &[
             kill("write", 1, ALONE),
             kill("clone3,clone,fork,vfork", 1, ALONE),
-            kill("setns", 1, ALONE),
-            kill("exit_group", 1, ALONE),
             kill("poll", 1, CHILDREN),
             kill("execve", 1, CHILDREN),
             kill("unlink,unlinkat", 1, CHILDREN),

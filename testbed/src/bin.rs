@@ -1,6 +1,7 @@
 //! Which binaries the tests drive: the built release ones, and never stale ones.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
@@ -35,6 +36,28 @@ pub fn bin() -> PathBuf {
 /// As [`bin`], and if there is none of that name.
 pub fn binary(name: &str) -> PathBuf {
     in_folder(&bin(), name)
+}
+
+/// Makes `folder` one like [`bin`], with a host-local that does the same but is of another build by its last line: plugins run
+/// it, and do not call the one that is built into them.
+///
+/// # Panics
+///
+/// As [`bin`], or if the folder cannot be made.
+pub fn host_local_apart(folder: &Path) -> PathBuf {
+    fs::create_dir(folder).expect("make a folder for the suite");
+    for file in fs::read_dir(bin()).expect("list the binaries") {
+        let file = file.expect("list the binaries").path();
+        let name = file.file_name().expect("the name of a binary");
+        std::os::unix::fs::symlink(&file, folder.join(name)).expect("link a binary");
+    }
+    let host_local = folder.join("host-local");
+    fs::remove_file(&host_local).expect("remove the link");
+    let mut binary = fs::read(binary("host-local")).expect("read host-local");
+    binary.extend(b"another build\n");
+    fs::write(&host_local, binary).expect("write host-local");
+    fs::set_permissions(&host_local, fs::Permissions::from_mode(0o755)).expect("make it run");
+    folder.to_owned()
 }
 
 /// The folder with the reference suite.

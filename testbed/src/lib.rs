@@ -44,7 +44,7 @@ mod pod;
 mod state;
 mod text;
 
-pub use bin::{assert_fresh, bin, binary, reference};
+pub use bin::{assert_fresh, bin, binary, host_local_apart, reference};
 pub use cni::{Cni, Outcome};
 #[cfg(feature = "manual")]
 pub use manual::{assert_manual, example};
