@@ -49,7 +49,10 @@ pub fn plan_interface(
         plan.own(Pod, Sysctl::optional(format!("ipv6/conf/{link}/enhanced_dad"), "1"));
     }
     plan.own(Pod, Sysctl::new(format!("ipv4/conf/{link}/arp_notify"), "1"));
-    plan.own(Pod, Sysctl::optional(format!("ipv6/conf/{link}/ndisc_notify"), "1"));
+    if has_ipv6 {
+        // Otherwise every container of the bridge would hear of a link-local address, twice.
+        plan.own(Pod, Sysctl::optional(format!("ipv6/conf/{link}/ndisc_notify"), "1"));
+    }
     for ip in addresses.ips() {
         let noprefixroute = subnet == Subnet::BehindGateway;
         plan.own(Pod, Address { dad, noprefixroute, ..Address::new(link, ip.address) }); // ip -n POD address add 10.1.2.5/24 dev eth0

@@ -192,7 +192,6 @@ impl Attachment {
         let pod = self.enter()?;
         write("ipv6/conf/eth0/accept_dad", "0")?;
         write("ipv4/conf/eth0/arp_notify", "1")?;
-        write("ipv6/conf/eth0/ndisc_notify", "1")?;
         let mut inside = Datagram::default();
         batch(&mut inside);
         inside.acknowledged().exchange(&pod, None)
