@@ -220,3 +220,25 @@ fn only_this_formats_header_of_this_boot_and_folder_is_believed() {
     Index { boot: Some([1, 2]), ..Index::new() }.save(&at, &folder).unwrap();
     assert!(Index::load(&at, &folder, true).is_none(), "another boot");
 }
+
+#[test]
+fn owners_of_many_addresses_crowd_nobody_out() {
+    let mut table = Table::new();
+    let mut all = Vec::new();
+    for number in 0..1000 {
+        let owner = owner(&format!("c{number}"), "eth0");
+        for place in 0..40 {
+            let ip = behind(ip("10.0.0.0"), number * 40 + place);
+            table.own(&Holder::Attachment(owner.clone()), ip).unwrap();
+            table.take(ip).unwrap();
+        }
+        all.push(owner);
+    }
+    let mut table = in_file(table);
+    for owner in &all {
+        assert_eq!(table.of_attachment(owner).unwrap(), Held::Many);
+    }
+    let one = owner("one", "eth0");
+    table.own(&Holder::Attachment(one.clone()), ip("10.9.9.9")).unwrap();
+    assert_eq!(table.of_attachment(&one).unwrap(), Held::These(vec![ip("10.9.9.9")]));
+}

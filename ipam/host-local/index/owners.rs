@@ -14,8 +14,9 @@ const ATTACHMENT: u64 = 1;
 /// The kind of a container, in the form of old versions.
 const CONTAINER: u64 = 2;
 
-/// How many addresses of one owner are noted. Whoever set aside thousands by hand may have named one owner in all.
-const MOST: usize = 64;
+/// How many addresses of one owner are noted: an attachment has one of each range set. Whoever set aside thousands by hand may
+/// have named one owner in all.
+const MOST: usize = 16;
 
 /// Says that there are more.
 const MANY: Value = [0; 4];

@@ -178,9 +178,10 @@ impl Table {
 
     /// The entries from `home` to the first empty place.
     fn cluster(&self, home: u64) -> io::Result<Vec<Entry>> {
-        let mut cluster = Vec::new();
-        for first in (home..home + LONGEST).step_by(WINDOW as usize) {
-            for place in self.read(first, WINDOW)?.as_chunks().0 {
+        let (mut cluster, end) = (Vec::new(), self.homes + LONGEST);
+        // No entry is far from its home, but those of many homes in a row may be there. The last place is always empty.
+        for first in (home..end).step_by(WINDOW as usize) {
+            for place in self.read(first, WINDOW.min(end - first))?.as_chunks().0 {
                 match self.decode(place)? {
                     Some(entry) => cluster.push(entry),
                     None => return Ok(cluster),
