@@ -16,7 +16,7 @@ use crate::stage::{Calls, Report, Stage, Turn};
 use crate::statistics::{median, percentile, rounded};
 
 /// How long a turn may take that is made again under strace, where it takes many times as long.
-const TOO_SLOW: Duration = Duration::from_secs(2);
+const TOO_SLOW: Duration = Duration::from_secs(1);
 
 /// A case that is being measured.
 struct Measured<'a> {
