@@ -144,6 +144,21 @@ pub const CASES: &[Case] = &[
         ..USUAL
     },
     Case {
+        peers: Peers::None,
+        bursts: &[(200, 32)],
+        ..host_local("host-local-burst-0", "host-local, empty, many at once", &[], 0)
+    },
+    Case {
+        peers: Peers::None,
+        bursts: &[(200, 32)],
+        ..host_local(
+            "host-local-burst-50000",
+            "host-local, 50,000 taken, many at once",
+            &[Prepared::Taken("10.0.0.0", 50_000)],
+            0,
+        )
+    },
+    Case {
         id: "burst",
         title: "bridge + host-local, many at once",
         chain: &[("bridge", BRIDGE)],

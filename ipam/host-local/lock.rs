@@ -32,14 +32,13 @@ pub fn take(folder: &Path, deadline: Instant) -> Result<Option<File>> {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file.context(|| format!("open the lock {}", path.display()))?,
         };
-        match file.try_lock() {
-            Ok(()) => return Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => {}
+        let file = match file.try_lock() {
+            Ok(()) => file,
+            Err(TryLockError::WouldBlock) => wait(file, &path, limit, start)?,
             Err(TryLockError::Error(error)) => {
                 return Err(error).context(|| format!("lock {}", path.display()));
             }
-        }
-        let file = wait(file, &path, limit, start)?;
+        };
         if is_at(&file, &path).context(|| format!("look at the lock {}", path.display()))? {
             return Ok(Some(file));
         }

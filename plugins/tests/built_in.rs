@@ -10,7 +10,7 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use testbed::{Cni, Node, Outcome};
@@ -38,14 +38,19 @@ fn traced(call: &Cni, verb: &str) -> (Outcome, Vec<String>) {
     (outcome, trace.lines().filter(|line| line.ends_with("= 0")).filter_map(program).collect())
 }
 
-/// What ADD, ADD of another container (for which there is no address), CHECK and DEL answer, and how many programs each ran.
-fn answers(change: impl FnOnce(&Path)) -> (Vec<String>, Vec<usize>) {
-    let node = Node::new();
+/// Fills the folder, and says where host-local is.
+fn suite() -> PathBuf {
     fs::create_dir(SUITE).unwrap();
     for name in ["bridge", "host-local"] {
         fs::copy(testbed::binary(name), Path::new(SUITE).join(name)).unwrap();
     }
-    change(&Path::new(SUITE).join("host-local"));
+    Path::new(SUITE).join("host-local")
+}
+
+/// What ADD, ADD of another container (for which there is no address), CHECK and DEL answer, and how many programs each ran.
+fn answers(change: impl FnOnce(&Path)) -> (Vec<String>, Vec<usize>) {
+    let node = Node::new();
+    change(&suite());
     let (first, second) = (call(&node, "one"), call(&node, "two"));
     let added = traced(&first, "ADD");
     let result: Value = added.0.ok();
@@ -103,11 +108,7 @@ fn whatever_else_is_there_is_run_and_answers_the_same() {
 #[test]
 fn what_may_not_be_run_is_not_called_either() {
     let node = Node::new();
-    fs::create_dir(SUITE).unwrap();
-    for name in ["bridge", "host-local"] {
-        fs::copy(testbed::binary(name), Path::new(SUITE).join(name)).unwrap();
-    }
-    fs::set_permissions("/run/suite/host-local", Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(suite(), Permissions::from_mode(0o644)).unwrap();
     let (_, message, _) = call(&node, "one").add().err();
     assert!(message.contains("/run/suite/host-local") && message.contains("denied"), "{message}");
 }
