@@ -145,12 +145,12 @@ pub const CASES: &[Case] = &[
     },
     Case {
         peers: Peers::None,
-        bursts: &[(200, 32)],
+        bursts: POOL_BURSTS,
         ..host_local("host-local-burst-0", "host-local, empty, many at once", &[], 0)
     },
     Case {
         peers: Peers::None,
-        bursts: &[(200, 32)],
+        bursts: POOL_BURSTS,
         ..host_local(
             "host-local-burst-50000",
             "host-local, 50,000 taken, many at once",
@@ -200,6 +200,9 @@ const BURST: Case = Case { bursts: BURSTS, peers: Peers::New, quick: true, ..USU
 /// How many containers, and how many at a time. What is there twice is measured twice, as one. `--quick` has the last one.
 const BURSTS: &[(usize, usize)] =
     &[(200, 32), (1, 1), (10, 1), (10, 8), (100, 8), (100, 32), (300, 32), (300, 300), (200, 32)];
+
+/// The like for an address management plugin alone.
+const POOL_BURSTS: &[(usize, usize)] = &[(10, 8), (200, 32)];
 
 const BRIDGE: &str =
     r#""isDefaultGateway": true, "ipam": {"type": "host-local", "subnet": "10.88.0.0/16"}"#;
