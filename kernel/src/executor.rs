@@ -12,6 +12,7 @@ use crate::netns::{Lock, Namespace};
 use crate::object::{self, At, Mode, Object, Undo};
 use crate::owner::{Mac, Owner};
 use crate::plan::{Ownership, Place, Plan, Step};
+use crate::rtnl::Request;
 use crate::rules;
 use crate::shims;
 use crate::side::{Side, Sides};
@@ -160,8 +161,8 @@ impl Plan {
             }
             let link = sides.host_link(&veth.name)?;
             if let Some(link) = link.filter(|link| veth.is_ours(link, &self.owner.tag())) {
-                let message = link::with_index(link.index).down().build();
-                sides.host.now(link::set(format!("set {} down", veth.name), message))?;
+                // A GC, or the end of the container, may take the link while we look.
+                sides.host.now(down(&veth.name, &link).tolerate(&[nix::libc::ENODEV]))?;
             }
         }
         Ok(())
@@ -245,10 +246,9 @@ fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Res
             .map_or(Ok(()), |link| {
                 sides.host.now(object::remove_address(&name, link.index, address))
             }),
-        Undo::SharedUp(name) if alone => unused(sides, &name)?.map_or(Ok(()), |link| {
-            let message = link::with_index(link.index).down().build();
-            sides.host.now(link::set(format!("set {name} down"), message))
-        }),
+        Undo::SharedUp(name) if alone => {
+            unused(sides, &name)?.map_or(Ok(()), |link| sides.host.now(down(&name, &link)))
+        }
         Undo::SharedLink(_)
         | Undo::SharedAddress(..)
         | Undo::SharedUp(_)
@@ -262,6 +262,10 @@ fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Res
             undo: &mut Vec::new(),
         }),
     }
+}
+
+fn down(name: &str, link: &Link) -> Request {
+    link::set(format!("set {name} down"), link::with_index(link.index).down().build())
 }
 
 /// A shared link on the host, if it is there and nobody's port is in it.

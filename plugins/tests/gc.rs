@@ -9,6 +9,7 @@
 )]
 
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::{Cni, Node, Pod, assert_same};
@@ -115,6 +116,32 @@ fn several_at_once_while_others_come() {
     }
     gc(&node, &config, &[]).gc().ok();
     assert!(is_clean_of(&node, "new"), "{}", node.state());
+}
+
+/// A DEL is held up before each of its requests in turn, and meanwhile a GC takes what it was about to remove.
+#[test]
+fn a_del_overtaken_by_a_gc_anywhere_succeeds() {
+    let node = Node::new();
+    let (config, pod) = (network("bridge", "br2", 2), node.pod("old"));
+    for when in 1.. {
+        call(&node, &config, &pod).add().ok();
+        let inject = format!("inject=sendto:delay_enter=300000:when={when}");
+        let strace =
+            ["strace", "-f", "-qq", "-o", "/run/trace", "-e", "trace=sendto", "-e", &inject];
+        let del = call(&node, &config, &pod).under(&strace);
+        thread::scope(|scope| {
+            let del = scope.spawn(|| del.raw("DEL").ok());
+            thread::sleep(Duration::from_millis(150));
+            gc(&node, &config, &[]).gc().ok();
+            del.join().unwrap();
+        });
+        assert!(is_clean_of(&node, "old"), "held up before request {when}: {}", node.state());
+        if !node.sh("cat /run/trace").contains("(DELAYED)") {
+            println!("DEL was overtaken at {} points", when - 1);
+            assert!(when > 3, "it was never overtaken");
+            return;
+        }
+    }
 }
 
 /// Kills GC at one call after the other until it gets through. The next one finishes, or the DELs do.
