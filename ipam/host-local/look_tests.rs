@@ -22,6 +22,7 @@ fn a_pool_is_what_host_local_would_hand_out() {
     assert_eq!(shown, ["10.1.2.1-10.1.2.6", "fd00::1-fd00::ff"]);
     let range = &conf.sets[0].ranges()[0];
     assert_eq!((range.size(), range.subnet().to_string().as_str()), (5, "10.1.2.0/29"));
+    assert_eq!(range.ends(), Some((ip("10.1.2.2"), ip("10.1.2.6"))));
 }
 
 #[test]

@@ -52,14 +52,10 @@ impl Range {
         self.subnet
     }
 
-    /// The first address, which is handed out unless it is the gateway.
-    pub fn first(&self) -> IpAddr {
-        self.first
-    }
-
-    /// The last address, which is handed out unless it is the gateway.
-    pub fn last(&self) -> IpAddr {
-        self.last
+    /// The first and the last address that can be handed out; none if the gateway is all there is.
+    pub fn ends(&self) -> Option<(IpAddr, IpAddr)> {
+        let stretches = self.stretches(bits(self.first), bits(self.last));
+        Some((stretches.first()?.0, stretches.last()?.1))
     }
 
     /// The subnet's prefix length, which goes with every address of the range.
