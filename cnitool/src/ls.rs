@@ -33,6 +33,8 @@ struct Look {
     pools: Vec<Pool>,
     leaks: Vec<Leak>,
     ways: Vec<Way>,
+    /// Whether the cache could be read.
+    is_cache_known: bool,
 }
 
 /// What could not be looked at, with the reasons. It hides nothing else.
@@ -52,6 +54,9 @@ pub fn ls(arguments: &Arguments) -> Result<String, Failure> {
     let look = look(arguments, &mut problems)?;
     let text = if arguments.json { json::of(&look) } else { text::of(&look, arguments) };
     problems.0.iter().for_each(|problem| note(&problem.to_string()));
+    if !problems.0.is_empty() && !rustix::process::geteuid().is_root() {
+        note("root may read more");
+    }
     if problems.0.is_empty() { Ok(text) } else { Err(Failure::Incomplete(text)) }
 }
 
@@ -79,8 +84,9 @@ fn look(arguments: &Arguments, problems: &mut Problems) -> Result<Look, Failure>
         pools.retain(|pool| pool.network == only);
         leaks.retain(|leak| leak.network == only);
     }
-    let ways = way::ways(&leaks, &networks, &cached, arguments);
-    Ok(Look { attached: cached.attached, pools, leaks, ways })
+    let ways = way::ways(&leaks, &networks, &cached, &pools, arguments);
+    let Cached { attached, is_known: is_cache_known, .. } = cached;
+    Ok(Look { attached, pools, leaks, ways, is_cache_known })
 }
 
 /// A name that nothing has is most likely misspelled.

@@ -107,7 +107,9 @@ impl Cached {
             if one.link.is_none() {
                 one.link = by_tag.get(&*one.owner().tag()).map(|name| (*name).to_owned());
             }
-            let there = |name: &String| names.contains(&**name) || is_there(name);
+            // What has gone with its namespace does not come again.
+            let may_come = one.state != netns::State::Gone;
+            let there = |name: &String| names.contains(&**name) || may_come && is_there(name);
             one.is_link_there = one.link.as_ref().map(there);
         }
     }

@@ -16,8 +16,9 @@ pub fn of(look: &Look) -> String {
         let command = Some(&way.command).filter(|command| !command.is_empty());
         json!({ "command": command, "about": way.about })
     });
+    let attachments = || look.attached.iter().map(attached).collect::<Vec<_>>();
     let json = json!({
-        "attachments": look.attached.iter().map(attached).collect::<Vec<_>>(),
+        "attachments": look.is_cache_known.then(attachments),
         "pools": look.pools.iter().map(pool).collect::<Vec<_>>(),
         "looksLeaked": look.leaks.iter().map(leak).collect::<Vec<_>>(),
         "wayOut": ways.collect::<Vec<_>>(),
@@ -139,6 +140,6 @@ fn leak(leak: &Leak) -> Value {
         "hostInterface": leak.link,
         "netns": known(&leak.netns),
         "since": leak.since.and_then(unix),
-        "file": leak.file,
+        "files": leak.files,
     })
 }

@@ -29,8 +29,8 @@ pub struct Leak {
     pub netns: String,
     /// When the attachment, or the reservation, was made.
     pub since: Option<SystemTime>,
-    /// The file that says so: of the cache, or in the network's folder.
-    pub file: Option<PathBuf>,
+    /// The files that say so: in the cache, or in the network's folder.
+    pub files: Vec<PathBuf>,
 }
 
 /// Why it looks leaked.
@@ -93,7 +93,7 @@ fn of_cache(cached: &Cached) -> Vec<Leak> {
             link: one.link.clone().filter(|_| one.is_link_there == Some(why != Why::LinkGone)),
             netns: one.netns.clone(),
             since: one.since,
-            file: Some(one.file.clone()),
+            files: vec![one.file.clone()],
             ..Leak::new(&one.network, why)
         });
     }
@@ -105,11 +105,12 @@ fn of_pool(pool: &Pool) -> Vec<Leak> {
     let mut leaks: BTreeMap<(String, String), Leak> = BTreeMap::new();
     let mut empty = Vec::new();
     for one in &pool.reservations {
-        let file = || Some(pool.folder.join(one.ip.to_string()));
+        let file = pool.folder.join(one.ip.to_string());
         let since = one.since;
         if one.state == Holding::Empty {
             let leak = Leak::new(&pool.network, Why::Empty);
-            empty.push(Leak { addresses: vec![one.ip], since, file: file(), ..leak });
+            empty.push(Leak { addresses: vec![one.ip], since, files: vec![file], ..leak });
+            continue;
         }
         if one.state != Holding::NotInCache {
             continue;
@@ -122,9 +123,10 @@ fn of_pool(pool: &Pool) -> Vec<Leak> {
         let leak = leaks.entry((container, ifname)).or_insert_with_key(|(container, ifname)| {
             let (container, ifname) = (container.clone(), ifname.clone());
             let leak = Leak::new(&pool.network, Why::NotInCache);
-            Leak { container, ifname, since, file: file(), ..leak }
+            Leak { container, ifname, since, ..leak }
         });
         leak.addresses.push(one.ip);
+        leak.files.push(file);
     }
     let mut leaks: Vec<Leak> = leaks.into_values().chain(empty).collect();
     leaks.sort_by(|a, b| a.addresses.cmp(&b.addresses));
@@ -160,7 +162,7 @@ impl Leak {
             link: None,
             netns: String::new(),
             since: None,
-            file: None,
+            files: Vec::new(),
         }
     }
 }

@@ -31,7 +31,11 @@ pub struct Network {
 /// Where a configuration is: in a file of the configuration folder, or only in an entry of the cache.
 pub enum Origin {
     File(PathBuf),
-    Cache(PathBuf),
+    Cache {
+        file: PathBuf,
+        /// How a file with it has to be called: `conflist`, or `conf` for a single plugin.
+        ending: &'static str,
+    },
 }
 
 /// Where a network's addresses come from.
@@ -69,11 +73,15 @@ impl Networks {
         if cached.config.is_empty() || !self.seen.insert(both) {
             return Ok(());
         }
-        let list = NetworkList::parse(&cached.config).or_else(|error| {
+        let (list, ending) = match NetworkList::parse(&cached.config) {
+            Ok(list) => (list, "conflist"),
             // Some runtimes call plugins one by one.
-            NetworkList::parse_single(&cached.config).map_err(|_| error)
-        })?;
-        let origin = || Network::new(&list, Origin::Cache(file.to_owned()));
+            Err(error) => match NetworkList::parse_single(&cached.config) {
+                Ok(list) => (list, "conf"),
+                Err(_) => return Err(error),
+            },
+        };
+        let origin = || Network::new(&list, Origin::Cache { file: file.to_owned(), ending });
         let network = self.known.entry(cached.network.to_string()).or_insert_with(origin);
         for plugin in &list.plugins {
             network.add(PoolConf::of(&request(plugin, RANGES, ranges))?, true);

@@ -106,7 +106,7 @@ impl Pool {
     fn new(network: &str, data_dir: &Path, networks: &Networks) -> Pool {
         let known_by = match networks.get(network).map(|network| &network.origin) {
             Some(Origin::File(file)) => KnownBy::File(file.clone()),
-            Some(Origin::Cache(_)) => KnownBy::Cache,
+            Some(Origin::Cache { .. }) => KnownBy::Cache,
             None => KnownBy::Nobody,
         };
         Pool {

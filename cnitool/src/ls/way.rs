@@ -8,6 +8,8 @@ use crate::args::{Arguments, quoted};
 use crate::ls::attached::Cached;
 use crate::ls::leak::{Leak, Why};
 use crate::ls::networks::{Network, Networks, Origin};
+use crate::ls::pool::Pool;
+use crate::ls::reserved::Holding;
 
 /// A step.
 pub struct Way {
@@ -33,6 +35,7 @@ pub fn ways(
     leaks: &[Leak],
     networks: &Networks,
     cached: &Cached,
+    pools: &[Pool],
     arguments: &Arguments,
 ) -> Vec<Way> {
     let mut by_network: BTreeMap<&str, Vec<&Leak>> = BTreeMap::new();
@@ -48,7 +51,7 @@ pub fn ways(
                 ways.extend(of.gc(network));
                 ways.extend(of.del(network));
             }
-            None => ways.extend(of.unknown()),
+            None => ways.extend(of.unknown(pools)),
         }
         ways.extend(of.by_hand());
     }
@@ -87,11 +90,11 @@ impl Of<'_> {
 
     /// The configuration has to be where gc and del look for it.
     fn restored(&self, network: &Network, arguments: &Arguments) -> Option<Way> {
-        let Origin::Cache(file) = &network.origin else { return None };
+        let Origin::Cache { file, ending } = &network.origin else { return None };
         if self.is_loopback() {
             return None;
         }
-        let conf = arguments.conf_dir.join(format!("{}.conflist", self.name));
+        let conf = arguments.conf_dir.join(format!("{}.{ending}", self.name));
         let [from, to] = [file, &conf].map(|path| quoted(&path.to_string_lossy()));
         let command = format!("jq -r .config {from} | base64 -d >{to}");
         Some(Way::new(
@@ -121,10 +124,8 @@ impl Of<'_> {
     fn del(&self, network: &Network) -> Vec<Way> {
         let mut ways = Vec::new();
         if self.is_loopback() {
-            let file = |leak: &&Leak| Some(leak.file.as_ref()?.display().to_string());
-            let files: Vec<String> = self.leaks.iter().filter_map(file).collect();
             let about = "a loopback interface holds nothing but this file";
-            return each(&files, |file| format!("rm {}", quoted(file)), about);
+            return each(&self.leaks, rm, about);
         }
         let del = |leak: &&Leak| {
             let netns = if leak.netns.is_empty() { NOWHERE } else { &*leak.netns };
@@ -150,25 +151,30 @@ impl Of<'_> {
                 }
             };
             ways.extend(each(&self.all(&[Why::NotInCache, Why::LinkNotInCache]), del, about));
-            let empty = self.all(&[Why::Empty]);
-            let empty: Vec<_> = empty.iter().filter_map(|leak| leak.file.as_ref()).collect();
             let about =
                 "an empty file reserves nothing here, but does with the reference's host-local";
-            let rm = |file: &&std::path::PathBuf| format!("rm {}", quoted(&file.to_string_lossy()));
-            ways.extend(each(&empty, rm, about));
+            ways.extend(each(&self.all(&[Why::Empty]), rm, about));
         }
         ways
     }
 
     /// Of a network that only has a folder, or links.
-    fn unknown(&self) -> Vec<Way> {
+    fn unknown(&self, pools: &[Pool]) -> Vec<Way> {
         let about = format!("if nobody uses the network {} any more", self.name);
         let mut ways = Vec::new();
-        let folder = self
-            .all(&[Why::NotInCache, Why::Empty])
-            .into_iter()
-            .find_map(|leak| Some(leak.file.as_ref()?.parent()?.to_string_lossy().into_owned()));
-        ways.extend(folder.map(|folder| Way::new(format!("rm -r {}", quoted(&folder)), &*about)));
+        let is_leaked = |pool: &Pool| {
+            let leaked = [Holding::NotInCache, Holding::Empty];
+            pool.reservations.iter().all(|one| leaked.contains(&one.state))
+        };
+        let (whole, parts): (Vec<_>, Vec<_>) = pools
+            .iter()
+            .filter(|pool| pool.network == self.name && !pool.reservations.is_empty())
+            .partition(|pool| is_leaked(pool));
+        let remove = |pool: &&Pool| format!("rm -r {}", quoted(&pool.folder.to_string_lossy()));
+        ways.extend(each(&whole, remove, &about));
+        if !parts.is_empty() {
+            ways.extend(each(&self.all(&[Why::NotInCache, Why::Empty]), rm, &about));
+        }
         let links = self.all(&[Why::LinkNotInCache]);
         let links: Vec<_> = links.iter().filter_map(|leak| leak.link.as_ref()).collect();
         ways.extend(each(&links, |link| format!("ip link del {}", quoted(link)), &about));
@@ -195,6 +201,12 @@ const OF_NO_CACHE: [Why; 3] = [Why::NotInCache, Why::LinkNotInCache, Why::Empty]
 /// Whether gc calls the plugins, not only DEL for what is cached.
 fn asks_plugins(network: &Network) -> bool {
     !network.disable_gc && network.version >= Version::new(1, 1, 0)
+}
+
+fn rm(leak: &&Leak) -> String {
+    leak.files
+        .iter()
+        .fold("rm".to_owned(), |command, file| command + " " + &quoted(&file.to_string_lossy()))
 }
 
 /// A command for each, or one of them as an example for all.
