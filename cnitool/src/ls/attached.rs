@@ -74,6 +74,11 @@ impl Cached {
         places.filter_map(|place| self.attached.get(*place))
     }
 
+    /// Whether there is no attachment at all.
+    pub fn knows_nobody(&self) -> bool {
+        self.containers.is_empty()
+    }
+
     /// Whether a file that is not understood may be about a container.
     pub fn may_know(&self, container: &str) -> bool {
         let part = format!("-{container}-");

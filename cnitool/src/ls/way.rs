@@ -1,6 +1,7 @@
 //! The way out: what to type where something looks leaked.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use libcni::Version;
 
@@ -64,7 +65,35 @@ pub fn ways(
                      runtime that keeps another cache (--cache-dir)";
         ways.push(Way::new("", about));
     }
+    ways.splice(0..0, warning(leaks, cached, arguments));
     ways
+}
+
+/// What is in no entry of this cache may be alive in another: cri-dockerd's is in `/var/lib/cni/cache`, for example, and that
+/// of Multus in `/var/lib/cni/multus`.
+fn warning(leaks: &[Leak], cached: &Cached, arguments: &Arguments) -> Option<Way> {
+    let dir = &arguments.cache_dir;
+    if !leaks.iter().any(|leak| OF_NO_CACHE.contains(&leak.why)) {
+        return None;
+    }
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let beside = entries.map(|entry| entry.path()).filter(|path| path.join("results").is_dir());
+    let mut beside: Vec<String> = beside.map(|path| path.display().to_string()).collect();
+    beside.sort();
+    let about = match beside.is_empty() {
+        false => format!(
+            "first look into the other caches, {} (cnitool ls --cache-dir DIR): what only they know looks leaked here, and would \
+             be taken down",
+            beside.join(" and ")
+        ),
+        true if cached.knows_nobody() => format!(
+            "no attachment is in {} at all: if a runtime has its cache elsewhere, name that (--cache-dir), because all that it \
+             attached would be taken down",
+            dir.join("results").display()
+        ),
+        true => return None,
+    };
+    Some(Way::new("", about))
 }
 
 /// The leaks of a network.
@@ -83,15 +112,17 @@ impl Of<'_> {
         self.leaks.iter().any(|leak| why.contains(&leak.why))
     }
 
-    /// Only loopback interfaces, which hold nothing.
-    fn is_loopback(&self) -> bool {
-        self.leaks.iter().all(|leak| leak.ifname == "lo" && leak.why == Why::NamespaceGone)
+    /// Only loopback interfaces, which hold nothing, of a network that gc would not find.
+    fn is_loopback(&self, network: &Network) -> bool {
+        let is_hidden = matches!(network.origin, Origin::Cache { .. });
+        is_hidden
+            && self.leaks.iter().all(|leak| leak.ifname == "lo" && leak.why == Why::NamespaceGone)
     }
 
     /// The configuration has to be where gc and del look for it.
     fn restored(&self, network: &Network, arguments: &Arguments) -> Option<Way> {
         let Origin::Cache { file, ending } = &network.origin else { return None };
-        if self.is_loopback() {
+        if self.is_loopback(network) {
             return None;
         }
         let conf = arguments.conf_dir.join(format!("{}.{ending}", self.name));
@@ -106,7 +137,7 @@ impl Of<'_> {
     fn gc(&self, network: &Network) -> Option<Way> {
         let (gone, rest) = (self.has(&[Why::NamespaceGone]), self.has(&OF_NO_CACHE));
         let rest = rest && asks_plugins(network);
-        if network.disable_gc || self.is_loopback() || !(gone || rest) {
+        if network.disable_gc || self.is_loopback(network) || !(gone || rest) {
             return None;
         }
         let gone = gone.then_some(
@@ -123,7 +154,7 @@ impl Of<'_> {
     /// What gc of this network does not reach.
     fn del(&self, network: &Network) -> Vec<Way> {
         let mut ways = Vec::new();
-        if self.is_loopback() {
+        if self.is_loopback(network) {
             let about = "a loopback interface holds nothing but this file";
             return each(&self.leaks, rm, about);
         }

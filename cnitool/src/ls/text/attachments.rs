@@ -15,12 +15,13 @@ struct Shape {
     pod: usize,
 }
 
-const SHAPES: [Shape; 5] = [
+const SHAPES: [Shape; 6] = [
     Shape { namespaces: true, links: true, is_stacked: false, pod: usize::MAX },
     Shape { namespaces: false, links: true, is_stacked: false, pod: usize::MAX },
     Shape { namespaces: false, links: false, is_stacked: false, pod: usize::MAX },
     Shape { namespaces: false, links: false, is_stacked: true, pod: usize::MAX },
     Shape { namespaces: false, links: false, is_stacked: true, pod: 20 },
+    Shape { namespaces: false, links: false, is_stacked: true, pod: 10 },
 ];
 
 pub fn of(all: &[Attached], arguments: &Arguments, colours: bool, width: Option<usize>) -> String {
@@ -61,7 +62,7 @@ fn table(shown: &[&Attached], shape: &Shape) -> Table {
     headings.extend(has_pods.then_some("POD"));
     headings.extend(["IFNAME", "ADDRESSES"]);
     headings.extend(has_links.then_some("HOST LINK"));
-    headings.push("NAMESPACE");
+    headings.push("NETNS");
     let mut table = Table::new(headings);
     for one in shown {
         let plain = |text: &str| Cell::new(text, Colour::Plain);
@@ -134,10 +135,11 @@ pub fn pod(pod: &Option<(String, String)>) -> String {
     pod.as_ref().map_or_else(String::new, |(namespace, name)| format!("{namespace}/{name}"))
 }
 
+/// The end of what is too long: there the names of a deployment's pods differ.
 fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
+    match text.chars().count().checked_sub(most) {
+        None | Some(0) => text.to_owned(),
+        Some(more) => std::iter::once('…').chain(text.chars().skip(more + 1)).collect(),
     }
 }
 
@@ -158,7 +160,7 @@ mod tests {
     #[test]
     fn what_is_too_long_is_cut() {
         assert_eq!(cut("default/web", 11), "default/web");
-        assert_eq!(cut("default/web-0", 11), "default/we…");
+        assert_eq!(cut("default/web-0", 10), "…ult/web-0");
         assert_eq!(cut("default/web-0", usize::MAX), "default/web-0");
     }
 

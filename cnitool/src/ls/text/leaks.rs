@@ -18,8 +18,9 @@ pub fn tree(leaks: &[Leak]) -> Tree {
     let mut root = Tree::new("looks leaked", Colour::Bold);
     for group in leaks.chunk_by(|a, b| (&a.network, a.why) == (&b.network, b.why)) {
         let Some(first) = group.first() else { continue };
-        let line = format!("{}: {}", first.network, reason(first.why, group.len()));
-        let mut branch = Tree { remark: age(group), ..Tree::new(&line, Colour::Yellow) };
+        let reason = reason(first.why, group.len());
+        let line = format!("{}: {reason}{}", first.network, age(group));
+        let mut branch = Tree::new(&line, Colour::Yellow);
         let named = if group.len() <= NAMED + 1 { group.len() } else { NAMED };
         let addresses: Vec<String> = group.iter().take(named).map(addresses).collect();
         let width = addresses.iter().map(String::len).max().unwrap_or_default();
@@ -40,11 +41,13 @@ pub fn tree(leaks: &[Leak]) -> Tree {
 fn reason(why: Why, count: usize) -> String {
     let (noun, rest) = match why {
         Why::NamespaceGone => ("attachment", "whose namespace is gone"),
-        Why::NoNamespace => ("attachment", "whose namespace's file is no namespace (any more)"),
+        Why::NoNamespace => ("attachment", "whose namespace's path is an ordinary file"),
         Why::LinkGone => ("attachment", "whose host interface is gone"),
-        Why::NotInCache => ("reservation", "for a container that is in no cache entry"),
-        Why::LinkNotInCache => ("host interface", "of a container that is in no cache entry"),
-        Why::Empty => ("empty file", "of an address: a plugin was killed before it wrote"),
+        Why::NotInCache if count == 1 => ("reservation", "for a container in no cache entry"),
+        Why::NotInCache => ("reservation", "for containers in no cache entry"),
+        Why::LinkNotInCache if count == 1 => ("host interface", "of a container in no cache entry"),
+        Why::LinkNotInCache => ("host interface", "of containers in no cache entry"),
+        Why::Empty => ("empty file", "of an address, by a plugin that was killed"),
     };
     format!("{} {rest}", plural(count, noun))
 }
@@ -53,11 +56,11 @@ fn reason(why: Why, count: usize) -> String {
 fn age(group: &[Leak]) -> String {
     let Some(boot) = boot() else { return String::new() };
     let old = group.iter().filter(|leak| leak.since.is_some_and(|since| since < boot)).count();
-    let when = format!("from before the last boot, {}", ago(boot));
+    let when = format!("from before the last boot ({})", ago(boot));
     match (old, group.len()) {
         (0, _) => String::new(),
-        (old, all) if old < all => format!("{old} of them {when}"),
-        _ => when,
+        (old, all) if old < all => format!(", {old} of them {when}"),
+        _ => format!(", {when}"),
     }
 }
 
@@ -80,7 +83,7 @@ fn remark(leak: &Leak) -> String {
     let since = || leak.since.map(ago).unwrap_or_default();
     match (leak.why, &leak.link) {
         (Why::NamespaceGone, Some(link)) => {
-            format!("{link} is still there: processes may live in the namespace")
+            format!("{link} is still there: something uses the namespace")
         }
         (Why::NoNamespace, _) => leak.netns.clone(),
         (Why::LinkGone, Some(link)) => link.clone(),

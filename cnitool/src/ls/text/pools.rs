@@ -82,11 +82,11 @@ fn words(state: Holding, count: usize) -> Option<(String, Colour)> {
             (format!("{count} by {container} whose namespace is gone"), Colour::Yellow)
         }
         Holding::NoNamespace => {
-            (format!("{count} by {container} whose namespace's file is none"), Colour::Yellow)
+            let words = "whose namespace's path is an ordinary file";
+            (format!("{count} by {container} {words}"), Colour::Yellow)
         }
         Holding::NotInCache => {
-            let is = if count == 1 { "is" } else { "are" };
-            (format!("{count} by {container} that {is} in no cache entry"), Colour::Yellow)
+            (format!("{count} by {container} in no cache entry"), Colour::Yellow)
         }
         Holding::BeingAdded => (format!("{count} since some seconds: being added?"), Colour::Plain),
         Holding::Unnamed => {
