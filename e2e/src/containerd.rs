@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use crate::machine::{NETWORKS, PLUGINS, client};
 use crate::{Cri, Machine, Pod, Sandbox, image};
@@ -137,6 +138,24 @@ disabled_plugins = [
 "#,
             image = image::IMAGE,
         )
+    }
+
+    /// Configures a network on its machine, and waits until it has read that.
+    pub fn network_on(&self, machine: &Machine, list: &Value) {
+        machine.network(list.clone());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let known = self.cri.network().expect("ask for the network");
+            let mut networks = known.config["Networks"].as_array().into_iter().flatten();
+            let source = |network: &Value| -> Option<Value> {
+                serde_json::from_str(network["Config"]["Source"].as_str()?).ok()
+            };
+            if networks.any(|network| source(network).is_some_and(|source| source == *list)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{list:#} is not read: {known:#?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Starts a pod.

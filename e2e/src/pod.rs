@@ -1,6 +1,8 @@
 //! A pod that containerd runs.
 
+use std::net::{IpAddr, TcpStream};
 use std::ops::Deref;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -62,9 +64,16 @@ impl<'a> Pod<'a> {
         Container { containerd: self.containerd, id }
     }
 
-    /// Starts a web server in it, which serves `served by a pod`.
+    /// Starts a web server in it, which serves `served by a pod`, and waits until it listens.
     pub fn serve(&self) -> Container<'a> {
-        self.start(&["httpd", "-f", "-p", "80", "-h", "/www"])
+        let server = self.start(&["httpd", "-f", "-p", "80", "-h", "/www"]);
+        let address: IpAddr = self.addresses[0].parse().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while let Err(error) = self.enter(|| TcpStream::connect((address, 80))) {
+            assert!(Instant::now() < deadline, "no server on {address}: {error}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        server
     }
 }
 
