@@ -8,4 +8,5 @@
     reason = "tests report by panicking"
 )]
 
+mod picture;
 mod pods;
