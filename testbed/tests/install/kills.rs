@@ -5,6 +5,8 @@ use super::*;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 
+use testbed::Node;
+
 /// What bash reads before the script: it counts the steps, and sends itself SIGNAL before the one called KILL_AT.
 const KILLER: &str = r#"
 set -T; steps=0
@@ -19,9 +21,10 @@ fn version(number: usize) -> String {
 }
 
 impl Machine {
-    /// Version 2 over version 1 has been installed, and version 3 is ready, with one plugin more.
-    fn with_history() -> Machine {
-        let machine = Machine::empty();
+    /// Version 2 over version 1 has been installed, and version 3 is ready, with one plugin more. It is in the memory of a
+    /// node, because many runs of the script would wait for the disk for long.
+    fn with_history(_node: &Node) -> Machine {
+        let machine = Machine::empty_in(Path::new("/run"));
         machine.script("opt", "bridge", &version(1));
         machine.script("new", "bridge", &version(2));
         machine.script("new", "ptp", &version(2));
@@ -36,7 +39,7 @@ impl Machine {
 
     /// One like it. The time of change of a file, its mode and links are copied too.
     fn copy(&self) -> Machine {
-        let copy = Machine { folder: tempfile::tempdir().unwrap() };
+        let copy = Machine { folder: tempfile::tempdir_in("/run").unwrap() };
         let from = self.folder.path().join(".");
         let (ok, said) = run(Command::new("cp").arg("-a").arg(from).arg(copy.folder.path()));
         assert!(ok, "{said}");
@@ -90,7 +93,8 @@ fn third() -> Vec<(String, usize)> {
 /// Kills the script at each of its steps, on a machine of its own, and says how many there were. The last argument of
 /// `go_on` is whether the script had begun to change something.
 fn at_each_step(options: &[&str], go_on: impl Fn(&Machine, usize, bool)) -> usize {
-    let history = Machine::with_history();
+    let node = Node::new();
+    let history = Machine::with_history(&node);
     for step in 1.. {
         let machine = history.copy();
         if !machine.kill(options, step) {
@@ -160,7 +164,8 @@ fn a_rollback_that_was_killed_can_go_on_and_can_be_installed_over() {
 
 #[test]
 fn an_install_that_is_interrupted_takes_back_what_it_did() {
-    let history = Machine::with_history();
+    let node = Node::new();
+    let history = Machine::with_history(&node);
     for step in 1.. {
         let machine = history.copy();
         if machine.signal("TERM", &[], step).success() {

@@ -27,7 +27,11 @@ struct Machine {
 impl Machine {
     /// With nothing in its folders.
     fn empty() -> Machine {
-        let machine = Machine { folder: tempfile::tempdir().unwrap() };
+        Machine::empty_in(&std::env::temp_dir())
+    }
+
+    fn empty_in(folder: &Path) -> Machine {
+        let machine = Machine { folder: tempfile::tempdir_in(folder).unwrap() };
         for folder in ["new", "opt"] {
             machine.make_folder(folder, 0o755);
         }
