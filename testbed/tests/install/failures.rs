@@ -80,6 +80,8 @@ fn if_one_file_cannot_be_replaced_none_is() {
     let node = Node::new();
     machine.older();
     machine.script("opt", "loopback", "exit 1");
+    machine.provide("macvlan", "macvlan");
+    machine.older_link("macvlan", "gone");
     let before = machine.installed();
     let fixed = machine.path("opt/loopback");
     // What something is mounted on cannot be replaced, even by root.
