@@ -5,10 +5,12 @@ use std::ops::Deref;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use crate::machine::{NETWORKS, PLUGINS, client};
 use crate::{Cri, Machine, Pod, Sandbox, image};
@@ -139,6 +141,24 @@ disabled_plugins = [
         )
     }
 
+    /// Configures a network on its machine, and waits until it has read that.
+    pub fn network_on(&self, machine: &Machine, list: &Value) {
+        machine.network(list.clone());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let known = self.cri.network().expect("ask for the network");
+            let mut networks = known.config["Networks"].as_array().into_iter().flatten();
+            let source = |network: &Value| -> Option<Value> {
+                serde_json::from_str(network["Config"]["Source"].as_str()?).ok()
+            };
+            if networks.any(|network| source(network).is_some_and(|source| source == *list)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{list:#} is not read: {known:#?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Starts a pod.
     ///
     /// # Panics
@@ -154,6 +174,15 @@ disabled_plugins = [
             Ok(id) => Pod::of(self, sandbox, id),
             Err(error) => panic!("start the pod {}: {error}\n{}", sandbox.name, self.log()),
         }
+    }
+
+    /// Does something over a connection of its own, on a thread of its own: the caller may interfere meanwhile.
+    pub fn meanwhile<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Cri) -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let socket = self.folder.join("containerd.sock");
+        std::thread::spawn(move || work(Cri::new(&socket)))
     }
 
     /// The command that talks to containerd, with its own arguments to come.

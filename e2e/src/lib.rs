@@ -39,5 +39,5 @@ mod pod;
 pub use containerd::{Containerd, Release};
 pub use cri::{Cri, Sandbox};
 pub use image::{IMAGE, image};
-pub use machine::Machine;
+pub use machine::{Machine, PLUGINS};
 pub use pod::{Container, Pod};

@@ -1,6 +1,8 @@
 //! A pod that containerd runs.
 
+use std::net::{IpAddr, TcpStream};
 use std::ops::Deref;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -14,6 +16,7 @@ pub struct Pod<'a> {
     id: String,
     addresses: Vec<String>,
     namespace: testbed::Pod,
+    is_left: bool,
 }
 
 /// A container in a pod. It goes with the pod.
@@ -35,7 +38,13 @@ impl<'a> Pod<'a> {
             .and_then(|namespace| namespace["path"].as_str())
             .unwrap_or_else(|| panic!("the pod {} has no namespace: {info:#}", sandbox.name));
         let namespace = testbed::Pod::at(&sandbox.name, path);
-        Pod { containerd, sandbox, id, addresses, namespace }
+        Pod { containerd, sandbox, id, addresses, namespace, is_left: false }
+    }
+
+    /// Leaves it to the caller to stop and remove it by its ID.
+    pub fn leave(mut self) -> String {
+        self.is_left = true;
+        self.id.clone()
     }
 
     /// The sandbox's ID, which is the container ID that plugins see.
@@ -62,9 +71,16 @@ impl<'a> Pod<'a> {
         Container { containerd: self.containerd, id }
     }
 
-    /// Starts a web server in it, which serves `served by a pod`.
+    /// Starts a web server in it, which serves `served by a pod`, and waits until it listens.
     pub fn serve(&self) -> Container<'a> {
-        self.start(&["httpd", "-f", "-p", "80", "-h", "/www"])
+        let server = self.start(&["httpd", "-f", "-p", "80", "-h", "/www"]);
+        let address: IpAddr = self.addresses[0].parse().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while let Err(error) = self.enter(|| TcpStream::connect((address, 80))) {
+            assert!(Instant::now() < deadline, "no server on {address}: {error}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        server
     }
 }
 
@@ -86,6 +102,9 @@ impl Deref for Pod<'_> {
 
 impl Drop for Pod<'_> {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         let ended = self.containerd.stop_sandbox(&self.id);
         let ended = ended.and_then(|()| self.containerd.remove_sandbox(&self.id));
         if let Err(error) = ended

@@ -8,4 +8,12 @@
     reason = "tests report by panicking"
 )]
 
+mod calls;
+mod failing;
+mod killed;
+mod many;
+mod networks;
 mod pods;
+mod scene;
+mod twice;
+mod witness;
