@@ -37,6 +37,7 @@ mod image;
 mod machine;
 mod pod;
 mod podman;
+mod recorder;
 mod storage;
 mod web;
 
@@ -44,7 +45,8 @@ pub use buildah::Buildah;
 pub use containerd::{Containerd, Release};
 pub use cri::{Cri, Sandbox};
 pub use image::{IMAGE, image};
-pub use machine::{Machine, output};
+pub use machine::{Machine, PLUGINS, client, output};
 pub use pod::{Container, Pod};
 pub use podman::Podman;
+pub use recorder::Recorder;
 pub use web::{Web, page};

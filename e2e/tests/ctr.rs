@@ -10,7 +10,7 @@
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use e2e::{Containerd, IMAGE, Machine, Release, Web, output, page};
+use e2e::{Containerd, IMAGE, Machine, Release, Sandbox, Web, client, output, page};
 use serde_json::{Value, json};
 use testbed::{Output, Pod};
 
@@ -127,6 +127,9 @@ fn detached_containers_are_taken_down_by_cnitool() {
     }
     let [a, b, live] = ["a", "b", "c"].map(|name| pod(&containerd, name));
     end(&containerd, "a");
+    // As if it had ended by itself.
+    let process = b.path().components().nth(2).unwrap().as_os_str().to_str().unwrap();
+    machine.run(&["kill", "-KILL", process]);
     end(&containerd, "b");
     assert_eq!(machine.reservations().len(), 6);
     let gone = |pod: &Pod| {
@@ -213,4 +216,35 @@ fn of_several_networks_the_first_is_used() {
     containerd.ctr(&["run", "--detach", "--cni", IMAGE, "a"]);
     assert_eq!(machine.reservations(), ["first/10.88.0.2", "first/fd00:88::2"]);
     assert_eq!(addresses(&pod(&containerd, "a")), ["10.88.0.2", "fd00:88::2"]);
+}
+
+#[test]
+fn version_1_1_0_is_for_the_newer() {
+    let machine = Machine::new();
+    let mut newer = network(json!([bridge()]));
+    newer["cniVersion"] = json!("1.1.0");
+    machine.network(newer);
+    let containerd = Containerd::start(&machine, Release::asked());
+    let run = ctr(&containerd, &["run", "--rm", "--cni", IMAGE, "a", "ip", "addr"]);
+    let pod = containerd.run_sandbox(&Sandbox::new("b"));
+    match Release::asked() {
+        Release::Stable => {
+            let said =
+                r#"plugin type="bridge" failed (add): unsupported CNI result version "1.1.0""#;
+            assert_eq!(run.stderr, format!("ctr: {said}\n"));
+            assert!(pod.as_ref().is_err_and(|error| error.ends_with(said)), "{pod:?}");
+        }
+        Release::Newest => {
+            assert!(run.stdout.contains("inet 10.88.0.2/24"), "{}", run.stderr);
+            containerd.stop_sandbox(&pod.unwrap()).unwrap();
+        }
+    }
+    assert_eq!(machine.reservations(), [""; 0]);
+}
+
+#[test]
+fn containerd_itself_looks_elsewhere_on_debian() {
+    let settings = client("containerd", "etc/containerd/config.toml");
+    let settings = std::fs::read_to_string(settings).unwrap();
+    assert!(settings.contains("bin_dir = \"/usr/lib/cni\"\n"), "{settings}");
 }
