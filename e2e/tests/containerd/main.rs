@@ -13,6 +13,7 @@ mod failing;
 mod killed;
 mod many;
 mod networks;
+mod picture;
 mod pods;
 mod scene;
 mod twice;
