@@ -187,7 +187,7 @@ fn what_is_not_understood_is_an_error() {
 #[test]
 fn help_is_there_for_each_verb() {
     let bed = Bed::new(&[]);
-    for verb in ["add", "check", "del", "gc", "status", "plan", "repair", "version"] {
+    for verb in ["add", "check", "del", "gc", "status", "plan", "repair", "ls", "version"] {
         let help = bed.run(&[verb, "--help"]);
         assert_eq!((help.status, &*help.stderr), (Some(0), ""));
         assert!(help.stdout.starts_with(&format!("cnitool {verb} ")), "{}", help.stdout);

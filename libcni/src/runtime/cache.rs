@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -33,6 +34,17 @@ pub struct Cached {
     pub config: Vec<u8>,
     /// What ADD answered, in the version the configuration had.
     pub result: Option<Value>,
+}
+
+/// A file of the cache, understood or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Where it is.
+    pub file: PathBuf,
+    /// When it was written, if the file system says.
+    pub written: Option<SystemTime>,
+    /// What it says, or why that is not known.
+    pub cached: Result<Cached>,
 }
 
 impl Default for Cache {
@@ -120,6 +132,30 @@ impl Cache {
     ///
     /// The folder cannot be read.
     pub fn attachments(&self, container: Option<&ContainerId>) -> Result<Vec<Cached>> {
+        let files = self.files()?;
+        let all = files.iter().filter_map(|file| read(file)?.ok());
+        let wanted = |cached: &Cached| {
+            container.is_none_or(|container| cached.conf.attachment.container == *container)
+        };
+        Ok(all.filter(wanted).collect())
+    }
+
+    /// Every file in the cache, in the order of their names, also those that [`Cache::attachments`] skips. Each is read when
+    /// its turn comes.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read.
+    pub fn entries(&self) -> Result<impl Iterator<Item = Entry>> {
+        let entry = |file: PathBuf| {
+            let cached = read(&file)?.context(|| format!("read {}", file.display()));
+            let written = fs::metadata(&file).and_then(|meta| meta.modified()).ok();
+            Some(Entry { file, written, cached })
+        };
+        Ok(self.files()?.into_iter().filter_map(entry))
+    }
+
+    fn files(&self) -> Result<Vec<PathBuf>> {
         let doing = || format!("read the folder {}", self.results.display());
         let entries = match fs::read_dir(&self.results) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -133,14 +169,7 @@ impl Cache {
             }
         }
         files.sort();
-        let all = files.iter().filter_map(|file| match decode(&fs::read(file).ok()?) {
-            Ok(Content::Current(cached)) => Some(*cached),
-            Ok(Content::Legacy(_)) | Err(_) => None,
-        });
-        let wanted = |cached: &Cached| {
-            container.is_none_or(|container| cached.conf.attachment.container == *container)
-        };
-        Ok(all.filter(wanted).collect())
+        Ok(files)
     }
 
     /// All three parts are checked names, without a slash.
@@ -175,6 +204,20 @@ fn foreign(cached: &Cached) -> Error {
         attachment.ifname.as_str()
     ))
     .details("use names whose combination with `-` is different")
+}
+
+/// What a file says, if it says whose it is. None if it is gone by now.
+fn read(file: &Path) -> Option<Result<Cached>> {
+    let text = match fs::read(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        text => text.map_err(|error| Error::new(code::IO_FAILURE, error.to_string())),
+    };
+    Some(text.and_then(|text| match decode(&text)? {
+        Content::Current(cached) => Ok(*cached),
+        Content::Legacy(_) => {
+            Err(Error::new(code::DECODE_FAILURE, "it does not say whose result it is"))
+        }
+    }))
 }
 
 /// What a file in the cache can be.

@@ -108,6 +108,28 @@ fn listing_skips_what_is_not_an_attachment() {
 }
 
 #[test]
+fn entries_say_why_a_file_is_not_understood() {
+    let bed = Bed::new();
+    assert_eq!(bed.cache().entries().unwrap().count(), 0);
+    bed.file("cache/results/net-c1-eth0", OF_THE_REFERENCE);
+    bed.file("cache/results/net-c2-eth0", &OF_THE_REFERENCE[..100]);
+    bed.file("cache/results/net-c3-eth0", r#"{"ips": []}"#);
+    bed.file("cache/results/.draft-1", "");
+    let entries: Vec<_> = bed.cache().entries().unwrap().collect();
+    let shown = entries.iter().map(|entry| match &entry.cached {
+        Ok(cached) => cached.conf.attachment.container.to_string(),
+        Err(error) => error.to_string(),
+    });
+    let shown: Vec<String> = shown.collect();
+    assert_eq!(shown[0], "c1");
+    let file = bed.cached_file("net-c2-eth0");
+    assert!(shown[1].starts_with(&format!("read {}: EOF while parsing", file.display())));
+    assert!(shown[2].ends_with("net-c3-eth0: it does not say whose result it is"), "{}", shown[2]);
+    assert_eq!((entries.len(), &entries[1].file), (3, &file));
+    assert_eq!(entries[1].written, fs::metadata(&file).unwrap().modified().ok());
+}
+
+#[test]
 fn names_that_meet_in_a_file_name_do_not_take_each_others_result() {
     let bed = Bed::with(&["one"]);
     let cache = bed.cache();
