@@ -56,6 +56,8 @@ mod holder;
 mod index;
 #[path = "host-local/lock.rs"]
 mod lock;
+#[path = "host-local/look.rs"]
+mod look;
 #[path = "host-local/range.rs"]
 mod range;
 #[path = "host-local/resolv.rs"]
@@ -72,8 +74,9 @@ use libcni::{AddResult, Attachment, Call, Error, Manual, Preview, Result, Route,
 use serde::Deserialize;
 
 use choose::Pool;
-use holder::Holder;
-use range::RangeSet;
+pub use holder::Holder;
+pub use look::{PoolConf, Reserved, networks_in};
+pub use range::{Range, RangeSet};
 use store::{Reservations, View};
 
 /// The keys of a network configuration that host-local looks at.

@@ -6,4 +6,4 @@
 #[path = "host-local.rs"]
 mod host_local;
 
-pub use host_local::HostLocal;
+pub use host_local::{Holder, HostLocal, PoolConf, Range, RangeSet, Reserved, networks_in};

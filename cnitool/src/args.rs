@@ -13,6 +13,10 @@ use serde_json::{Map, Value};
 
 use crate::{Failure, netns, usage};
 
+/// Where networks are configured, and results kept, if nobody says otherwise.
+const CONF_DIR: &str = "/etc/cni/net.d";
+const CACHE_DIR: &str = "/var/lib/cni";
+
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -23,6 +27,7 @@ pub enum Action {
     Status,
     Plan,
     Repair,
+    Ls,
     Version,
 }
 
@@ -30,7 +35,7 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Arguments {
     pub action: Action,
-    /// None only for `version`.
+    /// None only for `version` and `ls`.
     pub network: Option<String>,
     /// The namespace's absolute path.
     pub netns: Option<String>,
@@ -89,6 +94,22 @@ impl Arguments {
             runtime.env.push(("FERROCNI_TIMEOUT".to_owned(), earlier.to_string()));
         }
         runtime
+    }
+
+    /// The options that another call needs to look into the same folders, each with a space before it.
+    pub fn folders(&self) -> String {
+        let mut options = String::new();
+        let mut add = |option: &str, value: OsString, usual: OsString| {
+            if value != usual {
+                options += &format!(" {option} {}", quoted(&value.to_string_lossy()));
+            }
+        };
+        let usual = folder(None, "NETCONFPATH", CONF_DIR);
+        add("--conf-dir", self.conf_dir.clone().into(), usual.into());
+        add("--cache-dir", self.cache_dir.clone().into(), CACHE_DIR.into());
+        let list = |folders: &[PathBuf]| env::join_paths(folders).unwrap_or_default();
+        add("--path", list(&self.path), list(&plugin_folders(None)));
+        options
     }
 
     /// The attachment meant, with its arguments. Without a namespace it is one that only a plan can be made for.
@@ -160,7 +181,7 @@ impl Given {
         let Some(verb) = self.words.first() else { return Err(String::new()) };
         let Some(action) = self.action() else { return Err(format!("unknown verb {verb:?}")) };
         let needed = match action {
-            Action::Version => 1,
+            Action::Version | Action::Ls => 1,
             Action::Gc | Action::Status | Action::Plan | Action::Repair => 2,
             Action::Add | Action::Check | Action::Del => 3,
         };
@@ -168,7 +189,8 @@ impl Given {
             let missing = if self.words.len() == 1 { "NET" } else { "NETNS" };
             return Err(format!("{verb}: {missing} is missing"));
         }
-        if let Some(extra) = self.words.get(3) {
+        let most = if action == Action::Ls { 2 } else { 3 };
+        if let Some(extra) = self.words.get(most) {
             return Err(format!("{verb}: {extra:?} is one word too many"));
         }
         let about_gc = self.all || self.dry_run || self.lists_valid();
@@ -200,9 +222,9 @@ impl Given {
             action,
             network: self.words.into_iter().nth(1),
             netns,
-            conf_dir: folder(self.conf_dir, "NETCONFPATH", "/etc/cni/net.d"),
+            conf_dir: folder(self.conf_dir, "NETCONFPATH", CONF_DIR),
             path: plugin_folders(self.path),
-            cache_dir: folder(self.cache_dir, "", "/var/lib/cni"),
+            cache_dir: folder(self.cache_dir, "", CACHE_DIR),
             ifname: setting(self.ifname, "CNI_IFNAME")?.unwrap_or_else(|| "eth0".to_owned()),
             args: cni_args(&args)?,
             capability_args: capability_args(&capabilities.unwrap_or_default())?,
@@ -251,6 +273,15 @@ fn setting(option: Option<String>, variable: &str) -> Result<Option<String>> {
 fn folder(option: Option<OsString>, variable: &str, default: &str) -> PathBuf {
     let variable = || env::var_os(variable).filter(|value| !value.is_empty());
     option.or_else(variable).unwrap_or_else(|| default.into()).into()
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:,=@+~".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }
 
 /// The folders of `--path` or `CNI_PATH`; without either, the usual one, and our own if plugins are in it.

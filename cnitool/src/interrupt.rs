@@ -10,6 +10,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// The signals that ask to stop, taken out of their usual way.
 pub struct Interrupt {
+    mask: SigSet,
     signals: SignalFd,
     came: Cell<bool>,
 }
@@ -17,16 +18,22 @@ pub struct Interrupt {
 impl Interrupt {
     /// From now on the signals no longer end the process. Plugins inherit that, and are killed by us instead.
     pub fn watch() -> Result<Interrupt> {
-        let mut signals = SigSet::empty();
+        let mut mask = SigSet::empty();
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-            signals.add(signal);
+            mask.add(signal);
         }
         let watch = || {
-            signals.thread_block()?;
-            SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+            mask.thread_block()?;
+            SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         };
         let signals = watch().map_err(io::Error::from).context(|| "watch for signals")?;
-        Ok(Interrupt { signals, came: Cell::new(false) })
+        Ok(Interrupt { mask, signals, came: Cell::new(false) })
+    }
+
+    /// From now on the signals end the process again: there is nothing to take back.
+    pub fn ignore(&self) {
+        // Otherwise Ctrl-C comes too late, and that is all.
+        self.mask.thread_unblock().ok();
     }
 
     /// Readable when a signal came.

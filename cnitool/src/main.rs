@@ -4,6 +4,7 @@ mod args;
 mod attach;
 mod gc;
 mod interrupt;
+mod ls;
 mod netns;
 mod plan;
 mod repair;
@@ -28,6 +29,10 @@ fn main() -> ExitCode {
             note(&text);
             ExitCode::FAILURE
         }
+        Err(Failure::Incomplete(text)) => {
+            finish(&text);
+            ExitCode::FAILURE
+        }
         Err(Failure::Cni(error)) => {
             note(&error.to_string());
             match interrupt.is_ok_and(|interrupt| interrupt.received()) {
@@ -45,6 +50,8 @@ const INTERRUPTED: u8 = 130;
 enum Failure {
     /// The command line was not understood; this text says how it is meant.
     Usage(String),
+    /// Not all could be looked at, and standard error has the reasons; this text is about the rest.
+    Incomplete(String),
     /// The operation failed.
     Cni(Error),
 }
@@ -69,6 +76,10 @@ fn run(interrupt: &Interrupt) -> Result<String, Failure> {
         args::Parsed::Help(text) => return Ok(text),
         args::Parsed::Run(arguments) => arguments,
     };
+    if arguments.action == Action::Ls {
+        interrupt.ignore();
+        return ls::ls(&arguments);
+    }
     let Some(network) = &arguments.network else { return Ok(version::own(arguments.json)) };
     let mut runtime = arguments.runtime();
     runtime.cancel = Some(interrupt.fd());
@@ -83,6 +94,7 @@ fn run(interrupt: &Interrupt) -> Result<String, Failure> {
         Action::Plan => plan::plan(&session)?,
         Action::Repair => repair::repair(&session)?,
         Action::Version => version::of_plugins(&session)?,
+        Action::Ls => return ls::ls(&arguments),
     })
 }
 
@@ -90,6 +102,8 @@ fn finish(text: &str) -> ExitCode {
     let mut stdout = io::stdout();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(error) => {
             note(&format!("write to standard output: {error}"));
             ExitCode::FAILURE

@@ -39,6 +39,32 @@ pub fn is_gone(path: &str) -> bool {
     !path.is_empty() && std::fs::metadata(path).is_err_and(missing)
 }
 
+/// What is at the path of a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// A namespace.
+    There,
+    /// Nothing.
+    Gone,
+    /// Something else: what is left of a namespace that was unmounted, or that is mounted where only others see it.
+    NoNamespace,
+    /// It is not known: nobody wrote down the path, or it may not be looked at.
+    Unknown,
+}
+
+/// Looks at the path of a namespace.
+pub fn state(path: &str) -> State {
+    if path.is_empty() {
+        return State::Unknown;
+    }
+    match kernel::Namespace::open(Path::new(path)) {
+        Ok(_) => State::There,
+        Err(_) if is_gone(path) => State::Gone,
+        Err(error) if error.errno == 0 => State::NoNamespace,
+        Err(_) => State::Unknown,
+    }
+}
+
 /// The path without `.` and `..`, by its text alone: container IDs depend on it.
 fn clean(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
@@ -68,6 +94,14 @@ mod tests {
         assert_eq!(path("/../x").unwrap(), "/x");
         assert_eq!(path("no-such-namespace").unwrap(), "/run/netns/no-such-namespace");
         assert!(path("").is_err());
+    }
+
+    #[test]
+    fn what_is_at_a_path_is_told_apart() {
+        assert_eq!(state("/proc/self/ns/net"), State::There);
+        assert_eq!(state("/proc/self/ns/nothing"), State::Gone);
+        assert_eq!(state("/"), State::NoNamespace);
+        assert_eq!(state(""), State::Unknown);
     }
 
     #[test]

@@ -1,14 +1,11 @@
 //! `cnitool plan`: what ADD would do, for a person or as JSON.
 
-use std::env;
-use std::io::{self, IsTerminal};
-
 use libcni::{AddResult, PluginType, Preview, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Session;
-use crate::tree::{Colour, Tree};
+use crate::tree::{self, Colour, Tree};
 
 /// Asks the plugins what they would do. Nothing is touched.
 pub fn plan(session: &Session<'_>) -> Result<String> {
@@ -26,9 +23,8 @@ pub fn plan(session: &Session<'_>) -> Result<String> {
         });
         return Ok(format!("{plan:#}\n"));
     }
-    let colour = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let colour = colour && io::stdout().is_terminal();
-    Ok(tree(&format!("{} (CNI {})", list.name, list.version), &previews).render(colour))
+    let tree = tree(&format!("{} (CNI {})", list.name, list.version), &previews);
+    Ok(tree.render(tree::are_colours_wanted()))
 }
 
 /// A plan, as far as it is shown. What is not understood is left out rather than refused: plugins may be newer.

@@ -1,6 +1,8 @@
 //! Text as a tree.
 
+use std::env;
 use std::fmt::Write;
+use std::io::{self, IsTerminal};
 
 /// A line and what belongs to it.
 pub struct Tree {
@@ -18,6 +20,8 @@ pub enum Colour {
     Bold,
     Cyan,
     Dim,
+    Red,
+    Yellow,
 }
 
 impl Tree {
@@ -51,15 +55,24 @@ impl Tree {
 }
 
 impl Colour {
-    fn paint(self, text: &str, colours: bool) -> String {
+    /// The text in this colour, if colours are wanted.
+    pub fn paint(self, text: &str, colours: bool) -> String {
         let number = match self {
             Colour::Bold => 1,
             Colour::Dim => 2,
+            Colour::Red => 31,
+            Colour::Yellow => 33,
             Colour::Cyan => 36,
             Colour::Plain => return text.to_owned(),
         };
         if colours { format!("\u{1b}[{number}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
+}
+
+/// Whether what is printed goes to a terminal whose user did not forbid colours.
+pub fn are_colours_wanted() -> bool {
+    let allowed = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    allowed && io::stdout().is_terminal()
 }
 
 /// What a plugin says must not steer the terminal.

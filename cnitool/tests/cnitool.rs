@@ -187,7 +187,7 @@ fn what_is_not_understood_is_an_error() {
 #[test]
 fn help_is_there_for_each_verb() {
     let bed = Bed::new(&[]);
-    for verb in ["add", "check", "del", "gc", "status", "plan", "repair", "version"] {
+    for verb in ["add", "check", "del", "gc", "status", "plan", "repair", "ls", "version"] {
         let help = bed.run(&[verb, "--help"]);
         assert_eq!((help.status, &*help.stderr), (Some(0), ""));
         assert!(help.stdout.starts_with(&format!("cnitool {verb} ")), "{}", help.stdout);
@@ -286,6 +286,33 @@ fn gc_keeps_what_is_alive_unless_told_otherwise() {
 
     assert_eq!(bed.run(&["gc", "net", "--all"]).status, Some(0));
     assert_eq!(bed.cached(), 0);
+}
+
+/// The version that a runtime speaks may be too old for GC; with `cniVersions`, cnitool takes a newer one.
+#[test]
+fn gc_says_that_the_configuration_is_too_old_for_it() {
+    let bed = Bed::new(&["one"]);
+    let configure = |mut list: Value| {
+        list["name"] = json!("net");
+        list["plugins"] = json!([{ "type": "one" }]);
+        fs::write(bed.path("net.d/net.conflist"), list.to_string()).unwrap();
+    };
+    configure(json!({ "cniVersion": "1.0.0" }));
+    assert_eq!(bed.run(&["add", "net", "/nowhere/1", "--container-id", "gone"]).status, Some(0));
+    bed.calls();
+    let gc = bed.run(&["gc", "net"]);
+    let (note, removing) = gc.stderr.split_once('\n').unwrap();
+    assert_eq!(
+        note,
+        "the configuration of net is of version 1.0.0, in which plugins know no GC: only what is in the cache goes. \
+         Give it \"cniVersions\": [\"1.0.0\", \"1.1.0\"] too"
+    );
+    assert_eq!(removing, "removing gone/eth0 from net (/nowhere/1 is gone)\n");
+    assert_eq!((gc.status, bed.calls()), (Some(0), vec!["DEL one".to_owned()]));
+    configure(json!({ "cniVersion": "1.0.0", "cniVersions": ["1.0.0", "1.1.0"] }));
+    let gc = bed.run(&["gc", "net"]);
+    assert_eq!((gc.status, &*gc.stderr), (Some(0), ""));
+    assert_eq!(bed.calls(), ["GC one"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -173,6 +174,15 @@ disabled_plugins = [
             Ok(id) => Pod::of(self, sandbox, id),
             Err(error) => panic!("start the pod {}: {error}\n{}", sandbox.name, self.log()),
         }
+    }
+
+    /// Does something over a connection of its own, on a thread of its own: the caller may interfere meanwhile.
+    pub fn meanwhile<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Cri) -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let socket = self.folder.join("containerd.sock");
+        std::thread::spawn(move || work(Cri::new(&socket)))
     }
 
     /// The command that talks to containerd, with its own arguments to come.

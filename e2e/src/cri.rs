@@ -9,9 +9,10 @@ use hyper_util::rt::TokioIo;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
 use k8s_cri::v1::{
     ContainerConfig, ContainerMetadata, CreateContainerRequest, ExecSyncRequest, ImageSpec,
-    LinuxPodSandboxConfig, ListPodSandboxRequest, PodSandboxConfig, PodSandboxMetadata,
-    PodSandboxStatusRequest, PortMapping, RemovePodSandboxRequest, RunPodSandboxRequest,
-    StartContainerRequest, StatusRequest, StopPodSandboxRequest,
+    LinuxPodSandboxConfig, ListPodSandboxRequest, PodSandboxConfig, PodSandboxFilter,
+    PodSandboxMetadata, PodSandboxState, PodSandboxStateValue, PodSandboxStatusRequest,
+    PortMapping, RemovePodSandboxRequest, RunPodSandboxRequest, StartContainerRequest,
+    StatusRequest, StopPodSandboxRequest,
 };
 use serde_json::Value;
 use tokio::net::UnixStream;
@@ -162,8 +163,18 @@ impl Cri {
 
     /// The IDs of all sandboxes that the runtime knows.
     pub fn sandboxes(&self) -> Vec<String> {
+        self.listed(PodSandboxFilter::default())
+    }
+
+    /// The IDs of those that run.
+    pub fn live_sandboxes(&self) -> Vec<String> {
+        let state = PodSandboxStateValue { state: PodSandboxState::SandboxReady.into() };
+        self.listed(PodSandboxFilter { state: Some(state), ..PodSandboxFilter::default() })
+    }
+
+    fn listed(&self, filter: PodSandboxFilter) -> Vec<String> {
         let mut client = self.client();
-        let list = client.list_pod_sandbox(ListPodSandboxRequest::default());
+        let list = client.list_pod_sandbox(ListPodSandboxRequest { filter: Some(filter) });
         let list = said(self.runtime.block_on(list)).expect("list the sandboxes");
         list.items.into_iter().map(|sandbox| sandbox.id).collect()
     }

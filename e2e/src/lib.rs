@@ -30,14 +30,23 @@
     reason = "test code: a panic is how it reports"
 )]
 
+mod buildah;
 mod containerd;
 mod cri;
 mod image;
 mod machine;
 mod pod;
+mod podman;
+mod recorder;
+mod storage;
+mod web;
 
+pub use buildah::Buildah;
 pub use containerd::{Containerd, Release};
 pub use cri::{Cri, Sandbox};
 pub use image::{IMAGE, image};
-pub use machine::Machine;
+pub use machine::{Machine, PLUGINS, client, output};
 pub use pod::{Container, Pod};
+pub use podman::Podman;
+pub use recorder::Recorder;
+pub use web::{Web, page};

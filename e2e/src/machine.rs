@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use testbed::Node;
+use testbed::{Node, Output};
 
 /// Where runtimes look for plugins.
 pub const PLUGINS: &str = "/opt/cni/bin";
@@ -71,7 +71,7 @@ impl Machine {
     pub fn state(&self) -> String {
         let of_a_runtime = |line: &&str| {
             let path = line.split_whitespace().nth(2).unwrap_or_default();
-            ["/run/containerd", "/run/nri", "/var/lib/cni/results"]
+            ["/run/containerd", "/run/nri", "/run/runc", "/var/lib/cni/results"]
                 .iter()
                 .any(|folder| path.starts_with(folder))
         };
@@ -131,4 +131,17 @@ pub fn client(name: &str, file: &str) -> PathBuf {
     let path = folder.join(name).join(file);
     assert!(path.exists(), "{} is not there: run scripts/e2e, which fetches it", path.display());
     path
+}
+
+/// What a command left behind.
+///
+/// # Panics
+///
+/// If it cannot be started.
+pub fn output(command: &mut Command) -> Output {
+    let output = command.output();
+    let output =
+        output.unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Output { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
 }

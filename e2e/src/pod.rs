@@ -16,6 +16,7 @@ pub struct Pod<'a> {
     id: String,
     addresses: Vec<String>,
     namespace: testbed::Pod,
+    is_left: bool,
 }
 
 /// A container in a pod. It goes with the pod.
@@ -37,7 +38,13 @@ impl<'a> Pod<'a> {
             .and_then(|namespace| namespace["path"].as_str())
             .unwrap_or_else(|| panic!("the pod {} has no namespace: {info:#}", sandbox.name));
         let namespace = testbed::Pod::at(&sandbox.name, path);
-        Pod { containerd, sandbox, id, addresses, namespace }
+        Pod { containerd, sandbox, id, addresses, namespace, is_left: false }
+    }
+
+    /// Leaves it to the caller to stop and remove it by its ID.
+    pub fn leave(mut self) -> String {
+        self.is_left = true;
+        self.id.clone()
     }
 
     /// The sandbox's ID, which is the container ID that plugins see.
@@ -95,6 +102,9 @@ impl Deref for Pod<'_> {
 
 impl Drop for Pod<'_> {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         let ended = self.containerd.stop_sandbox(&self.id);
         let ended = ended.and_then(|()| self.containerd.remove_sandbox(&self.id));
         if let Err(error) = ended

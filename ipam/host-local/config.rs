@@ -11,7 +11,7 @@ use crate::host_local::range::{Range, RangeSet};
 use crate::host_local::{HostLocal, Ipam, RangeKeys};
 
 /// Where reservations are kept if `dataDir` does not say.
-const DATA_DIR: &str = "/var/lib/cni/networks";
+pub const DATA_DIR: &str = "/var/lib/cni/networks";
 
 impl HostLocal {
     /// The `ipam` key, without which there is nothing to do.
@@ -33,6 +33,17 @@ impl HostLocal {
 
     /// The range sets, checked, in the order they are served: those of the runtime, the one of `subnet`, those of `ranges`.
     pub fn sets(&self, call: &Call) -> Result<Vec<RangeSet>> {
+        let sets = self.range_sets()?;
+        let of_v4 = sets.iter().filter(|set| set.is_ipv4()).count();
+        if call.version < Version::new(0, 3, 0) && (of_v4 > 1 || sets.len() - of_v4 > 1) {
+            let msg = "does not support more than 1 address per family";
+            return Err(Error::config(format!("CNI version {} {msg}", call.version)));
+        }
+        Ok(sets)
+    }
+
+    /// As [`HostLocal::sets`], for any version.
+    pub fn range_sets(&self) -> Result<Vec<RangeSet>> {
         let ipam = self.ipam()?;
         let simple = ipam.simple_range().map(|range| vec![range]);
         let keys = self.runtime_config.ip_ranges.iter().chain(&simple).chain(&ipam.ranges);
@@ -40,11 +51,6 @@ impl HostLocal {
         let sets: Vec<RangeSet> = sets.collect::<Result<_>>()?;
         if sets.is_empty() {
             return Err(Error::config("no IP ranges specified"));
-        }
-        let of_v4 = sets.iter().filter(|set| set.is_ipv4()).count();
-        if call.version < Version::new(0, 3, 0) && (of_v4 > 1 || sets.len() - of_v4 > 1) {
-            let msg = "does not support more than 1 address per family";
-            return Err(Error::config(format!("CNI version {} {msg}", call.version)));
         }
         for (index, set) in sets.iter().enumerate() {
             let mut later = sets.iter().enumerate().skip(index + 1);

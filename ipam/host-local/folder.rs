@@ -60,10 +60,15 @@ impl Folder {
     ///
     /// What cannot be read, or is no file, is [`Holder::Other`]'s.
     pub fn holder(&self, ip: IpAddr) -> Option<Holder> {
+        self.look(ip).map(|holder| holder.unwrap_or(Holder::Other))
+    }
+
+    /// As [`Folder::holder`], but says why a file cannot be read.
+    fn look(&self, ip: IpAddr) -> Option<io::Result<Holder>> {
         match self.read(&ip.to_string()) {
-            Ok(content) => Some(Holder::parse(&content)),
+            Ok(content) => Some(Ok(Holder::parse(&content))),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(_) => Some(Holder::Other),
+            Err(error) => Some(Err(error)),
         }
     }
 
@@ -71,15 +76,32 @@ impl Folder {
     ///
     /// In the order of the inodes: where they have to come from a disk, that is many times faster than the folder's order.
     pub fn scan(&self, mut each: impl FnMut(IpAddr, &Holder)) -> io::Result<()> {
+        self.visit(|ip, holder| each(ip, &holder.unwrap_or(Holder::Other)))
+    }
+
+    /// As [`Folder::scan`], but says why a file cannot be read.
+    pub fn visit(&self, mut each: impl FnMut(IpAddr, io::Result<Holder>)) -> io::Result<()> {
         let mut found = self.list()?;
         found.sort_unstable_by_key(|(inode, ..)| *inode);
         for (_, ip, is_file) in found {
-            let holder = if is_file { self.holder(ip) } else { Some(Holder::Other) };
+            let holder = if is_file { self.look(ip) } else { Some(Ok(Holder::Other)) };
             if let Some(holder) = holder {
-                each(ip, &holder);
+                each(ip, holder);
             }
         }
         Ok(())
+    }
+
+    /// Where the folder is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// When the file of an address was written.
+    pub fn written(&self, ip: IpAddr) -> io::Result<SystemTime> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = fs::openat(&self.dir, ip.to_string(), flags, Mode::empty())?;
+        File::from(file).metadata()?.modified()
     }
 
     /// What has the name of an address: inode, address, whether it may be a file.

@@ -47,6 +47,17 @@ impl Range {
         Ok(range)
     }
 
+    /// The subnet that the addresses are of.
+    pub fn subnet(&self) -> IpNetwork {
+        self.subnet
+    }
+
+    /// The first and the last address that can be handed out; none if the gateway is all there is.
+    pub fn ends(&self) -> Option<(IpAddr, IpAddr)> {
+        let stretches = self.stretches(bits(self.first), bits(self.last));
+        Some((stretches.first()?.0, stretches.last()?.1))
+    }
+
     /// The subnet's prefix length, which goes with every address of the range.
     pub fn prefix(&self) -> u8 {
         self.subnet.prefix()
@@ -57,7 +68,8 @@ impl Range {
         self.gateway
     }
 
-    fn contains(&self, ip: IpAddr) -> bool {
+    /// Whether an address lies between the first and the last.
+    pub fn contains(&self, ip: IpAddr) -> bool {
         ip.is_ipv4() == self.subnet.is_ipv4()
             && (bits(self.first)..=bits(self.last)).contains(&bits(ip))
     }
@@ -79,7 +91,7 @@ impl Range {
     }
 
     /// How many addresses can be handed out, at most `u128::MAX`.
-    fn size(&self) -> u128 {
+    pub fn size(&self) -> u128 {
         let all = (bits(self.last) - bits(self.first)).saturating_add(1);
         all - u128::from(self.contains(self.gateway))
     }
@@ -103,6 +115,11 @@ impl RangeSet {
     /// Whether the set is one of IPv4 addresses.
     pub fn is_ipv4(&self) -> bool {
         self.0.iter().any(|range| range.subnet.is_ipv4())
+    }
+
+    /// The ranges, in the order in which they are handed out.
+    pub fn ranges(&self) -> &[Range] {
+        &self.0
     }
 
     /// The range an address lies in.

@@ -59,6 +59,14 @@ impl Owner {
             .is_some_and(|(of, _)| of == network || of == shorten(network))
     }
 
+    /// The names in a [tag](Owner::tag) of an attachment, as they are in it: a digest may stand for the network's and the
+    /// container's.
+    pub fn of_tag(tag: &str) -> Option<Owner> {
+        let mut names = tag.strip_prefix(MARK)?.splitn(3, '/').map(str::to_owned);
+        let (network, container, ifname) = (names.next()?, names.next()?, names.next()?);
+        Some(Owner { network, container, ifname })
+    }
+
     /// Whether `tag` is one of ours at all.
     pub fn is_tag(tag: &str) -> bool {
         tag.starts_with(MARK)
@@ -212,6 +220,22 @@ mod tests {
         assert_eq!(mac.link_local().to_string(), "fe80::5eff:fe10:1");
         let mac = Mac::parse("de:33:36:00:2f:c4").unwrap();
         assert_eq!(mac.link_local().to_string(), "fe80::dc33:36ff:fe00:2fc4");
+    }
+
+    #[test]
+    fn the_names_in_a_tag_are_read() {
+        let owner = |network: &str, container: &str| Owner {
+            network: network.to_owned(),
+            container: container.to_owned(),
+            ifname: "eth0".to_owned(),
+        };
+        assert_eq!(Owner::of_tag(&owner("pods", "c1").tag()), Some(owner("pods", "c1")));
+        let long = Owner::of_tag(&owner("pods", &"c".repeat(200)).tag()).unwrap();
+        assert_eq!((long.network.as_str(), long.ifname.as_str()), ("pods", "eth0"));
+        assert!(long.container.starts_with('~'));
+        for other in [Owner::network_tag("pods"), Owner::shim_alias("pods", "eth1"), String::new()] {
+            assert_eq!(Owner::of_tag(&other), None, "{other}");
+        }
     }
 
     #[test]

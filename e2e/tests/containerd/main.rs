@@ -8,5 +8,13 @@
     reason = "tests report by panicking"
 )]
 
+mod calls;
+mod failing;
+mod killed;
+mod many;
+mod networks;
 mod picture;
 mod pods;
+mod scene;
+mod twice;
+mod witness;

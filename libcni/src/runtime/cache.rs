@@ -5,13 +5,14 @@ use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::base64;
 use super::request::RuntimeConf;
-use crate::{Attachment, ContainerId, Context, Error, IfName, NetworkName, Result, code};
+use crate::{Attachment, ContainerId, Context, Error, IfName, NetworkName, Result, code, json};
 
 /// What the files of this format say of themselves.
 const KIND: &str = "cniCacheV1";
@@ -33,6 +34,17 @@ pub struct Cached {
     pub config: Vec<u8>,
     /// What ADD answered, in the version the configuration had.
     pub result: Option<Value>,
+}
+
+/// A file of the cache, understood or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Where it is.
+    pub file: PathBuf,
+    /// When it was written, if the file system says.
+    pub written: Option<SystemTime>,
+    /// What it says, or why that is not known.
+    pub cached: Result<Cached>,
 }
 
 impl Default for Cache {
@@ -120,6 +132,30 @@ impl Cache {
     ///
     /// The folder cannot be read.
     pub fn attachments(&self, container: Option<&ContainerId>) -> Result<Vec<Cached>> {
+        let files = self.files()?;
+        let all = files.iter().filter_map(|file| read(file)?.ok());
+        let wanted = |cached: &Cached| {
+            container.is_none_or(|container| cached.conf.attachment.container == *container)
+        };
+        Ok(all.filter(wanted).collect())
+    }
+
+    /// Every file in the cache, in the order of their names, also those that [`Cache::attachments`] skips. Each is read when
+    /// its turn comes.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read.
+    pub fn entries(&self) -> Result<impl Iterator<Item = Entry>> {
+        let entry = |file: PathBuf| {
+            let cached = read(&file)?.context(|| format!("read {}", file.display()));
+            let written = fs::metadata(&file).and_then(|meta| meta.modified()).ok();
+            Some(Entry { file, written, cached })
+        };
+        Ok(self.files()?.into_iter().filter_map(entry))
+    }
+
+    fn files(&self) -> Result<Vec<PathBuf>> {
         let doing = || format!("read the folder {}", self.results.display());
         let entries = match fs::read_dir(&self.results) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -133,14 +169,7 @@ impl Cache {
             }
         }
         files.sort();
-        let all = files.iter().filter_map(|file| match decode(&fs::read(file).ok()?) {
-            Ok(Content::Current(cached)) => Some(*cached),
-            Ok(Content::Legacy(_)) | Err(_) => None,
-        });
-        let wanted = |cached: &Cached| {
-            container.is_none_or(|container| cached.conf.attachment.container == *container)
-        };
-        Ok(all.filter(wanted).collect())
+        Ok(files)
     }
 
     /// All three parts are checked names, without a slash.
@@ -177,6 +206,20 @@ fn foreign(cached: &Cached) -> Error {
     .details("use names whose combination with `-` is different")
 }
 
+/// What a file says, if it says whose it is. None if it is gone by now.
+fn read(file: &Path) -> Option<Result<Cached>> {
+    let text = match fs::read(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        text => text.map_err(|error| Error::new(code::IO_FAILURE, error.to_string())),
+    };
+    Some(text.and_then(|text| match decode(&text)? {
+        Content::Current(cached) => Ok(*cached),
+        Content::Legacy(_) => {
+            Err(Error::new(code::DECODE_FAILURE, "it does not say whose result it is"))
+        }
+    }))
+}
+
 /// What a file in the cache can be.
 enum Content {
     Current(Box<Cached>),
@@ -193,7 +236,7 @@ fn decode(text: &[u8]) -> Result<Content> {
     if value.get("kind").and_then(Value::as_str) != Some(KIND) {
         return Ok(Content::Legacy(value));
     }
-    let record: Record = crate::json::from_value(&value)?;
+    let record: Record = json::from_value(&value)?;
     Ok(Content::Current(Box::new(record.into_cached()?)))
 }
 
@@ -238,11 +281,23 @@ impl Record {
     fn into_cached(self) -> Result<Cached> {
         let config = base64::decode(&self.config)
             .ok_or_else(|| Error::new(code::DECODE_FAILURE, "config is not base64"))?;
+        let netns = match self.netns.is_empty() {
+            true => self.sandbox().unwrap_or_default(),
+            false => self.netns.clone(),
+        };
         let container = ContainerId::new(self.container_id)?;
-        let mut conf = RuntimeConf::new(container, IfName::new(self.if_name)?, self.netns);
+        let mut conf = RuntimeConf::new(container, IfName::new(self.if_name)?, netns);
         conf.args = self.cni_args;
         conf.capability_args = self.capability_args;
         let network = NetworkName::new(self.network_name)?;
         Ok(Cached { network, conf, config, result: self.result })
+    }
+
+    /// The namespace as the result says it: what podman 4 and containerd 1.6 are built on does not keep `netns`.
+    fn sandbox(&self) -> Option<String> {
+        let text = |interface, key| json::get(interface, key).and_then(Value::as_str);
+        let interfaces = json::get(self.result.as_ref()?, "interfaces")?.as_array()?.iter();
+        let mut ours = interfaces.filter(|link| text(link, "name") == Some(&self.if_name));
+        ours.find_map(|link| text(link, "sandbox").filter(|path| !path.is_empty())).map(Into::into)
     }
 }

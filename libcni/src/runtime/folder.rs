@@ -41,6 +41,25 @@ impl NetworkList {
         Err(Error::config(missing).details(format!("there is: {}", others.join(", "))))
     }
 
+    /// Every network of a folder, in the order in which [`NetworkList::find`] looks at them, with its file. Of a file that
+    /// cannot be used, the error. A folder that is not there has none.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read.
+    pub fn all(dir: &Path) -> Result<Vec<(PathBuf, Result<NetworkList>)>> {
+        let lists = files(dir, &[".conflist"])?.into_iter();
+        let mut all: Vec<_> = lists.map(|file| (file.clone(), NetworkList::load(&file))).collect();
+        for file in files(dir, &[".conf", ".json"])? {
+            let list = match load_plugin(&file) {
+                Ok(plugin) if plugin.name.is_none() => continue,
+                plugin => plugin.and_then(|it| it.into_list().context(|| file.display())),
+            };
+            all.push((file, list));
+        }
+        Ok(all)
+    }
+
     /// Reads a `.conflist` file and, unless it says `loadOnlyInlinedPlugins`, every `*.conf` file of the folder with
     /// the network's name beside it: those plugins come after the list's own.
     ///

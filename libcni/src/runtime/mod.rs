@@ -23,7 +23,7 @@ mod ours;
 mod request;
 mod version;
 
-pub use cache::{Cache, Cached};
+pub use cache::{Cache, Cached, Entry};
 pub use chain::Runtime;
 pub use conf::{NetworkList, PluginConf};
 pub use request::RuntimeConf;

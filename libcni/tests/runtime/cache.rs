@@ -57,6 +57,25 @@ fn files_of_the_reference_are_read() {
 }
 
 #[test]
+fn a_namespace_that_is_not_in_the_file_is_that_of_the_result() {
+    let bed = Bed::new();
+    let mut file: serde_json::Value = serde_json::from_str(OF_THE_REFERENCE).unwrap();
+    file.as_object_mut().unwrap().remove("netns");
+    for (interfaces, netns) in [
+        (
+            json!([{ "name": "eth0" }, { "name": "eth0", "sandbox": "/proc/7/ns/net" }]),
+            "/proc/7/ns/net",
+        ),
+        (json!([{ "name": "eth1", "sandbox": "/run/netns/c1" }]), ""),
+        (json!(null), ""),
+    ] {
+        file["result"]["interfaces"] = interfaces;
+        bed.file("cache/results/net-c1-eth0", &file.to_string());
+        assert_eq!(bed.cache().attachments(None).unwrap()[0].conf.netns, netns);
+    }
+}
+
+#[test]
 fn a_bare_result_from_before_is_read_and_converted() {
     let bed = Bed::with(&["one"]);
     bed.file(
@@ -86,6 +105,28 @@ fn listing_skips_what_is_not_an_attachment() {
     };
     assert_eq!(containers(None), ["c1", "c2"]);
     assert_eq!(containers(Some(&ContainerId::new("c2").unwrap())), ["c2"]);
+}
+
+#[test]
+fn entries_say_why_a_file_is_not_understood() {
+    let bed = Bed::new();
+    assert_eq!(bed.cache().entries().unwrap().count(), 0);
+    bed.file("cache/results/net-c1-eth0", OF_THE_REFERENCE);
+    bed.file("cache/results/net-c2-eth0", &OF_THE_REFERENCE[..100]);
+    bed.file("cache/results/net-c3-eth0", r#"{"ips": []}"#);
+    bed.file("cache/results/.draft-1", "");
+    let entries: Vec<_> = bed.cache().entries().unwrap().collect();
+    let shown = entries.iter().map(|entry| match &entry.cached {
+        Ok(cached) => cached.conf.attachment.container.to_string(),
+        Err(error) => error.to_string(),
+    });
+    let shown: Vec<String> = shown.collect();
+    assert_eq!(shown[0], "c1");
+    let file = bed.cached_file("net-c2-eth0");
+    assert!(shown[1].starts_with(&format!("read {}: EOF while parsing", file.display())));
+    assert!(shown[2].ends_with("net-c3-eth0: it does not say whose result it is"), "{}", shown[2]);
+    assert_eq!((entries.len(), &entries[1].file), (3, &file));
+    assert_eq!(entries[1].written, fs::metadata(&file).unwrap().modified().ok());
 }
 
 #[test]

@@ -99,3 +99,32 @@ fn a_list_without_plugins_anywhere_and_a_broken_one_in_its_folder_are_errors() {
     let said = find(&bed, "a").unwrap_err();
     assert_eq!(said, "DIR/a/1.conf: error parsing configuration: missing 'type'");
 }
+
+#[test]
+fn all_networks_of_a_folder_are_there_and_a_bad_file_hides_no_other() {
+    let bed = Bed::new();
+    bed.file("net.d/10.conflist", &conflist("a", "one"));
+    bed.file("net.d/20.conflist", "{");
+    bed.file("net.d/30.conflist", &conflist("b", "two"));
+    bed.file("net.d/00.conf", &conf("c", "three"));
+    bed.file("net.d/40.conf", r#"{"type": "nameless"}"#);
+    bed.file("net.d/50.json", r#"{"name": "d"}"#);
+    let all = NetworkList::all(&bed.path("net.d")).unwrap();
+    let shown = all.iter().map(|(file, list)| {
+        let file = file.file_name().unwrap().to_str().unwrap();
+        match list {
+            Ok(list) => format!("{file} {}", list.name),
+            Err(error) => without(&bed.path("net.d"), &error.to_string()),
+        }
+    });
+    let expected = [
+        "10.conflist a",
+        "DIR/20.conflist: line 1, column 1: EOF while parsing an object",
+        "30.conflist b",
+        "00.conf c",
+        "DIR/50.json: error parsing configuration: missing 'type'",
+    ];
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
+    assert_eq!(NetworkList::all(&bed.path("missing")), Ok(Vec::new()));
+    assert!(NetworkList::all(&bed.path("net.d/10.conflist")).is_err());
+}

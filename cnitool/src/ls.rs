@@ -1,0 +1,115 @@
+//! `cnitool ls`: what is attached on this node, what is taken of the pools, and what looks leaked. It only looks: nothing is
+//! locked, written or made.
+
+mod attached;
+mod json;
+mod leak;
+mod networks;
+mod pool;
+mod reserved;
+mod table;
+mod text;
+mod time;
+mod way;
+
+use std::collections::BTreeSet;
+
+use kernel::Survey;
+use libcni::Error;
+use libcni::runtime::Cache;
+
+use crate::args::Arguments;
+use crate::{Failure, note};
+use attached::{Attached, Cached};
+use leak::Leak;
+use networks::Networks;
+use pool::Pool;
+use reserved::Folders;
+use way::Way;
+
+/// What was seen.
+struct Look {
+    attached: Vec<Attached>,
+    pools: Vec<Pool>,
+    leaks: Vec<Leak>,
+    ways: Vec<Way>,
+    /// Whether the cache could be read.
+    is_cache_known: bool,
+}
+
+/// What could not be looked at, with the reasons. It hides nothing else.
+#[derive(Default)]
+struct Problems(Vec<Error>);
+
+impl Problems {
+    /// The value, or nothing and a problem more.
+    fn note<T>(&mut self, result: Result<T, impl Into<Error>>) -> Option<T> {
+        result.map_err(|error| self.0.push(error.into())).ok()
+    }
+}
+
+/// Shows what is attached, taken and leaked: of one network, or of all.
+pub fn ls(arguments: &Arguments) -> Result<String, Failure> {
+    let mut problems = Problems::default();
+    let look = look(arguments, &mut problems)?;
+    let text = if arguments.json { json::of(&look) } else { text::of(&look, arguments) };
+    problems.0.iter().for_each(|problem| note(&problem.to_string()));
+    if !problems.0.is_empty() && !rustix::process::geteuid().is_root() {
+        note("root may read more");
+    }
+    if problems.0.is_empty() { Ok(text) } else { Err(Failure::Incomplete(text)) }
+}
+
+/// Looks at the cache last: what an ADD reserves and makes is there before its entry in the cache, so one that comes to its
+/// end meanwhile is found there.
+fn look(arguments: &Arguments, problems: &mut Problems) -> Result<Look, Failure> {
+    let only = arguments.network.as_deref();
+    let mut networks = Networks::configured(&arguments.conf_dir, problems);
+    let mut folders = Folders::default();
+    folders.read(&networks.data_dirs(), only, problems);
+    let mut survey = problems.note(Survey::host().map_err(of_kernel));
+    let links = survey.as_mut().and_then(|it| problems.note(it.links().map_err(of_kernel)));
+    let mut cached = Cached::read(&Cache::new(&arguments.cache_dir), &mut networks, problems);
+    // Networks that only the cache knows any more.
+    folders.read(&networks.data_dirs(), only, problems);
+    if let (Some(survey), Some(links)) = (&mut survey, &links) {
+        cached.compare(links, |name| survey.link(name).is_ok_and(|link| link.is_some()));
+    }
+
+    let mut pools = pool::pools(&networks, &folders, &cached, problems);
+    let mut leaks = leak::leaks(&networks, &cached, &pools, &links.unwrap_or_default());
+    if let Some(only) = only {
+        refuse_unknown(only, &networks, &pools, &cached)?;
+        cached.attached.retain(|attached| &*attached.network == only);
+        pools.retain(|pool| pool.network == only);
+        leaks.retain(|leak| leak.network == only);
+    }
+    let ways = way::ways(&leaks, &networks, &cached, &pools, arguments);
+    let Cached { attached, is_known: is_cache_known, .. } = cached;
+    Ok(Look { attached, pools, leaks, ways, is_cache_known })
+}
+
+/// A name that nothing has is most likely misspelled.
+fn refuse_unknown(
+    name: &str,
+    networks: &Networks,
+    pools: &[Pool],
+    cached: &Cached,
+) -> Result<(), Error> {
+    let mut known: BTreeSet<&str> = networks.names().collect();
+    known.extend(pools.iter().map(|pool| pool.network.as_str()));
+    known.extend(cached.attached.iter().map(|attached| attached.network.as_str()));
+    if known.contains(name) {
+        return Ok(());
+    }
+    let known: Vec<&str> = known.into_iter().collect();
+    let there = match known.is_empty() {
+        true => "there is none at all".to_owned(),
+        false => format!("there is: {}", known.join(", ")),
+    };
+    Err(Error::config(format!("nothing is known of a network {name:?}")).details(there))
+}
+
+fn of_kernel(error: kernel::Error) -> Error {
+    Error::internal(error.to_string())
+}

@@ -1,0 +1,180 @@
+//! What is attached, by the cache of results, and whether it is still there.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use ipnetwork::IpNetwork;
+use kernel::{Link, Owner};
+use libcni::runtime::{self, Cache};
+use libcni::{AddResult, Attachment, ContainerId, Context, NetworkName, Result, Version, json};
+
+use crate::ls::Problems;
+use crate::ls::networks::Networks;
+use crate::netns;
+
+/// A container's interface on a network.
+pub struct Attached {
+    pub network: NetworkName,
+    pub id: Attachment,
+    /// Its namespace and name in Kubernetes.
+    pub pod: Option<(String, String)>,
+    pub addresses: Vec<IpNetwork>,
+    /// Its end of the wire on the host, if it has one.
+    pub link: Option<String>,
+    /// None if nobody could say.
+    pub is_link_there: Option<bool>,
+    pub netns: String,
+    pub state: netns::State,
+    pub file: PathBuf,
+    pub since: Option<SystemTime>,
+}
+
+/// What the cache says.
+pub struct Cached {
+    pub attached: Vec<Attached>,
+    /// By container, the places in `attached`.
+    containers: HashMap<ContainerId, Vec<usize>>,
+    /// The names of files that are not understood. They contain names of networks, containers and interfaces.
+    broken: Vec<String>,
+    /// Whether the folder could be read.
+    pub is_known: bool,
+}
+
+impl Cached {
+    /// Reads the cache, and what it knows of networks.
+    pub fn read(cache: &Cache, networks: &mut Networks, problems: &mut Problems) -> Cached {
+        let (mut attached, mut broken) = (Vec::new(), Vec::new());
+        let entries = problems.note(cache.entries());
+        let is_known = entries.is_some();
+        for entry in entries.into_iter().flatten() {
+            let said = || format!("read {}", entry.file.display());
+            let Some(cached) = problems.note(entry.cached) else {
+                let name = entry.file.file_name().unwrap_or_default();
+                broken.push(name.to_string_lossy().into_owned());
+                continue;
+            };
+            let learnt = networks.learn(&cached, &entry.file).context(|| "its configuration");
+            problems.note(learnt.context(said));
+            let result = problems.note(result(&cached).context(|| "its result").context(said));
+            let result = result.unwrap_or_default();
+            attached.push(Attached::new(cached, &result, entry.file, entry.written));
+        }
+        attached.sort_by(|a, b| a.key().cmp(&b.key()));
+        let mut containers: HashMap<ContainerId, Vec<usize>> = HashMap::new();
+        for (index, one) in attached.iter().enumerate() {
+            containers.entry(one.id.container.clone()).or_default().push(index);
+        }
+        Cached { attached, containers, broken, is_known }
+    }
+
+    /// The attachments of a container.
+    pub fn of(&self, container: &ContainerId) -> impl Iterator<Item = &Attached> {
+        let places = self.containers.get(container).into_iter().flatten();
+        places.filter_map(|place| self.attached.get(*place))
+    }
+
+    /// Whether there is no attachment at all.
+    pub fn knows_nobody(&self) -> bool {
+        self.containers.is_empty()
+    }
+
+    /// Whether a file that is not understood may be about a container.
+    pub fn may_know(&self, container: &str) -> bool {
+        let part = format!("-{container}-");
+        !self.is_known || self.broken.iter().any(|name| name.contains(&part))
+    }
+
+    /// Whether some file is not understood.
+    pub fn is_broken(&self) -> bool {
+        !self.is_known || !self.broken.is_empty()
+    }
+
+    /// Whether a container has an attachment that a link may be of. A tag may have a digest in the container's place.
+    pub fn has(&self, owner: &Owner) -> bool {
+        let tag = owner.tag();
+        let is_it = |container: &ContainerId| {
+            container.as_str() == owner.container
+                || Owner { container: container.to_string(), ..owner.clone() }.tag() == tag
+        };
+        match ContainerId::new(&*owner.container) {
+            Ok(container) => self.containers.contains_key(&container),
+            Err(_) => self.containers.keys().any(is_it),
+        }
+    }
+
+    /// Compares with the links there were; one that is missing may have been made since.
+    pub fn compare(&mut self, links: &[Link], mut is_there: impl FnMut(&str) -> bool) {
+        let names: HashSet<&str> = links.iter().map(|link| link.name.as_str()).collect();
+        let by_tag: HashMap<&str, &str> =
+            links.iter().map(|link| (link.alias.as_str(), link.name.as_str())).collect();
+        for one in &mut self.attached {
+            if one.link.is_none() {
+                one.link = by_tag.get(&*one.owner().tag()).map(|name| (*name).to_owned());
+            }
+            // What has gone with its namespace does not come again.
+            let may_come = one.state != netns::State::Gone;
+            let there = |name: &String| names.contains(&**name) || may_come && is_there(name);
+            one.is_link_there = one.link.as_ref().map(there);
+        }
+    }
+}
+
+impl Attached {
+    fn new(
+        cached: runtime::Cached,
+        result: &AddResult,
+        file: PathBuf,
+        since: Option<SystemTime>,
+    ) -> Attached {
+        let argument = |key: &str| {
+            let mut arguments = cached.conf.args.iter();
+            arguments.find(|(name, _)| name == key).map(|(_, value)| value.clone())
+        };
+        Attached {
+            pod: argument("K8S_POD_NAMESPACE").zip(argument("K8S_POD_NAME")),
+            addresses: result.ips.iter().map(|ip| ip.address).collect(),
+            link: host_link(result),
+            is_link_there: None,
+            state: netns::state(&cached.conf.netns),
+            network: cached.network,
+            id: cached.conf.attachment,
+            netns: cached.conf.netns,
+            file,
+            since,
+        }
+    }
+
+    /// In the order in which people look for them.
+    fn key(&self) -> impl Ord {
+        let address = self.addresses.first().map(|address| address.ip());
+        (&self.network, &self.pod, address, &self.id.container, &self.id.ifname)
+    }
+
+    /// As the kernel's objects are marked.
+    fn owner(&self) -> Owner {
+        Owner {
+            network: self.network.to_string(),
+            container: self.id.container.to_string(),
+            ifname: self.id.ifname.to_string(),
+        }
+    }
+
+    /// A loopback interface has nothing that could leak.
+    pub fn is_loopback(&self) -> bool {
+        self.id.ifname.as_str() == "lo"
+    }
+}
+
+/// The result in the version that it says it has.
+fn result(cached: &runtime::Cached) -> Result<AddResult> {
+    let Some(result) = &cached.result else { return Ok(AddResult::default()) };
+    let version = json::get(result, "cniVersion").and_then(|version| version.as_str());
+    AddResult::from_json(result, version.map_or(Ok(Version::CURRENT), Version::parse)?)
+}
+
+/// The last link on the host before the container's first: plugins name a bridge, then the wire's ends.
+fn host_link(result: &AddResult) -> Option<String> {
+    let on_host = result.interfaces.iter().take_while(|interface| interface.sandbox.is_empty());
+    on_host.last().map(|interface| interface.name.clone()).filter(|name| !name.is_empty())
+}

@@ -1,0 +1,132 @@
+//! The networks there are, by the configuration folder and by the cache: a network may have lost its file, or had other ranges
+//! when containers were attached.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+
+use ipam::PoolConf;
+use libcni::runtime::{self, NetworkList, PluginConf};
+use libcni::{Context, Result, Version};
+use serde_json::{Map, Value, json};
+
+use crate::ls::Problems;
+
+/// All of them.
+#[derive(Default)]
+pub struct Networks {
+    known: BTreeMap<String, Network>,
+    /// Configurations of the cache that were read, with what the runtime said beside them. Most entries have the same.
+    seen: HashSet<(Vec<u8>, String)>,
+}
+
+/// A network.
+pub struct Network {
+    /// Where its configuration is.
+    pub origin: Origin,
+    pub version: Version,
+    pub disable_gc: bool,
+    pub pools: Vec<Source>,
+}
+
+/// Where a configuration is: in a file of the configuration folder, or only in an entry of the cache.
+pub enum Origin {
+    File(PathBuf),
+    Cache {
+        file: PathBuf,
+        /// How a file with it has to be called: `conflist`, or `conf` for a single plugin.
+        ending: &'static str,
+    },
+}
+
+/// Where a network's addresses come from.
+pub struct Source {
+    pub conf: PoolConf,
+    /// Only the cache knows it: the file has another, or is gone.
+    pub is_past: bool,
+}
+
+impl Networks {
+    /// Those of a folder. Of two with the same name the first counts, as for every other verb.
+    pub fn configured(dir: &Path, problems: &mut Problems) -> Networks {
+        let mut networks = Networks::default();
+        for (file, list) in problems.note(NetworkList::all(dir)).unwrap_or_default() {
+            let Some(list) = problems.note(list) else { continue };
+            if networks.get(&list.name).is_some() {
+                continue;
+            }
+            let mut network = Network::new(&list, Origin::File(file.clone()));
+            for plugin in &list.plugins {
+                let conf = PoolConf::of(&plugin.config);
+                let conf = problems.note(conf.context(|| format!("{}: ipam", file.display())));
+                network.add(conf.flatten(), false);
+            }
+            networks.known.insert(list.name.to_string(), network);
+        }
+        networks
+    }
+
+    /// Adds what the configuration of a cached attachment says beyond what is known.
+    pub fn learn(&mut self, cached: &runtime::Cached, file: &Path) -> Result<()> {
+        const RANGES: &str = "ipRanges";
+        let ranges = cached.conf.capability_args.get(RANGES);
+        let both = (cached.config.clone(), ranges.map(Value::to_string).unwrap_or_default());
+        if cached.config.is_empty() || !self.seen.insert(both) {
+            return Ok(());
+        }
+        let (list, ending) = match NetworkList::parse(&cached.config) {
+            Ok(list) => (list, "conflist"),
+            // Some runtimes call plugins one by one.
+            Err(error) => match NetworkList::parse_single(&cached.config) {
+                Ok(list) => (list, "conf"),
+                Err(_) => return Err(error),
+            },
+        };
+        let origin = || Network::new(&list, Origin::Cache { file: file.to_owned(), ending });
+        let network = self.known.entry(cached.network.to_string()).or_insert_with(origin);
+        for plugin in &list.plugins {
+            network.add(PoolConf::of(&request(plugin, RANGES, ranges))?, true);
+        }
+        Ok(())
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Network> {
+        self.known.get(name)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.known.keys().map(String::as_str)
+    }
+
+    /// Every folder that may have reservations in it, the usual one first.
+    pub fn data_dirs(&self) -> BTreeSet<PathBuf> {
+        let sources = self.known.values().flat_map(|network| &network.pools);
+        let mut dirs: BTreeSet<_> = sources.map(|source| source.conf.data_dir.clone()).collect();
+        dirs.insert(PathBuf::from(PoolConf::DATA_DIR));
+        dirs
+    }
+}
+
+impl Network {
+    fn new(list: &NetworkList, origin: Origin) -> Network {
+        let (version, disable_gc) = (list.version, list.disable_gc);
+        Network { origin, version, disable_gc, pools: Vec::new() }
+    }
+
+    fn add(&mut self, conf: Option<PoolConf>, is_past: bool) {
+        let known = |conf: &PoolConf| self.pools.iter().any(|source| source.conf == *conf);
+        let new = conf.filter(|conf| !known(conf)).map(|conf| Source { conf, is_past });
+        self.pools.extend(new);
+    }
+}
+
+/// What a plugin was sent, as far as its addresses go.
+fn request(plugin: &PluginConf, key: &str, value: Option<&Value>) -> Value {
+    let mut config = plugin.config.clone();
+    let value = value.filter(|_| plugin.capabilities.contains(key));
+    if let (Some(config), Some(value)) = (config.as_object_mut(), value) {
+        let mut said = Map::new();
+        said.insert(key.to_owned(), value.clone());
+        config.insert("runtimeConfig".to_owned(), json!(said));
+    }
+    config
+}

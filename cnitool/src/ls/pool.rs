@@ -1,0 +1,150 @@
+//! The pools of host-local: what can be handed out, and what of it is taken.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipam::{PoolConf, Range, RangeSet, Reserved};
+
+use crate::ls::Problems;
+use crate::ls::attached::Cached;
+use crate::ls::networks::{Networks, Origin};
+use crate::ls::reserved::{Folders, Holding, Reservation, reservations};
+
+/// What a network hands out of a `dataDir`.
+pub struct Pool {
+    pub network: String,
+    pub folder: PathBuf,
+    pub known_by: KnownBy,
+    pub ranges: Vec<RangeUse>,
+    /// What is reserved and lies in no range.
+    pub elsewhere: Tally,
+    /// What was handed out last of range sets that nobody knows any more.
+    pub last: Vec<IpAddr>,
+    pub reservations: Vec<Reservation>,
+}
+
+/// Who knows a network.
+pub enum KnownBy {
+    File(PathBuf),
+    Cache,
+    Nobody,
+}
+
+/// How much of a range is taken.
+pub struct RangeUse {
+    pub range: Range,
+    pub tally: Tally,
+    /// The address that was last handed out of the range set, if it is in this range.
+    pub last: Option<IpAddr>,
+    /// Only the cache has the range.
+    pub is_past: bool,
+}
+
+/// How many addresses are taken, by who holds them.
+#[derive(Default)]
+pub struct Tally(pub BTreeMap<Holding, usize>);
+
+impl Tally {
+    fn add(&mut self, state: Holding) {
+        *self.0.entry(state).or_default() += 1;
+    }
+
+    pub fn of(&self, state: Holding) -> usize {
+        self.0.get(&state).copied().unwrap_or_default()
+    }
+
+    /// How many cannot be handed out. An empty file keeps nobody from it.
+    pub fn taken(&self) -> usize {
+        self.0.values().sum::<usize>() - self.of(Holding::Empty)
+    }
+}
+
+impl RangeUse {
+    pub fn is_full(&self) -> bool {
+        self.range.size() <= self.tally.taken() as u128
+    }
+}
+
+/// Every pool that is configured, was, or has a folder.
+pub fn pools(
+    networks: &Networks,
+    folders: &Folders,
+    cached: &Cached,
+    problems: &mut Problems,
+) -> Vec<Pool> {
+    let mut found: BTreeMap<(String, PathBuf), Pool> = BTreeMap::new();
+    for network in networks.names() {
+        for source in networks.get(network).iter().flat_map(|network| &network.pools) {
+            let PoolConf { data_dir, sets } = &source.conf;
+            let reserved = folders.of.get(&(data_dir.clone(), network.to_owned()));
+            let key = (network.to_owned(), data_dir.clone());
+            let pool = found.entry(key).or_insert_with(|| Pool::new(network, data_dir, networks));
+            for (number, set) in sets.iter().enumerate() {
+                let last = reserved.and_then(|it| problems.note(it.last(number))).flatten();
+                pool.add(set, last, source.is_past);
+            }
+        }
+    }
+    for ((data_dir, network), reserved) in &folders.of {
+        let key = (network.clone(), data_dir.clone());
+        let pool = found.entry(key).or_insert_with(|| Pool::new(network, data_dir, networks));
+        pool.count(reservations(reserved, network, cached, problems));
+        if pool.ranges.is_empty() {
+            pool.last = lasts(reserved, problems);
+        }
+    }
+    found.into_values().collect()
+}
+
+/// What was handed out last of each range set there was.
+fn lasts(reserved: &Reserved, problems: &mut Problems) -> Vec<IpAddr> {
+    (0..).map_while(|set| problems.note(reserved.last(set)).flatten()).collect()
+}
+
+impl Pool {
+    fn new(network: &str, data_dir: &Path, networks: &Networks) -> Pool {
+        let known_by = match networks.get(network).map(|network| &network.origin) {
+            Some(Origin::File(file)) => KnownBy::File(file.clone()),
+            Some(Origin::Cache { .. }) => KnownBy::Cache,
+            None => KnownBy::Nobody,
+        };
+        Pool {
+            network: network.to_owned(),
+            folder: data_dir.join(network),
+            known_by,
+            ranges: Vec::new(),
+            elsewhere: Tally::default(),
+            last: Vec::new(),
+            reservations: Vec::new(),
+        }
+    }
+
+    /// Adds the ranges of a set that are not there yet.
+    fn add(&mut self, set: &RangeSet, last: Option<IpAddr>, is_past: bool) {
+        for range in set.ranges() {
+            if !self.ranges.iter().any(|known| known.range == *range) {
+                let last = last.filter(|last| range.contains(*last));
+                let (range, tally) = (range.clone(), Tally::default());
+                self.ranges.push(RangeUse { range, tally, last, is_past });
+            }
+        }
+    }
+
+    /// Counts what is reserved in each range. Ranges of the past may overlap with others: then it counts in each.
+    fn count(&mut self, reservations: Vec<Reservation>) {
+        for Reservation { ip, state, .. } in &reservations {
+            let mut is_in_none = true;
+            for known in &mut self.ranges {
+                if known.range.contains(*ip) && known.range.gateway() != *ip {
+                    known.tally.add(*state);
+                    is_in_none = false;
+                }
+            }
+            if is_in_none {
+                self.elsewhere.add(*state);
+            }
+        }
+        self.reservations = reservations;
+    }
+}

@@ -1,0 +1,143 @@
+//! host-local's folders, and whether what is reserved there is anybody's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use ipam::{Holder, Reserved};
+
+use crate::ls::Problems;
+use crate::ls::attached::Cached;
+use crate::netns::State;
+
+/// An ADD reserves the address long before the runtime writes its entry into the cache.
+const BEING_ADDED: Duration = Duration::from_secs(30);
+
+/// What was read, by `dataDir` and network.
+#[derive(Default)]
+pub struct Folders {
+    read: BTreeSet<PathBuf>,
+    pub of: BTreeMap<(PathBuf, String), Reserved>,
+}
+
+/// An address that is taken.
+pub struct Reservation {
+    pub ip: IpAddr,
+    /// None if the file cannot be read.
+    pub holder: Option<Holder>,
+    pub state: Holding,
+    /// Known only of what may be leaked.
+    pub since: Option<SystemTime>,
+}
+
+/// What is known of who holds an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holding {
+    /// A container of the cache.
+    Attached,
+    /// One whose namespace is gone.
+    NamespaceGone,
+    /// One whose namespace's file is no namespace.
+    NoNamespace,
+    /// A container that is in no entry of the cache.
+    NotInCache,
+    /// As before, but the reservation is so young that there will be one.
+    BeingAdded,
+    /// A file that names no container.
+    Unnamed,
+    /// An empty file: a plugin was killed before it wrote.
+    Empty,
+    /// The file, or the cache, cannot be read.
+    Unknown,
+}
+
+impl Folders {
+    /// Reads the folders of all networks, or of one, in those of these that were not read before.
+    pub fn read(&mut self, dirs: &BTreeSet<PathBuf>, only: Option<&str>, problems: &mut Problems) {
+        for dir in dirs {
+            if !self.read.insert(dir.clone()) {
+                continue;
+            }
+            let networks = problems.note(ipam::networks_in(dir)).unwrap_or_default();
+            for network in networks {
+                if only.is_some_and(|only| &*network != only) {
+                    continue;
+                }
+                if let Some(Some(reserved)) = problems.note(Reserved::read(dir, &network)) {
+                    self.of.insert((dir.clone(), network.to_string()), reserved);
+                }
+            }
+        }
+    }
+}
+
+/// Who holds what in a network's folder. Files that cannot be read are one problem together.
+pub fn reservations(
+    reserved: &Reserved,
+    network: &str,
+    cached: &Cached,
+    problems: &mut Problems,
+) -> Vec<Reservation> {
+    let mut unread = Vec::new();
+    let look = |(ip, holder): &(IpAddr, std::io::Result<Holder>)| match holder {
+        Ok(holder) => {
+            let (state, since) = state(holder, network, cached, || reserved.since(*ip));
+            Reservation { ip: *ip, holder: Some(holder.clone()), state, since }
+        }
+        Err(error) => {
+            unread.push(format!("{ip}: {error}"));
+            Reservation { ip: *ip, holder: None, state: Holding::Unknown, since: None }
+        }
+    };
+    let found = reserved.addresses.iter().map(look).collect();
+    if let Some(first) = unread.first() {
+        let more = match unread.len() {
+            1 => String::new(),
+            count => format!(" (and {} more)", count - 1),
+        };
+        let msg = format!("read {}/{first}{more}", reserved.path().display());
+        problems.0.push(libcni::Error::new(libcni::code::IO_FAILURE, msg));
+    }
+    found
+}
+
+fn state(
+    holder: &Holder,
+    network: &str,
+    cached: &Cached,
+    since: impl Fn() -> Option<SystemTime>,
+) -> (Holding, Option<SystemTime>) {
+    let (container, ifname) = match holder {
+        Holder::Attachment(it) => (&it.container, Some(&it.ifname)),
+        Holder::Container(container) => (container, None),
+        Holder::Other => return (Holding::Unnamed, None),
+        Holder::Nobody => return young_or(Holding::Empty, since()),
+    };
+    let known: Vec<_> = cached.of(container).collect();
+    let exact = known.iter().find(|it| &*it.network == network && Some(&it.id.ifname) == ifname);
+    if let Some(exact) = exact {
+        return (of_namespace(exact.state), None);
+    }
+    // A plugin that calls others may have its own name for the network, and the runtime knows only that.
+    let states = known.iter().map(|it| of_namespace(it.state));
+    match states.min() {
+        Some(state) => (state, None),
+        None if cached.may_know(container.as_str()) => (Holding::Unknown, None),
+        None => young_or(Holding::NotInCache, since()),
+    }
+}
+
+fn of_namespace(state: State) -> Holding {
+    match state {
+        State::There | State::Unknown => Holding::Attached,
+        State::Gone => Holding::NamespaceGone,
+        State::NoNamespace => Holding::NoNamespace,
+    }
+}
+
+fn young_or(state: Holding, since: Option<SystemTime>) -> (Holding, Option<SystemTime>) {
+    let age = since.and_then(|since| since.elapsed().ok());
+    let state = if age.is_some_and(|age| age < BEING_ADDED) { Holding::BeingAdded } else { state };
+    (state, since)
+}

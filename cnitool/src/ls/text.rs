@@ -1,0 +1,87 @@
+//! What was seen, for people. What matters most comes last, where it is seen first.
+
+mod attachments;
+mod leaks;
+mod pools;
+
+use std::env;
+use std::io;
+
+use rustix::termios::tcgetwinsize;
+
+use crate::args::Arguments;
+use crate::ls::Look;
+use crate::ls::way::Way;
+use crate::tree::{self, Colour};
+
+/// How wide prose is at most, and if nobody reads it on a terminal.
+const PROSE: usize = 100;
+
+/// The text.
+pub fn of(look: &Look, arguments: &Arguments) -> String {
+    let (colours, width) = (tree::are_colours_wanted(), terminal_width());
+    let mut parts = vec![match look.is_cache_known {
+        true => attachments::of(&look.attached, arguments, colours, width),
+        false => "what is attached is not known: the cache cannot be read\n".to_owned(),
+    }];
+    if !look.pools.is_empty() {
+        parts.push(pools::tree(&look.pools).render(colours));
+    }
+    parts.push(match look.is_cache_known || !look.leaks.is_empty() {
+        true => leaks::tree(&look.leaks).render(colours),
+        false => "whether something is leaked is not known either\n".to_owned(),
+    });
+    if !look.ways.is_empty() {
+        let width = width.unwrap_or(PROSE).min(PROSE);
+        parts.push(Colour::Bold.paint("way out", colours) + "\n" + &ways(&look.ways, width));
+    }
+    parts.join("\n")
+}
+
+/// None if it is no terminal.
+fn terminal_width() -> Option<usize> {
+    let said = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let asked = || tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col.into());
+    said.or_else(asked).filter(|width| *width > 0)
+}
+
+/// Each command with what it does below it; said once for those that follow each other.
+fn ways(ways: &[Way], width: usize) -> String {
+    let mut text = String::new();
+    for same in ways.chunk_by(|a, b| a.about == b.about) {
+        let Some(first) = same.first() else { continue };
+        for way in same.iter().filter(|way| !way.command.is_empty()) {
+            text += &format!("  {}\n", tree::printable(&way.command));
+        }
+        let indent = if first.command.is_empty() { "  " } else { "      " };
+        text += &wrapped(&tree::printable(&first.about), indent, width);
+    }
+    text
+}
+
+/// Words in lines that are not wider than this, if the words are not.
+fn wrapped(text: &str, indent: &str, width: usize) -> String {
+    let (mut lines, mut line) = (String::new(), indent.to_owned());
+    for word in text.split_whitespace() {
+        let is_empty = line.len() == indent.len();
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > width {
+            lines += &(line + "\n");
+            line = indent.to_owned() + word;
+        } else {
+            line += if is_empty { "" } else { " " };
+            line += word;
+        }
+    }
+    lines + &line + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prose_is_wrapped_at_words() {
+        assert_eq!(wrapped("one two three", "  ", 9), "  one two\n  three\n");
+        assert_eq!(wrapped("incomprehensible", "  ", 9), "  incomprehensible\n");
+    }
+}
