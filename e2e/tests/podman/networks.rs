@@ -87,8 +87,11 @@ fn on_two_networks() {
     machine.network(bridge());
     machine.network(ptp(&[]));
     let podman = Podman::new(&machine);
-    let pod = podman.start("a", &["--network", "pods", "--network", "wires"], &[]);
-    for (interface, network) in [("eth0", "pods"), ("eth1", "wires")] {
+    // Without names, podman gives eth0 to whichever it takes first.
+    let options =
+        ["--network", "pods:interface_name=lan0", "--network", "wires:interface_name=lan1"];
+    let pod = podman.start("a", &options, &[]);
+    for (interface, network) in [("lan0", "pods"), ("lan1", "wires")] {
         let shown = pod.run(&["ip", "-o", "addr", "show", "dev", interface]);
         let addresses = podman.addresses("a", network);
         assert_eq!(addresses.len(), 2);
