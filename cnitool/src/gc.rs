@@ -1,6 +1,6 @@
 //! `cnitool gc`: removing attachments that are no longer wanted.
 
-use libcni::{Attachment, Result};
+use libcni::{Attachment, Result, Version};
 
 use crate::{Session, netns, note};
 
@@ -12,6 +12,13 @@ pub fn gc(session: &Session<'_>) -> Result<String> {
     if list.disable_gc {
         note(&format!("the configuration of {} has disableGC: nothing is removed", list.name));
         return Ok(String::new());
+    }
+    if list.version < Version::new(1, 1, 0) {
+        note(&format!(
+            "the configuration of {0} is of version {1}, in which plugins know no GC: only what is in the cache goes. \
+             Give it \"cniVersions\": [\"{1}\", \"1.1.0\"] too",
+            list.name, list.version
+        ));
     }
     let doing = if arguments.dry_run { "would remove" } else { "removing" };
     for conf in &stale {

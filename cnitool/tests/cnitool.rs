@@ -288,6 +288,33 @@ fn gc_keeps_what_is_alive_unless_told_otherwise() {
     assert_eq!(bed.cached(), 0);
 }
 
+/// The version that a runtime speaks may be too old for GC; with `cniVersions`, cnitool takes a newer one.
+#[test]
+fn gc_says_that_the_configuration_is_too_old_for_it() {
+    let bed = Bed::new(&["one"]);
+    let configure = |mut list: Value| {
+        list["name"] = json!("net");
+        list["plugins"] = json!([{ "type": "one" }]);
+        fs::write(bed.path("net.d/net.conflist"), list.to_string()).unwrap();
+    };
+    configure(json!({ "cniVersion": "1.0.0" }));
+    assert_eq!(bed.run(&["add", "net", "/nowhere/1", "--container-id", "gone"]).status, Some(0));
+    bed.calls();
+    let gc = bed.run(&["gc", "net"]);
+    let (note, removing) = gc.stderr.split_once('\n').unwrap();
+    assert_eq!(
+        note,
+        "the configuration of net is of version 1.0.0, in which plugins know no GC: only what is in the cache goes. \
+         Give it \"cniVersions\": [\"1.0.0\", \"1.1.0\"] too"
+    );
+    assert_eq!(removing, "removing gone/eth0 from net (/nowhere/1 is gone)\n");
+    assert_eq!((gc.status, bed.calls()), (Some(0), vec!["DEL one".to_owned()]));
+    configure(json!({ "cniVersion": "1.0.0", "cniVersions": ["1.0.0", "1.1.0"] }));
+    let gc = bed.run(&["gc", "net"]);
+    assert_eq!((gc.status, &*gc.stderr), (Some(0), ""));
+    assert_eq!(bed.calls(), ["GC one"]);
+}
+
 #[test]
 fn a_plan_is_printed_and_nothing_is_kept() {
     let bed = Bed::new(&["one"]);

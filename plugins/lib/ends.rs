@@ -74,7 +74,9 @@ impl Ends {
         Interface {
             name: self.pod.clone(),
             mac: self.pod_mac.to_string(),
-            sandbox: call.netns.clone().unwrap_or_default(),
+            // A preview may be without a namespace; but without a sandbox, plugins later in the chain would take it for a link
+            // of the host's.
+            sandbox: call.netns.clone().unwrap_or_else(|| "POD".to_owned()),
             ..Interface::default()
         }
     }

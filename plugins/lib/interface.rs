@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use kernel::Place::{Host, Pod};
-use kernel::{Address, Announce, Backend, Masquerade, Neighbours, Plan, Route, Sysctl, Up, Wait};
+use kernel::{
+    Address, Announce, Backend, Masquerade, Neighbours, Object, Plan, Route, Sysctl, Up, Wait,
+};
 use libcni::{Addresses, Error, Result};
 
 use crate::Ends;
@@ -57,7 +59,8 @@ pub fn plan_interface(
         let noprefixroute = subnet == Subnet::BehindGateway;
         plan.own(Pod, Address { dad, noprefixroute, ..Address::new(link, ip.address) }); // ip -n POD address add 10.1.2.5/24 dev eth0
     }
-    plan.own(Pod, Up::of(link)); // ip -n POD link set eth0 up
+    let waits = plan.steps.iter().any(|step| matches!(step.object, Object::Macvlan(_)));
+    plan.own(Pod, Up { waits, ..Up::of(link) }); // ip -n POD link set eth0 up
     if has_ipv6 && dad {
         plan.own(Pod, Wait::Addresses { link: link.to_owned() });
     }

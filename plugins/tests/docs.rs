@@ -27,7 +27,7 @@ fn read(path: &str) -> String {
 /// The pages that have made parts or examples.
 fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned()];
-    for folder in ["docs", "docs/plugins"] {
+    for folder in ["docs", "docs/examples", "docs/plugins"] {
         let entries = fs::read_dir(root().join(folder)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         pages.extend(

@@ -98,6 +98,11 @@ impl Node {
         Outside { namespace: outside, v4: "192.0.2.2", v6: "2001:db8:ffff::2" }
     }
 
+    /// An empty folder of its own where the machine may have one, in a folder that it has: `/opt/cni`.
+    pub fn own(&self, folder: &str) {
+        own(folder);
+    }
+
     /// A call of the built plugin called `name`.
     pub fn plugin(&self, name: &str) -> Cni {
         Cni::new(name)
@@ -174,13 +179,17 @@ fn own_folders() {
         fs::create_dir(folder).unwrap();
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    for folder in ["/var/lib/cni", "/etc/cni"] {
-        if !Path::new(folder).is_dir() {
-            overlay(Path::new(folder).parent().unwrap());
-            fs::create_dir(folder).unwrap();
-        }
-        tmpfs(folder);
+    own("/var/lib/cni");
+    own("/etc/cni");
+}
+
+/// Gives this thread's mount namespace its own empty `folder`, whose parent the machine has.
+fn own(folder: &str) {
+    if !Path::new(folder).is_dir() {
+        overlay(Path::new(folder).parent().unwrap());
+        fs::create_dir(folder).unwrap();
     }
+    tmpfs(folder);
 }
 
 fn tmpfs(folder: &str) {

@@ -54,6 +54,11 @@ impl Pod {
         Pod { name: name.to_owned(), path: PathBuf::from(path) }
     }
 
+    /// The namespace that somebody else made at the file `path`.
+    pub fn at(name: &str, path: impl Into<PathBuf>) -> Pod {
+        Pod { name: name.to_owned(), path: path.into() }
+    }
+
     /// Takes the file away, and with it the namespace, unless something else holds it.
     pub(crate) fn unlink(&self) {
         umount2(&self.path, MntFlags::MNT_DETACH)

@@ -141,6 +141,76 @@ fn a_tunnel_joins_what_its_routes_lead_to() {
     assert_eq!(texts(&state("192.0.2.9"), "label"), ["ipip ? – 192.0.2.2"]);
 }
 
+/// An entry of a runtime's cache, for a container that is called `name` there.
+fn cached(namespace: &str, container: &str, name: &str, of: &str) {
+    let text = json!({
+        "kind": "cniCacheV1", "containerId": container, "ifName": "eth0", "networkName": "net",
+        "cniArgs": [["IgnoreUnknown", "1"], ["K8S_POD_NAMESPACE", of], ["K8S_POD_NAME", name]],
+        "result": { "interfaces": [{ "name": "br0" }, { "name": "eth0", "sandbox": format!("/var/run/netns/{namespace}") }] }
+    });
+    fs::create_dir_all("/var/lib/cni/results").unwrap();
+    fs::write(format!("/var/lib/cni/results/net-{container}-eth0"), text.to_string()).unwrap();
+}
+
+#[test]
+fn pods_have_the_names_that_the_runtime_knows() {
+    let node = world();
+    let id = "0123456789abcdef".repeat(4);
+    node.sh(&format!("ip -n left link set vethone alias ferrocni:net/{id}/eth0"));
+    let alias = || {
+        let svg = drawn(&node, &NAMES);
+        texts(&svg, "small").iter().find(|text| text.contains("ferrocni")).unwrap().to_string()
+    };
+    let guests = || -> Vec<String> {
+        let svg = drawn(&node, &NAMES);
+        let names = texts(&svg, "name").into_iter().map(str::to_owned);
+        names.take(3).collect()
+    };
+    assert_eq!(alias(), "ferrocni:net/0123456789ab…/eth0");
+    assert_eq!(guests(), ["one", "two", "three"]);
+    fs::create_dir_all("/var/lib/cni/results").unwrap();
+    fs::write("/var/lib/cni/results/other", "no JSON").unwrap();
+    cached("one", &id, "web", "default");
+    assert_eq!(guests(), ["web", "two", "three"]);
+    assert_eq!(alias(), "ferrocni:net/web/eth0");
+    let svg = drawn(&node, &NAMES);
+    assert_eq!(svg.matches("<path class=\"wire\"").count(), 5, "as many wires as before");
+    // The name alone does not say which of two it is.
+    cached("two", "2", "web", "test");
+    assert_eq!(guests(), ["default/web", "test/web", "three"]);
+    // Nor does one that is another namespace's.
+    cached("two", "2", "right", "test");
+    assert_eq!(guests(), ["web", "two", "three"]);
+}
+
+#[test]
+fn whom_a_masquerade_is_for_is_said() {
+    let node = Node::new();
+    let said = |rules: &str| {
+        fs::write("/run/rules", format!("flush ruleset\n{rules}")).unwrap();
+        node.sh("nft -f /run/rules");
+        let state: Value = serde_json::from_str(&drawn(&node, &["--state", "."])).unwrap();
+        state["namespaces"][0]["services"].clone()
+    };
+    let by_map = "table inet t {
+        map who { type ipv4_addr : verdict; elements = { 10.1.1.3 comment \"b\" : jump out, 10.1.1.2 : goto out, 10.1.1.4 : drop } }
+        chain first { type nat hook postrouting priority srcnat; ip saddr vmap @who; }
+        chain out { ip daddr 10.1.1.0/24 counter return; counter masquerade; }
+    }";
+    assert_eq!(said(by_map), json!(["nft masquerade 10.1.1.2, 10.1.1.3 but not to 10.1.1.0/24"]));
+    let by_rule = "table ip t { chain c { type nat hook postrouting priority srcnat
+        ip saddr 10.1.1.0/24 return
+        ip saddr 10.1.0.0/16 counter masquerade
+    }
+    }";
+    assert_eq!(said(by_rule), json!(["nft ip saddr 10.1.0.0/16 masquerade"]));
+    let led = "table ip t {
+        chain c { type nat hook prerouting priority dstnat; tcp dport 80 dnat to 10.1.1.2:8080; }
+        chain empty { ip saddr 10.1.1.1 accept; }
+    }";
+    assert_eq!(said(led), json!(["nft tcp dport 80 dnat to 10.1.1.2:8080"]));
+}
+
 #[test]
 fn what_cannot_be_drawn_is_an_error_that_says_why() {
     let node = world();

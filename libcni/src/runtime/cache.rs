@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::base64;
 use super::request::RuntimeConf;
-use crate::{Attachment, ContainerId, Context, Error, IfName, NetworkName, Result, code};
+use crate::{Attachment, ContainerId, Context, Error, IfName, NetworkName, Result, code, json};
 
 /// What the files of this format say of themselves.
 const KIND: &str = "cniCacheV1";
@@ -236,7 +236,7 @@ fn decode(text: &[u8]) -> Result<Content> {
     if value.get("kind").and_then(Value::as_str) != Some(KIND) {
         return Ok(Content::Legacy(value));
     }
-    let record: Record = crate::json::from_value(&value)?;
+    let record: Record = json::from_value(&value)?;
     Ok(Content::Current(Box::new(record.into_cached()?)))
 }
 
@@ -281,11 +281,23 @@ impl Record {
     fn into_cached(self) -> Result<Cached> {
         let config = base64::decode(&self.config)
             .ok_or_else(|| Error::new(code::DECODE_FAILURE, "config is not base64"))?;
+        let netns = match self.netns.is_empty() {
+            true => self.sandbox().unwrap_or_default(),
+            false => self.netns.clone(),
+        };
         let container = ContainerId::new(self.container_id)?;
-        let mut conf = RuntimeConf::new(container, IfName::new(self.if_name)?, self.netns);
+        let mut conf = RuntimeConf::new(container, IfName::new(self.if_name)?, netns);
         conf.args = self.cni_args;
         conf.capability_args = self.capability_args;
         let network = NetworkName::new(self.network_name)?;
         Ok(Cached { network, conf, config, result: self.result })
+    }
+
+    /// The namespace as the result says it: what podman 4 and containerd 1.6 are built on does not keep `netns`.
+    fn sandbox(&self) -> Option<String> {
+        let text = |interface, key| json::get(interface, key).and_then(Value::as_str);
+        let interfaces = json::get(self.result.as_ref()?, "interfaces")?.as_array()?.iter();
+        let mut ours = interfaces.filter(|link| text(link, "name") == Some(&self.if_name));
+        ours.find_map(|link| text(link, "sandbox").filter(|path| !path.is_empty())).map(Into::into)
     }
 }

@@ -57,6 +57,25 @@ fn files_of_the_reference_are_read() {
 }
 
 #[test]
+fn a_namespace_that_is_not_in_the_file_is_that_of_the_result() {
+    let bed = Bed::new();
+    let mut file: serde_json::Value = serde_json::from_str(OF_THE_REFERENCE).unwrap();
+    file.as_object_mut().unwrap().remove("netns");
+    for (interfaces, netns) in [
+        (
+            json!([{ "name": "eth0" }, { "name": "eth0", "sandbox": "/proc/7/ns/net" }]),
+            "/proc/7/ns/net",
+        ),
+        (json!([{ "name": "eth1", "sandbox": "/run/netns/c1" }]), ""),
+        (json!(null), ""),
+    ] {
+        file["result"]["interfaces"] = interfaces;
+        bed.file("cache/results/net-c1-eth0", &file.to_string());
+        assert_eq!(bed.cache().attachments(None).unwrap()[0].conf.netns, netns);
+    }
+}
+
+#[test]
 fn a_bare_result_from_before_is_read_and_converted() {
     let bed = Bed::with(&["one"]);
     bed.file(

@@ -12,6 +12,7 @@ mod bridge;
 mod cluster;
 #[path = "../compare/mod.rs"]
 mod compare;
+mod examples;
 mod ipip;
 mod macvlan;
 

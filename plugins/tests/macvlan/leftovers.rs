@@ -198,3 +198,23 @@ fn an_add_that_fails_leaves_others_their_shim() {
     assert_same!(lasting(&before), lasting(&lan.node.state()));
     assert!(pod.ping("192.0.2.1"));
 }
+
+/// A container with a MAC of its own is started again: the old one's link lives until the kernel has got round to it.
+#[test]
+fn a_mac_comes_back_as_soon_as_its_namespace_is_gone() {
+    on_a_lan(|lan| {
+        let config = config(json!({ "mac": "02:00:00:00:00:04" }));
+        for _ in 0..10 {
+            let pod = lan.node.pod("a");
+            let call = lan.call(&config, &pod);
+            call.add().ok();
+            lan.node.delete(&pod);
+            let pod = lan.node.pod("a");
+            let next = lan.call(&config, &pod).container("next");
+            next.add().ok();
+            call.del().ok();
+            next.del().ok();
+            lan.node.delete(&pod);
+        }
+    });
+}

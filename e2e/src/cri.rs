@@ -1,0 +1,283 @@
+//! A client of the runtimes' interface (CRI, version 1).
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
+use k8s_cri::v1::{
+    ContainerConfig, ContainerMetadata, CreateContainerRequest, ExecSyncRequest, ImageSpec,
+    LinuxPodSandboxConfig, ListPodSandboxRequest, PodSandboxConfig, PodSandboxFilter,
+    PodSandboxMetadata, PodSandboxState, PodSandboxStateValue, PodSandboxStatusRequest,
+    PortMapping, RemovePodSandboxRequest, RunPodSandboxRequest, StartContainerRequest,
+    StatusRequest, StopPodSandboxRequest,
+};
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tokio::runtime::{Builder, Runtime};
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+/// How long a call may take.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A connection to a runtime. Calls wait for their answer; an error is the runtime's text.
+#[derive(Debug)]
+pub struct Cri {
+    /// Its threads, if any, are in the namespaces of the thread that made it.
+    runtime: Runtime,
+    client: RefCell<RuntimeServiceClient<Channel>>,
+}
+
+/// What is asked of a pod.
+#[derive(Debug, Clone, Default)]
+pub struct Sandbox {
+    /// Its name; its namespace is `default`, its uid `uid-NAME`.
+    pub name: String,
+    /// Ports of the machine that lead to ports of the pod: TCP.
+    pub ports: Vec<(i32, i32)>,
+    /// Kubernetes' annotations.
+    pub annotations: HashMap<String, String>,
+}
+
+/// What a runtime says about its network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkState {
+    /// Whether pods could be started.
+    pub is_ready: bool,
+    /// Why not.
+    pub reason: String,
+    /// What it has read of the configurations.
+    pub config: Value,
+}
+
+impl Sandbox {
+    /// One without ports and annotations.
+    pub fn new(name: &str) -> Sandbox {
+        Sandbox { name: name.to_owned(), ..Sandbox::default() }
+    }
+
+    fn config(&self) -> PodSandboxConfig {
+        PodSandboxConfig {
+            metadata: Some(PodSandboxMetadata {
+                name: self.name.clone(),
+                uid: format!("uid-{}", self.name),
+                namespace: "default".to_owned(),
+                attempt: 0,
+            }),
+            hostname: self.name.clone(),
+            log_directory: format!("/run/testbed/logs/{}", self.name),
+            port_mappings: self
+                .ports
+                .iter()
+                .map(|&(host_port, container_port)| PortMapping {
+                    host_port,
+                    container_port,
+                    ..PortMapping::default()
+                })
+                .collect(),
+            annotations: self.annotations.clone(),
+            linux: Some(LinuxPodSandboxConfig {
+                cgroup_parent: format!("/pods/{}", self.name),
+                ..LinuxPodSandboxConfig::default()
+            }),
+            ..PodSandboxConfig::default()
+        }
+    }
+}
+
+impl Cri {
+    /// Connects to the socket when it is first used.
+    pub fn new(socket: &Path) -> Cri {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let socket = socket.to_owned();
+        let connect = tower::service_fn(move |_: Uri| {
+            let socket = socket.clone();
+            async { UnixStream::connect(socket).await.map(TokioIo::new) }
+        });
+        let _inside = runtime.enter();
+        // The address is not used: the socket is.
+        let endpoint = Endpoint::from_static("http://cri").timeout(DEADLINE);
+        let channel = endpoint.connect_with_connector_lazy(connect);
+        drop(_inside);
+        Cri { runtime, client: RefCell::new(RuntimeServiceClient::new(channel)) }
+    }
+
+    fn client(&self) -> RuntimeServiceClient<Channel> {
+        self.client.borrow().clone()
+    }
+
+    /// Starts a pod's sandbox and returns its ID.
+    ///
+    /// # Errors
+    ///
+    /// The runtime's.
+    pub fn run_sandbox(&self, sandbox: &Sandbox) -> Result<String, String> {
+        self.runtime.block_on(start(self.client(), sandbox.config()))
+    }
+
+    /// Starts several sandboxes at once. The results are in the order of the sandboxes, with how long each took.
+    pub fn run_sandboxes(&self, sandboxes: &[Sandbox]) -> Vec<(Result<String, String>, Duration)> {
+        self.runtime.block_on(async {
+            let timed = |config| {
+                let client = self.client();
+                async move {
+                    let begun = tokio::time::Instant::now();
+                    (start(client, config).await, begun.elapsed())
+                }
+            };
+            // Spawned tasks on one thread: all requests are on their way before the first answer.
+            let calls = sandboxes.iter().map(Sandbox::config);
+            let calls: Vec<_> = calls.map(|config| tokio::task::spawn(timed(config))).collect();
+            let mut results = Vec::new();
+            for call in calls {
+                results.push(call.await.expect("the call does not panic"));
+            }
+            results
+        })
+    }
+
+    /// Stops a sandbox: its network goes.
+    ///
+    /// # Errors
+    ///
+    /// The runtime's.
+    pub fn stop_sandbox(&self, id: &str) -> Result<(), String> {
+        let request = StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
+        let mut client = self.client();
+        said(self.runtime.block_on(client.stop_pod_sandbox(request))).map(drop)
+    }
+
+    /// Removes a sandbox; one that runs is stopped.
+    ///
+    /// # Errors
+    ///
+    /// The runtime's.
+    pub fn remove_sandbox(&self, id: &str) -> Result<(), String> {
+        let request = RemovePodSandboxRequest { pod_sandbox_id: id.to_owned() };
+        let mut client = self.client();
+        said(self.runtime.block_on(client.remove_pod_sandbox(request))).map(drop)
+    }
+
+    /// The IDs of all sandboxes that the runtime knows.
+    pub fn sandboxes(&self) -> Vec<String> {
+        self.listed(PodSandboxFilter::default())
+    }
+
+    /// The IDs of those that run.
+    pub fn live_sandboxes(&self) -> Vec<String> {
+        let state = PodSandboxStateValue { state: PodSandboxState::SandboxReady.into() };
+        self.listed(PodSandboxFilter { state: Some(state), ..PodSandboxFilter::default() })
+    }
+
+    fn listed(&self, filter: PodSandboxFilter) -> Vec<String> {
+        let mut client = self.client();
+        let list = client.list_pod_sandbox(ListPodSandboxRequest { filter: Some(filter) });
+        let list = said(self.runtime.block_on(list)).expect("list the sandboxes");
+        list.items.into_iter().map(|sandbox| sandbox.id).collect()
+    }
+
+    /// The addresses of a sandbox, and its runtime's own notes about it.
+    ///
+    /// # Errors
+    ///
+    /// The runtime's.
+    pub fn sandbox(&self, id: &str) -> Result<(Vec<String>, Value), String> {
+        let request = PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: true };
+        let mut client = self.client();
+        let answer = said(self.runtime.block_on(client.pod_sandbox_status(request)))?;
+        let network = answer.status.and_then(|status| status.network).unwrap_or_default();
+        let others = network.additional_ips.into_iter().map(|other| other.ip);
+        let addresses = [network.ip].into_iter().chain(others).filter(|ip| !ip.is_empty());
+        Ok((addresses.collect(), parse(&answer.info, "info")))
+    }
+
+    /// Starts a container with a command in a sandbox, and returns its ID.
+    ///
+    /// # Errors
+    ///
+    /// The runtime's.
+    pub fn run_container(
+        &self,
+        sandbox_id: &str,
+        sandbox: &Sandbox,
+        image: &str,
+        command: &[&str],
+    ) -> Result<String, String> {
+        let config = ContainerConfig {
+            metadata: Some(ContainerMetadata {
+                name: command.join("-").replace('/', ""),
+                attempt: 0,
+            }),
+            image: Some(ImageSpec { image: image.to_owned(), ..ImageSpec::default() }),
+            command: command.iter().map(|&word| word.to_owned()).collect(),
+            log_path: "container.log".to_owned(),
+            ..ContainerConfig::default()
+        };
+        let request = CreateContainerRequest {
+            pod_sandbox_id: sandbox_id.to_owned(),
+            config: Some(config),
+            sandbox_config: Some(sandbox.config()),
+        };
+        let mut client = self.client();
+        self.runtime.block_on(async {
+            let container_id = said(client.create_container(request).await)?.container_id;
+            let request = StartContainerRequest { container_id: container_id.clone() };
+            said(client.start_container(request).await)?;
+            Ok(container_id)
+        })
+    }
+
+    /// Runs a command in a container: its exit status, and all that it printed.
+    ///
+    /// # Errors
+    ///
+    /// The runtime's.
+    pub fn exec(&self, container: &str, command: &[&str]) -> Result<(i32, String), String> {
+        let request = ExecSyncRequest {
+            container_id: container.to_owned(),
+            cmd: command.iter().map(|&word| word.to_owned()).collect(),
+            timeout: 20,
+        };
+        let mut client = self.client();
+        let answer = said(self.runtime.block_on(client.exec_sync(request)))?;
+        let printed = [answer.stdout, answer.stderr].concat();
+        Ok((answer.exit_code, String::from_utf8_lossy(&printed).into_owned()))
+    }
+
+    /// What the runtime says about its network.
+    ///
+    /// # Errors
+    ///
+    /// The runtime's.
+    pub fn network(&self) -> Result<NetworkState, String> {
+        let mut client = self.client();
+        let answer = client.status(StatusRequest { verbose: true });
+        let answer = said(self.runtime.block_on(answer))?;
+        let conditions = answer.status.unwrap_or_default().conditions;
+        let condition = conditions.into_iter().find(|condition| condition.r#type == "NetworkReady");
+        let condition = condition.ok_or("the runtime does not say NetworkReady")?;
+        let config = parse(&answer.info, "cniconfig");
+        Ok(NetworkState { is_ready: condition.status, reason: condition.message, config })
+    }
+}
+
+async fn start(
+    mut client: RuntimeServiceClient<Channel>,
+    config: PodSandboxConfig,
+) -> Result<String, String> {
+    let request = RunPodSandboxRequest { config: Some(config), ..RunPodSandboxRequest::default() };
+    said(client.run_pod_sandbox(request).await).map(|answer| answer.pod_sandbox_id)
+}
+
+/// The answer, or what the runtime complained about.
+fn said<T>(answer: Result<tonic::Response<T>, Status>) -> Result<T, String> {
+    answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
+}
+
+/// An entry of a runtime's notes, which are JSON.
+fn parse(info: &HashMap<String, String>, key: &str) -> Value {
+    info.get(key).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
