@@ -25,10 +25,9 @@ pub(crate) struct Ipam<'a> {
 }
 
 impl<'a> Ipam<'a> {
-    /// Finds the plugin that `ipam.type` names; none if the caller, the plugin `own`, wants none or may do without.
-    /// `built_in` says which plugins need no process of their own.
+    /// Finds the plugin that `ipam.type` names; none if the caller wants none or may do without. `built_in` says which
+    /// plugins need no process of their own.
     pub(crate) fn of(
-        own: &str,
         call: &'a Call,
         addressing: Addressing,
         built_in: impl FnOnce(&PluginType, &Path) -> Option<BuiltIn>,
@@ -38,12 +37,6 @@ impl<'a> Ipam<'a> {
             (Addressing::Optional | Addressing::Required, name) => name.unwrap_or_default(),
         };
         let name = PluginType::new(name).context(|| "ipam.type")?;
-        // It would be called with the same configuration, and call itself, without end.
-        if name.as_str() == own {
-            let msg =
-                format!("ipam.type is {own}, the plugin itself, which hands out no addresses");
-            return Err(Error::config(msg).details("name a plugin that does, such as host-local"));
-        }
         let program = exec::find(&name, &call.path)?;
         let built_in = built_in(&name, &program);
         Ok(Some(Ipam { name, program, built_in, call }))

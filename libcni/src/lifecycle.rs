@@ -110,7 +110,7 @@ fn both(first: Result<()>, second: Result<()>) -> Result<()> {
 /// What the verbs share.
 trait Delegating: Plugin {
     fn ipam<'a>(&self, call: &'a Call) -> Result<Option<Ipam<'a>>> {
-        Ipam::of(Self::MANUAL.name, call, self.addressing(call), Self::Executor::built_in)
+        Ipam::of(call, self.addressing(call), Self::Executor::built_in)
     }
 }
 

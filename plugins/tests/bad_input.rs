@@ -268,7 +268,6 @@ fn keys_of_the_configuration() {
         ),
         (json!({ "ipam": { "type": "/bin/sh" } }), CONFIG, "invalid plugin name: /bin/sh"),
         (json!({ "ipam": { "type": ".." } }), CONFIG, "invalid plugin name"),
-        (json!({ "ipam": { "type": "bridge" } }), CONFIG, "the plugin itself"),
         (
             json!({ "ipam": { "type": "no-such-plugin" } }),
             INTERNAL,
