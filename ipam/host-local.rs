@@ -254,8 +254,14 @@ impl Verbs for HostLocal {
             None => Ok(()),
             Some((index, set)) => {
                 let (subnets, size) = (set.subnets(), set.size());
-                let msg = format!("range set {index} ({subnets}): all {size} addresses are taken");
-                Err(Error::new(code::UNAVAILABLE, msg))
+                let (network, folder) = (&call.network, dir.join(call.network.as_str()));
+                let msg = format!(
+                    "network {network}, range set {index} ({subnets}): all {size} addresses are taken"
+                );
+                Err(Error::new(code::UNAVAILABLE, msg).details(format!(
+                    "a container has to leave, or the set needs another range; {} says who holds them",
+                    folder.display()
+                )))
             }
         }
     }
