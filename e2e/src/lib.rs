@@ -37,7 +37,7 @@ mod machine;
 mod pod;
 
 pub use containerd::{Containerd, Release};
-pub use cri::{Cri, Sandbox};
+pub use cri::{Cri, NetworkState, Sandbox};
 pub use image::{IMAGE, image};
 pub use machine::Machine;
 pub use pod::{Container, Pod};
