@@ -256,9 +256,15 @@ impl Verbs for HostLocal {
         match View::peek(&dir, &call.network, full).map_err(unavailable)? {
             None => Ok(()),
             Some((index, set)) => {
-                let (subnets, size) = (set.subnets(), set.size());
-                let msg = format!("range set {index} ({subnets}): all {size} addresses are taken");
-                Err(Error::new(code::UNAVAILABLE, msg))
+                let size = set.size();
+                let (network, folder) = (&call.network, dir.join(call.network.as_str()));
+                let msg = format!(
+                    "network {network}, range set {index} ({set}): all {size} addresses are taken"
+                );
+                Err(Error::new(code::UNAVAILABLE, msg).details(format!(
+                    "a container has to leave, or the set needs another range; {} says who holds them",
+                    folder.display()
+                )))
             }
         }
     }

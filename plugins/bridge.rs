@@ -23,8 +23,9 @@
 use std::collections::BTreeSet;
 
 use ferrocni::{
-    Ends, Linux, Subnet, no_router_advertisements, plan_announcement, plan_forwarding,
-    plan_interface, plan_masquerade, plan_neighbours, plan_of, unless_deleting, wanted_mac,
+    Ends, Linux, Subnet, check_masquerade, no_router_advertisements, plan_announcement,
+    plan_forwarding, plan_interface, plan_masquerade, plan_neighbours, plan_of, unless_deleting,
+    wanted_mac,
 };
 use kernel::Place::Host;
 use kernel::{
@@ -191,6 +192,9 @@ impl libcni::Plugin for Bridge {
     }
 
     fn status(&self, _call: &Call) -> Result<()> {
+        if self.ip_masq {
+            check_masquerade(self.ip_masq_backend.as_deref(), &self.ip_masq_beyond)?;
+        }
         self.bridge_link().usable().map_err(ferrocni::unavailable)
     }
 }

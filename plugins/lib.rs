@@ -23,8 +23,8 @@ use libcni::{
 
 pub use ends::{Ends, wanted_mac};
 pub use interface::{
-    Subnet, no_router_advertisements, plan_announced, plan_announcement, plan_forwarding,
-    plan_gateway_end, plan_interface, plan_masquerade, plan_neighbours,
+    Subnet, check_masquerade, no_router_advertisements, plan_announced, plan_announcement,
+    plan_forwarding, plan_gateway_end, plan_interface, plan_masquerade, plan_neighbours,
 };
 pub use parent::Parent;
 

@@ -20,8 +20,9 @@
 //! broadcast domain; what a container may reach is decided by the host's routes and its firewall alone.
 
 use ferrocni::{
-    Ends, Linux, Subnet, no_router_advertisements, plan_announcement, plan_forwarding,
-    plan_gateway_end, plan_interface, plan_masquerade, plan_neighbours, plan_of, unless_deleting,
+    Ends, Linux, Subnet, check_masquerade, no_router_advertisements, plan_announcement,
+    plan_forwarding, plan_gateway_end, plan_interface, plan_masquerade, plan_neighbours, plan_of,
+    unless_deleting,
 };
 use kernel::Place::Host;
 use kernel::{Plan, Up};
@@ -84,6 +85,13 @@ impl libcni::Plugin for Ptp {
 
         let interfaces = vec![ends.host_interface(), ends.interface(call)];
         Ok((plan, addresses.into_result(call, interfaces, 1)))
+    }
+
+    fn status(&self, _call: &Call) -> Result<()> {
+        match self.ip_masq {
+            true => check_masquerade(self.ip_masq_backend.as_deref(), &self.ip_masq_beyond),
+            false => Ok(()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod contestant;
 pub mod job;
 pub mod measure;
 pub mod results;
+pub mod sandboxes;
 pub mod stage;
 pub mod statistics;
 pub mod svg;

@@ -11,6 +11,7 @@ use bench::cases::CASES;
 use bench::contestant::Contestant;
 use bench::measure::{self, Turns};
 use bench::results::Results;
+use bench::sandboxes::Sandboxes;
 use bench::{svg, table};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -60,6 +61,11 @@ fn work(arguments: &Arguments) -> Result<(), String> {
         (true, None) => return Err("--report needs --out DIR, and no --only or --lab".to_owned()),
         (false, _) => run(arguments)?,
     };
+    if let (true, Some(out)) = (arguments.report, out)
+        && let Some(under_containerd) = Sandboxes::read(out)?
+    {
+        under_containerd.write(out)?;
+    }
     if let Some(out) = out {
         let text = serde_json::to_string_pretty(&results).map_err(|error| error.to_string())?;
         write(&out.join("results.json"), &(text + "\n"))?;

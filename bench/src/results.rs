@@ -1,6 +1,7 @@
 //! What was measured, as `bench/results.json` has it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -113,15 +114,29 @@ pub struct Figures {
     pub failed: String,
 }
 
-impl Results {
-    /// Nothing yet, of this machine.
-    pub fn here(contestants: &[Contestant], quick: bool) -> Results {
-        let machine = Machine {
+impl Machine {
+    /// This one, today.
+    pub fn here() -> Machine {
+        Machine {
             processor: processor(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: read("/proc/sys/kernel/osrelease"),
             date: date(),
-        };
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Machine { processor, cores, kernel, date } = self;
+        write!(f, "{processor} · processors: {cores} · Linux {kernel} · {date}")
+    }
+}
+
+impl Results {
+    /// Nothing yet, of this machine.
+    pub fn here(contestants: &[Contestant], quick: bool) -> Results {
+        let machine = Machine::here();
         let suites = contestants.iter().filter_map(suite).collect();
         Results { machine, quick, suites, rows: Vec::new() }
     }

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use crate::contestant::{FLOOR, OURS};
 use crate::results::{Figures, Results, Row};
 
-use bars::{Bar, Panel};
+pub(crate) use bars::{Bar, Panel};
 
 /// How wide the picture is.
 const WIDTH: f64 = 900.0;
@@ -19,44 +19,64 @@ const COLUMN: f64 = (WIDTH - 3.0 * MARGIN) / 2.0;
 
 /// The picture.
 pub fn picture(results: &Results) -> String {
-    let mut body = String::new();
-    let mut y = head(&mut body, results);
+    let quick = if results.quick { " · a quick run" } else { "" };
+    let mut page = Page::new(
+        "Time that CNI plugins take",
+        "What a network costs a container",
+        &[
+            &format!("{}{quick}", results.machine),
+            "Shorter is better, except where it says per second. Medians; “ours” is ferrocni divided by that row. The floor only makes the kernel objects.",
+        ],
+    );
     for section in sections(results) {
-        y = section.draw(&mut body, y);
+        page.draw(&section);
     }
-    y = pool::draw(&mut body, results, y);
-    let height = y + MARGIN / 2.0;
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n\
-         <title>Time that CNI plugins take</title>\n<style>\n{}</style>\n\
-         <rect class=\"page\" width=\"100%\" height=\"100%\" rx=\"8\"/>\n{body}</svg>\n",
-        include_str!("svg/style.css")
-    )
+    page.y = pool::draw(&mut page.body, results, page.y);
+    page.end()
 }
 
-fn head(body: &mut String, results: &Results) -> f64 {
-    let machine = &results.machine;
-    let quick = if results.quick { " · a quick run" } else { "" };
-    let line = format!(
-        "{} · processors: {} · Linux {} · {}{quick}",
-        machine.processor, machine.cores, machine.kernel, machine.date
-    );
-    text(body, "title", MARGIN, 34.0, "What a network costs a container");
-    text(body, "soft", MARGIN, 54.0, &line);
-    text(
-        body,
-        "soft",
-        MARGIN,
-        71.0,
-        "Shorter is better, except where it says per second. Medians; “ours” is ferrocni divided by that row. The floor only makes the kernel objects.",
-    );
-    84.0
+/// A picture that grows downwards.
+pub(crate) struct Page {
+    name: String,
+    body: String,
+    y: f64,
+}
+
+impl Page {
+    /// One with a name for readers of the page that it is in, a title, and lines below it.
+    pub fn new(name: &str, title: &str, lines: &[&str]) -> Page {
+        let mut body = String::new();
+        text(&mut body, "title", MARGIN, 34.0, title);
+        let mut y = 54.0;
+        for line in lines {
+            text(&mut body, "soft", MARGIN, y, line);
+            y += 17.0;
+        }
+        Page { name: name.to_owned(), body, y: y - 4.0 }
+    }
+
+    /// Draws a section below what is there.
+    pub fn draw(&mut self, section: &Section) {
+        self.y = section.draw(&mut self.body, self.y);
+    }
+
+    /// The whole picture.
+    pub fn end(self) -> String {
+        let Page { name, body, y } = self;
+        let height = y + MARGIN / 2.0;
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n\
+             <title>{name}</title>\n<style>\n{}</style>\n\
+             <rect class=\"page\" width=\"100%\" height=\"100%\" rx=\"8\"/>\n{body}</svg>\n",
+            include_str!("svg/style.css")
+        )
+    }
 }
 
 /// Panels beside each other, under a heading.
-struct Section {
-    title: String,
-    panels: Vec<Panel>,
+pub(crate) struct Section {
+    pub title: String,
+    pub panels: Vec<Panel>,
 }
 
 impl Section {
@@ -138,7 +158,13 @@ fn burst_bars(row: &Row) -> Vec<Bar> {
 
 fn bar(of: &Figures, value: f64, ratio: Option<&f64>) -> Bar {
     let ratio = ratio.map(|ratio| format!("ours {ratio:.2} ×"));
-    Bar { label: of.label.clone(), class: class(&of.label), value, note: ratio.unwrap_or_default() }
+    Bar {
+        label: of.label.clone(),
+        class: class(&of.label),
+        value,
+        base: None,
+        note: ratio.unwrap_or_default(),
+    }
 }
 
 /// What a contestant is called in the style.

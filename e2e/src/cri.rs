@@ -9,10 +9,17 @@ use hyper_util::rt::TokioIo;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
 use k8s_cri::v1::{
     ContainerConfig, ContainerMetadata, CreateContainerRequest, ExecSyncRequest, ImageSpec,
+<<<<<<< HEAD
     LinuxPodSandboxConfig, ListPodSandboxRequest, PodSandboxConfig, PodSandboxFilter,
     PodSandboxMetadata, PodSandboxState, PodSandboxStateValue, PodSandboxStatusRequest,
     PortMapping, RemovePodSandboxRequest, RunPodSandboxRequest, StartContainerRequest,
     StatusRequest, StopPodSandboxRequest,
+=======
+    LinuxPodSandboxConfig, LinuxSandboxSecurityContext, ListPodSandboxRequest, NamespaceMode,
+    NamespaceOption, PodSandboxConfig, PodSandboxMetadata, PodSandboxStatusRequest, PortMapping,
+    RemovePodSandboxRequest, RunPodSandboxRequest, StartContainerRequest, StatusRequest,
+    StopPodSandboxRequest, VersionRequest,
+>>>>>>> newest
 };
 use serde_json::Value;
 use tokio::net::UnixStream;
@@ -40,6 +47,8 @@ pub struct Sandbox {
     pub ports: Vec<(i32, i32)>,
     /// Kubernetes' annotations.
     pub annotations: HashMap<String, String>,
+    /// Whether it has the machine's network instead of one of its own: no plugin is called.
+    pub host_network: bool,
 }
 
 /// What a runtime says about its network.
@@ -67,7 +76,8 @@ impl Sandbox {
                 namespace: "default".to_owned(),
                 attempt: 0,
             }),
-            hostname: self.name.clone(),
+            // With the machine's network comes its name.
+            hostname: if self.host_network { String::new() } else { self.name.clone() },
             log_directory: format!("/run/testbed/logs/{}", self.name),
             port_mappings: self
                 .ports
@@ -81,6 +91,13 @@ impl Sandbox {
             annotations: self.annotations.clone(),
             linux: Some(LinuxPodSandboxConfig {
                 cgroup_parent: format!("/pods/{}", self.name),
+                security_context: self.host_network.then(|| LinuxSandboxSecurityContext {
+                    namespace_options: Some(NamespaceOption {
+                        network: NamespaceMode::Node.into(),
+                        ..NamespaceOption::default()
+                    }),
+                    ..LinuxSandboxSecurityContext::default()
+                }),
                 ..LinuxPodSandboxConfig::default()
             }),
             ..PodSandboxConfig::default()
@@ -120,17 +137,26 @@ impl Cri {
 
     /// Starts several sandboxes at once. The results are in the order of the sandboxes, with how long each took.
     pub fn run_sandboxes(&self, sandboxes: &[Sandbox]) -> Vec<(Result<String, String>, Duration)> {
+        self.at_once(sandboxes.iter().map(|sandbox| start(self.client(), sandbox.config())))
+    }
+
+    /// Stops several sandboxes at once, as [`run_sandboxes`](Cri::run_sandboxes) starts them.
+    pub fn stop_sandboxes(&self, ids: &[String]) -> Vec<(Result<(), String>, Duration)> {
+        self.at_once(ids.iter().map(|id| stop(self.client(), id.clone())))
+    }
+
+    /// All calls at once: their results, and how long each took.
+    fn at_once<T: Send + 'static>(
+        &self,
+        calls: impl Iterator<Item = impl Future<Output = T> + Send + 'static>,
+    ) -> Vec<(T, Duration)> {
+        let timed = |call| async {
+            let begun = tokio::time::Instant::now();
+            (call.await, begun.elapsed())
+        };
         self.runtime.block_on(async {
-            let timed = |config| {
-                let client = self.client();
-                async move {
-                    let begun = tokio::time::Instant::now();
-                    (start(client, config).await, begun.elapsed())
-                }
-            };
             // Spawned tasks on one thread: all requests are on their way before the first answer.
-            let calls = sandboxes.iter().map(Sandbox::config);
-            let calls: Vec<_> = calls.map(|config| tokio::task::spawn(timed(config))).collect();
+            let calls: Vec<_> = calls.map(|call| tokio::task::spawn(timed(call))).collect();
             let mut results = Vec::new();
             for call in calls {
                 results.push(call.await.expect("the call does not panic"));
@@ -145,9 +171,7 @@ impl Cri {
     ///
     /// The runtime's.
     pub fn stop_sandbox(&self, id: &str) -> Result<(), String> {
-        let request = StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
-        let mut client = self.client();
-        said(self.runtime.block_on(client.stop_pod_sandbox(request))).map(drop)
+        self.runtime.block_on(stop(self.client(), id.to_owned()))
     }
 
     /// Removes a sandbox; one that runs is stopped.
@@ -247,6 +271,19 @@ impl Cri {
         Ok((answer.exit_code, String::from_utf8_lossy(&printed).into_owned()))
     }
 
+    /// The runtime's name and version: `containerd 1.6.20`.
+    ///
+    /// # Errors
+    ///
+    /// The runtime's.
+    pub fn version(&self) -> Result<String, String> {
+        let mut client = self.client();
+        let answer = said(self.runtime.block_on(client.version(VersionRequest::default())))?;
+        // Without what a distribution has added.
+        let version = answer.runtime_version.split(['~', '+']).next().unwrap_or_default();
+        Ok(format!("{} {}", answer.runtime_name, version.trim_start_matches('v')))
+    }
+
     /// What the runtime says about its network.
     ///
     /// # Errors
@@ -270,6 +307,11 @@ async fn start(
 ) -> Result<String, String> {
     let request = RunPodSandboxRequest { config: Some(config), ..RunPodSandboxRequest::default() };
     said(client.run_pod_sandbox(request).await).map(|answer| answer.pod_sandbox_id)
+}
+
+async fn stop(mut client: RuntimeServiceClient<Channel>, id: String) -> Result<(), String> {
+    let request = StopPodSandboxRequest { pod_sandbox_id: id };
+    said(client.stop_pod_sandbox(request).await).map(drop)
 }
 
 /// The answer, or what the runtime complained about.

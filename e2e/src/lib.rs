@@ -43,7 +43,7 @@ mod web;
 
 pub use buildah::Buildah;
 pub use containerd::{Containerd, Release};
-pub use cri::{Cri, Sandbox};
+pub use cri::{Cri, NetworkState, Sandbox};
 pub use image::{IMAGE, image};
 pub use machine::{Machine, PLUGINS, client, output};
 pub use pod::{Container, Pod};

@@ -142,14 +142,6 @@ impl RangeSet {
         self.0.iter().fold(0, |sum, range| sum.saturating_add(range.size()))
     }
 
-    /// The subnets of the ranges, for messages.
-    pub fn subnets(&self) -> String {
-        let mut subnets: Vec<String> =
-            self.0.iter().map(|range| range.subnet.to_string()).collect();
-        subnets.dedup();
-        subnets.join(", ")
-    }
-
     /// All that can be handed out, as first and last addresses of what lies together, in the order of the ranges and round
     /// again at the end. It starts behind `last`, which so comes last, or at the first address if `last` is not in the set.
     pub fn stretches_after(&self, last: Option<IpAddr>) -> Vec<(IpAddr, IpAddr)> {

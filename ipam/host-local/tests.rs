@@ -153,7 +153,12 @@ fn status_tells_of_a_full_set_and_of_a_folder_that_cannot_be() {
     plugin.add(&call).unwrap();
     let error = plugin.status(&call).unwrap_err();
     assert_eq!(error.code, code::UNAVAILABLE);
-    assert_eq!(error.msg, "range set 0 (10.1.2.0/30): all 1 addresses are taken");
+    assert_eq!(
+        error.msg,
+        "network pods, range set 0 (10.1.2.1-10.1.2.2): all 1 addresses are taken"
+    );
+    let holders = format!("; {} says who holds them", dir.path().join("pods").display());
+    assert!(error.details.ends_with(&holders), "{error}");
 
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();

@@ -174,7 +174,7 @@ fn status_says_what_is_full() {
     assert_eq!(net.call(OURS, "STATUS", ""), Ok(Value::Null));
     assert_eq!(net.files(), BTreeMap::new());
     net.add(OURS, "c1").unwrap();
-    let msg = "range set 0 (10.1.2.0/30): all 1 addresses are taken";
+    let msg = "network pods, range set 0 (10.1.2.1-10.1.2.2): all 1 addresses are taken";
     assert_eq!(error(net.call(OURS, "STATUS", "")), (50, msg.to_owned()));
 }
 

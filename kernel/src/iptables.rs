@@ -41,6 +41,18 @@ pub fn masquerade(network: &str, container: &str, addresses: &[IpNetwork]) -> Re
     Ok(wrote)
 }
 
+/// Whether there is an iptables at all. Of which families it is asked later, only the addresses say.
+///
+/// # Errors
+///
+/// Neither family's is installed.
+pub fn usable() -> Result<()> {
+    match Family::BOTH.iter().any(|family| family.is_installed()) {
+        true => Ok(()),
+        false => Err(run::missing("masquerade with iptables", "iptables-save")),
+    }
+}
+
 /// How often what `iptables-save` said may be out of date by the time of `iptables-restore`: another process, perhaps
 /// one that a killed plugin had started, changed the same chain.
 const TRIES: usize = 5;

@@ -233,7 +233,8 @@ mod tests {
         let long = Owner::of_tag(&owner("pods", &"c".repeat(200)).tag()).unwrap();
         assert_eq!((long.network.as_str(), long.ifname.as_str()), ("pods", "eth0"));
         assert!(long.container.starts_with('~'));
-        for other in [Owner::network_tag("pods"), Owner::shim_alias("pods", "eth1"), String::new()] {
+        for other in [Owner::network_tag("pods"), Owner::shim_alias("pods", "eth1"), String::new()]
+        {
             assert_eq!(Owner::of_tag(&other), None, "{other}");
         }
     }

@@ -9,7 +9,7 @@ use kernel::{
 };
 use libcni::{Addresses, Error, Result};
 
-use crate::Ends;
+use crate::{Ends, unavailable};
 
 /// The scope of destinations on the link itself (`ip-route(8)`); larger ones are narrower still.
 const SCOPE_LINK: u8 = 253;
@@ -143,6 +143,27 @@ pub fn plan_masquerade(
     beyond: &[String],
     addresses: &Addresses,
 ) -> Result<()> {
+    let (backend, beyond) = masquerade_of(backend, beyond)?;
+    for ip in addresses.ips() {
+        let address = within(ip.address, &beyond)?;
+        plan.own(Host, Masquerade { address, backend });
+    }
+    Ok(())
+}
+
+/// Why `ipMasq` could not be served whatever the addresses, for STATUS.
+///
+/// # Errors
+///
+/// The configuration is wrong, or the program that it asks for is not installed.
+pub fn check_masquerade(backend: Option<&str>, beyond: &[String]) -> Result<()> {
+    match masquerade_of(backend, beyond)? {
+        (Backend::Nftables, _) => Ok(()),
+        (Backend::Iptables, _) => kernel::iptables::usable().map_err(unavailable),
+    }
+}
+
+fn masquerade_of(backend: Option<&str>, beyond: &[String]) -> Result<(Backend, Vec<IpNetwork>)> {
     let backend = match backend {
         None | Some("" | "nftables") => Backend::Nftables,
         Some("iptables") => Backend::Iptables,
@@ -151,12 +172,8 @@ pub fn plan_masquerade(
                 .details("ipMasqBackend is \"nftables\" or \"iptables\""));
         }
     };
-    let beyond = beyond.iter().map(|text| network(text)).collect::<Result<Vec<IpNetwork>>>()?;
-    for ip in addresses.ips() {
-        let address = within(ip.address, &beyond)?;
-        plan.own(Host, Masquerade { address, backend });
-    }
-    Ok(())
+    let beyond = beyond.iter().map(|text| network(text)).collect::<Result<_>>()?;
+    Ok((backend, beyond))
 }
 
 fn network(text: &str) -> Result<IpNetwork> {

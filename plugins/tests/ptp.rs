@@ -126,6 +126,34 @@ fn nothing_is_shared_between_containers() {
 }
 
 #[test]
+fn status_says_why_nothing_could_be_masqueraded() {
+    let node = Node::new();
+    let status = |plugin: &str, keys: Value| {
+        let mut config = config(keys);
+        config["type"] = plugin.into();
+        config["ipMasq"] = true.into();
+        node.plugin(plugin).conf(config).status()
+    };
+    for plugin in ["ptp", "bridge"] {
+        status(plugin, json!({})).ok();
+        let (code, msg, _) = status(plugin, json!({ "ipMasqBackend": "pf" })).err();
+        assert_eq!((code, msg.as_str()), (7, "unknown ipmasq backend \"pf\""));
+        status(plugin, json!({ "ipMasqBackend": "iptables" })).ok();
+    }
+    // A device is no program.
+    node.sh("for program in $(readlink -f $(which iptables-save ip6tables-save) | sort -u); do
+            mount --bind /dev/null $program
+        done");
+    for plugin in ["ptp", "bridge"] {
+        status(plugin, json!({})).ok();
+        let (code, msg, details) = status(plugin, json!({ "ipMasqBackend": "iptables" })).err();
+        assert_eq!(code, 50);
+        assert!(msg.contains("iptables-save is in no folder of PATH"), "{msg}");
+        assert!(details.starts_with("install iptables"), "{details}");
+    }
+}
+
+#[test]
 fn the_mtu_is_that_of_the_wire() {
     let node = Node::new();
     let pod = node.pod("a");

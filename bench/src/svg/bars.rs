@@ -11,16 +11,18 @@ const LABELS: f64 = 158.0;
 const LONGEST: f64 = 130.0;
 
 /// Bars of one thing.
-pub struct Panel {
+pub(crate) struct Panel {
     pub title: String,
     pub bars: Vec<Bar>,
 }
 
 /// A bar.
-pub struct Bar {
+pub(crate) struct Bar {
     pub label: String,
     pub class: &'static str,
     pub value: f64,
+    /// What of the value is another's, drawn paler.
+    pub base: Option<f64>,
     pub note: String,
 }
 
@@ -43,6 +45,14 @@ impl Panel {
                 bar.class,
                 top + 2.5
             );
+            if let Some(base) = bar.base {
+                let _ = writeln!(
+                    body,
+                    "<rect class=\"base\" x=\"{start:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"13\"/>",
+                    top + 2.5,
+                    base / most * LONGEST
+                );
+            }
             let value = number(bar.value);
             let note = match bar.note.as_str() {
                 "" => String::new(),

@@ -64,11 +64,7 @@ pub(super) fn restore(family: Family, rules: &str) -> Result<()> {
 fn run(program: &str, arguments: &[&str], input: &str) -> Result<Output> {
     let action = || format!("run {program} {}", arguments.join(" "));
     let Some(path) = find(program) else {
-        return Err(Error::errno(action(), nix::libc::ENOENT)
-            .said(format!("{program} is in no folder of PATH, nor in {FOLDERS}"))
-            .hint(
-                "install iptables, or set \"ipMasqBackend\": \"nftables\", which needs no program",
-            ));
+        return Err(missing(action(), program));
     };
     let mut child = Command::new(path)
         .args(arguments)
@@ -89,6 +85,13 @@ fn run(program: &str, arguments: &[&str], input: &str) -> Result<Output> {
     Err(Error::found(action(), format!("{}: {said}", output.status)).hint(
         "see whether `iptables -t nat -S` works on this host, or set \"ipMasqBackend\": \"nftables\"",
     ))
+}
+
+/// What is tried with a program that is not installed.
+pub(super) fn missing(action: impl Into<String>, program: &str) -> Error {
+    Error::errno(action, nix::libc::ENOENT)
+        .said(format!("{program} is in no folder of PATH, nor in {FOLDERS}"))
+        .hint("install iptables, or set \"ipMasqBackend\": \"nftables\", which needs no program")
 }
 
 /// The program in the folders of PATH and where iptables usually is.

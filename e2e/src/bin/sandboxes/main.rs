@@ -1,0 +1,181 @@
+//! Measures what starting and stopping sandboxes takes under containerd, with these plugins, with others, and without any.
+//! `scripts/e2e bench` builds and calls it; `bench/README.md` says how to read what it says.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "as the tests: a panic is how it reports what is broken around it"
+)]
+
+mod case;
+mod stage;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use bench::results::Machine;
+use bench::sandboxes::{Figures, Row, Sandboxes, Turn, figures, table};
+use case::{CASES, Case, Contestant};
+use clap::Parser;
+use e2e::Release;
+use stage::{Ran, Stage};
+
+/// Measures what starting and stopping sandboxes takes under containerd, one contestant after another in one run.
+#[derive(Debug, Parser)]
+#[command(name = "scripts/e2e bench --")]
+struct Arguments {
+    /// A folder with somebody else's plugins; may be given several times
+    #[arg(long, value_name = "[LABEL=]DIR")]
+    peer: Vec<String>,
+    /// Only these cases
+    #[arg(long, value_name = "CASE,..", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Fewer turns and cases
+    #[arg(long)]
+    quick: bool,
+    /// How many sandboxes start and stop one after another; otherwise as the case says
+    #[arg(long, value_name = "N")]
+    turns: Option<usize>,
+    /// How often many start and stop at once; otherwise as the case says
+    #[arg(long, value_name = "N")]
+    bursts: Option<usize>,
+    /// How many at once
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    at_once: usize,
+    /// Debian's newest containerd instead of this release's
+    #[arg(long)]
+    newest: bool,
+    /// Where containerd.json and containerd.svg are written; nowhere if not given
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match work(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sandboxes: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(arguments: &Arguments) -> Result<(), String> {
+    let all = Contestant::all(&arguments.peer)?;
+    let is_chosen = |case: &&Case| match arguments.only.as_slice() {
+        [] => !arguments.quick || case.quick,
+        only => only.iter().any(|id| id == case.id),
+    };
+    let cases: Vec<&'static Case> = CASES.iter().filter(is_chosen).collect();
+    if cases.is_empty() {
+        return Err(format!("no such case; there are {}", CASES.map(|case| case.id).join(", ")));
+    }
+    let release = if arguments.newest { Release::Newest } else { Release::Stable };
+    let mut results = Sandboxes {
+        machine: Machine::here(),
+        runtime: String::new(),
+        quick: arguments.quick,
+        rows: Vec::new(),
+    };
+    for case in cases {
+        let mut measured = Measured::new(case, &all, release)?;
+        results.runtime.clone_from(&measured.runtime);
+        let few = if arguments.quick { 10 } else { 1 };
+        let turns = arguments.turns.unwrap_or(case.turns.div_ceil(few));
+        let bursts = arguments.bursts.unwrap_or(case.bursts.div_ceil(few));
+        for (at_once, turns) in [(1, turns), (arguments.at_once, bursts)] {
+            results.rows.extend(measured.rows(at_once, turns)?);
+        }
+    }
+    if let Some(out) = &arguments.out {
+        results.write(out)?;
+    }
+    print!("{}", table(&results));
+    Ok(())
+}
+
+/// A case that is being measured.
+struct Measured {
+    case: &'static Case,
+    runtime: String,
+    places: Vec<Place>,
+}
+
+/// A contestant, and what is known of it so far.
+struct Place {
+    who: Contestant,
+    stage: Stage,
+    ran: Vec<Ran>,
+    failed: String,
+}
+
+impl Measured {
+    fn new(case: &'static Case, all: &[Contestant], release: Release) -> Result<Measured, String> {
+        let places = all.iter().map(|who| Place {
+            who: who.clone(),
+            stage: Stage::new(case, who, release),
+            ran: Vec::new(),
+            failed: String::new(),
+        });
+        let mut measured = Measured { case, runtime: String::new(), places: places.collect() };
+        // What all sandboxes share is made now, and what the kernel has to load is loaded.
+        for at_once in [1, 4] {
+            measured.round(at_once)?;
+        }
+        let ran = measured.places.iter().find_map(|place| place.ran.first());
+        measured.runtime = ran.map_or(String::new(), |ran| ran.runtime.clone());
+        Ok(measured)
+    }
+
+    /// So many turns of everybody, and what they took.
+    fn rows(&mut self, at_once: usize, turns: usize) -> Result<[Row; 2], String> {
+        let begun = Instant::now();
+        self.places.iter_mut().for_each(|place| place.ran.clear());
+        for _ in 0..turns {
+            self.round(at_once)?;
+            // Who was last begins: nobody is always after the same one, nor always the first.
+            self.places.reverse();
+        }
+        if turns % 2 == 1 {
+            self.places.reverse();
+        }
+        let took = begun.elapsed().as_secs_f64();
+        eprintln!("{}: {turns} turns, {at_once} at once: {took:.0} s", self.case.id);
+        Ok([
+            self.row("start", at_once, |ran| ran.start.clone()),
+            self.row("stop", at_once, |ran| ran.stop.clone()),
+        ])
+    }
+
+    /// Everybody has a turn. A peer that fails is left out from then on.
+    fn round(&mut self, at_once: usize) -> Result<(), String> {
+        for place in self.places.iter_mut().filter(|place| place.failed.is_empty()) {
+            match place.stage.turn(at_once) {
+                Ok(ran) => place.ran.push(ran),
+                Err(error) if place.who.is_peer => place.failed = error,
+                Err(error) => return Err(format!("{}: {error}", place.who.label)),
+            }
+        }
+        Ok(())
+    }
+
+    fn row(&self, verb: &str, at_once: usize, of: impl Fn(&Ran) -> Turn) -> Row {
+        let turns: Vec<(String, Vec<Turn>)> = self
+            .places
+            .iter()
+            .map(|place| (place.who.label.clone(), place.ran.iter().map(&of).collect()))
+            .collect();
+        let named = self.places.iter().zip(figures(&turns));
+        let named = named.map(|(place, of)| Figures { failed: place.failed.clone(), ..of });
+        Row {
+            case: self.case.id.to_owned(),
+            title: self.case.title.to_owned(),
+            verb: verb.to_owned(),
+            at_once,
+            figures: named.collect(),
+        }
+    }
+}
