@@ -4,6 +4,7 @@ mod args;
 mod attach;
 mod gc;
 mod interrupt;
+mod lint;
 mod netns;
 mod plan;
 mod repair;
@@ -28,6 +29,10 @@ fn main() -> ExitCode {
             note(&text);
             ExitCode::FAILURE
         }
+        Err(Failure::Found(text)) => {
+            finish(&text);
+            ExitCode::FAILURE
+        }
         Err(Failure::Cni(error)) => {
             note(&error.to_string());
             match interrupt.is_ok_and(|interrupt| interrupt.received()) {
@@ -47,6 +52,8 @@ enum Failure {
     Usage(String),
     /// The operation failed.
     Cni(Error),
+    /// Something was found wrong; this text says what.
+    Found(String),
 }
 
 impl From<Error> for Failure {
@@ -69,6 +76,9 @@ fn run(interrupt: &Interrupt) -> Result<String, Failure> {
         args::Parsed::Help(text) => return Ok(text),
         args::Parsed::Run(arguments) => arguments,
     };
+    if arguments.action == Action::Lint {
+        return lint::lint(&arguments.lint());
+    }
     let Some(network) = &arguments.network else { return Ok(version::own(arguments.json)) };
     let mut runtime = arguments.runtime();
     runtime.cancel = Some(interrupt.fd());
@@ -82,7 +92,7 @@ fn run(interrupt: &Interrupt) -> Result<String, Failure> {
         Action::Gc => gc::gc(&session)?,
         Action::Plan => plan::plan(&session)?,
         Action::Repair => repair::repair(&session)?,
-        Action::Version => version::of_plugins(&session)?,
+        Action::Lint | Action::Version => version::of_plugins(&session)?,
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::args::Action;
 
 /// Every verb: its name, what follows it, what it does.
-const VERBS: [(&str, Action, &str, &str); 8] = [
+const VERBS: [(&str, Action, &str, &str); 9] = [
     ("add", Action::Add, "NET NETNS", "join the namespace to the network and print the result"),
     ("check", Action::Check, "NET NETNS", "is the attachment as add left it?"),
     ("del", Action::Del, "NET NETNS", "take the namespace out of the network"),
@@ -11,6 +11,7 @@ const VERBS: [(&str, Action, &str, &str); 8] = [
     ("status", Action::Status, "NET", "could an add be served?"),
     ("plan", Action::Plan, "NET [NETNS]", "show what add would do, and touch nothing"),
     ("repair", Action::Repair, "NET [NETNS]", "make live attachments again what add left"),
+    ("lint", Action::Lint, "[FILE|DIR]..", "find what is wrong with configurations"),
     (
         "version",
         Action::Version,
@@ -33,7 +34,7 @@ Options, each stronger than the variable behind it:
   --capabilities JSON  values for runtimeConfig            CAP_ARGS
   --container-id ID    instead of one made from the namespace's path
   --timeout SECONDS    for all plugins together            240
-  --json               print JSON (plan, repair, version)
+  --json               print JSON (plan, repair, lint, version)
   -h, --help           this text; after a verb, what it does
 ";
 
@@ -91,6 +92,15 @@ the container ID are those of a container `cnitool-plan`.
             "
 Without NETNS, every attachment of the network that is in the cache is repaired. Works with plugins that know the verb
 REPAIR, which is ferrocni's own.
+"
+        }
+        Action::Lint => {
+            "
+Without a file or folder, the configuration folder is looked at. The exit status is 1 if an error is found: something that
+a runtime or a plugin refuses. A warning is accepted, and not what was meant, or harmful; a note is worth knowing.
+  --strict             warnings count as errors
+  --no-host            say nothing of this host: of its routes and links, nor of its plugins, unless --path or CNI_PATH
+                       names their folder
 "
         }
         Action::Version => "",
