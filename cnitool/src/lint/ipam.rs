@@ -48,7 +48,8 @@ fn refused(rule: &'static str, at: &At, what: String) -> Problem {
 /// Whether there is anything to hand out, and whether the keys beside `subnet` have one.
 fn given(pool: &Pool<'_>, problems: &mut Vec<Problem>) {
     let ipam = pool.ipam;
-    if pool.sets.is_empty() && !pool.is_open() {
+    let is_wrong = ipam.get("ranges").is_some_and(|ranges| !ranges.items().is_empty());
+    if pool.sets.is_empty() && !pool.is_open() && !is_wrong {
         let at = ipam.get("ranges").or(ipam.get("type")).map_or(&ipam.at, |node| &node.at);
         problems.push(
             refused("no-ranges", at, "host-local has nothing to hand out".to_owned())
@@ -162,7 +163,7 @@ fn ends(range: &Range<'_>, problems: &mut Vec<Problem>) {
     let end = ["rangeEnd", "rangeStart"].iter().find_map(|key| range.node.get(key));
     let at = end.map_or(range.at, |end| &end.at);
     let (network, end) = bounds(range.subnet);
-    if range.first < network || range.last > end {
+    if !range.is_whole || range.first < network || range.last > end {
         // That has been said.
         return;
     }

@@ -94,6 +94,12 @@ pub fn schema(name: &str) -> Option<Value> {
     serde_json::from_str(text).ok()
 }
 
+/// The schemas of all our plugins, but for that of `name`, with their names.
+pub fn other_schemas(name: &str) -> Vec<(&'static str, Value)> {
+    let others = SCHEMAS.iter().filter(|(known, _)| *known != name);
+    others.filter_map(|(known, text)| Some((*known, serde_json::from_str(text).ok()?))).collect()
+}
+
 /// Whether a key is one that only our plugin of this name knows.
 pub fn is_ours_only(plugin: &str, key: &str) -> bool {
     OURS_ONLY.iter().any(|(of, known)| *of == plugin && known.eq_ignore_ascii_case(key))

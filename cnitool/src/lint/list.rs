@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use crate::lint::document::{Node, Value};
 use crate::lint::files::{File, Kind};
+use crate::lint::known;
 use crate::lint::network::{Network, beginning};
 use crate::lint::problem::Problem;
 use crate::lint::schema::{self, Schema, View};
@@ -63,8 +64,10 @@ pub fn check(
                 return false;
             }
             spelling(root, problems);
-            let elsewhere =
-                vec![(Schema::new(plugin_keys, "a plugin"), "put it into the object of a plugin")];
+            let known = known::other_schemas("");
+            let all = known.iter().map(|(_, keys)| keys).chain([plugin_keys]);
+            let place = "put it into the object of a plugin";
+            let elsewhere = all.map(|keys| (Schema::new(keys, ""), place.to_owned())).collect();
             let own = vec![Schema::new(list_keys, "libcni")];
             schema::check(root, &View { own, elsewhere, ..View::default() }, None, problems);
             switches(root, problems);
@@ -187,8 +190,13 @@ pub fn without_plugins(network: &Network<'_>) -> Option<Problem> {
             .label("did you mean \"plugins\"?"),
         None => Problem::error("no-plugins", &beginning(root), "\"plugins\" is missing"),
     };
-    let folder = network.name();
-    Some(problem
-        .why(format!("there is nothing to run, and the runtime refuses the file: there are no files {folder}/*.conf beside it either"))
-        .help("add \"plugins\": [ .. ]"))
+    let beside = match network.name() {
+        "" => String::new(),
+        folder => format!("; there are no files {folder}/*.conf beside it either"),
+    };
+    Some(
+        problem
+            .why(format!("there is nothing to run, and the runtime refuses the file{beside}"))
+            .help("add \"plugins\": [ .. ]"),
+    )
 }

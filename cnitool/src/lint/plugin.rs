@@ -204,6 +204,10 @@ fn keys(plugin: &Plugin<'_>, binaries: &Binaries, common: &Json, problems: &mut 
     let usual = known::schema("host-local").unwrap_or_default();
     let usual = Schema::new(&usual, "host-local");
     let below_ipam = of_ipam.unwrap_or(usual).property("ipam").map(|(_, schema)| schema);
+    let others = known::other_schemas(plugin.called());
+    let others = others.iter().map(|(name, schema)| {
+        (Schema::new(schema, name), format!("it is a key of {name}; take it out here"))
+    });
     let view = View {
         common: Some(Schema::new(common, "libcni")),
         own: own.into_iter().chain(of_ipam).collect(),
@@ -212,7 +216,11 @@ fn keys(plugin: &Plugin<'_>, binaries: &Binaries, common: &Json, problems: &mut 
             (false, true) => Others::Perhaps,
             (false, false) => Others::None,
         },
-        elsewhere: below_ipam.map(|schema| (schema, "put it into \"ipam\"")).into_iter().collect(),
+        elsewhere: below_ipam
+            .map(|schema| (schema, "put it into \"ipam\"".to_owned()))
+            .into_iter()
+            .chain(others)
+            .collect(),
     };
     schema::check(plugin.node, &view, Some(readers), problems);
     ours_only(plugin, binaries, problems);

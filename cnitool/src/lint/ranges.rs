@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use libcni::ip;
 
-use crate::lint::document::Node;
+use crate::lint::document::{Node, Value};
 use crate::lint::network::{Network, Plugin};
 use crate::lint::problem::At;
 
@@ -38,6 +38,8 @@ pub struct Range<'a> {
     pub first: u128,
     pub last: u128,
     pub gateway: IpAddr,
+    /// Whether the ends that are given make sense.
+    pub is_whole: bool,
 }
 
 impl<'a> Pool<'a> {
@@ -47,7 +49,10 @@ impl<'a> Pool<'a> {
         let by_runtime = plugin.node.get("runtimeConfig").and_then(|it| it.get("ipRanges"));
         let simple =
             ipam.get("subnet").is_some().then(|| Set::of(&ipam.at, std::slice::from_ref(ipam)));
-        let listed = |list: &'a Node| list.items().iter().map(|set| Set::of(&set.at, set.items()));
+        let is_list = |set: &&Node| matches!(set.value, Value::List(_));
+        let listed = |list: &'a Node| {
+            list.items().iter().filter(is_list).map(|set| Set::of(&set.at, set.items()))
+        };
         let sets = by_runtime.into_iter().flat_map(listed);
         let sets = sets.chain(simple).chain(ipam.get("ranges").into_iter().flat_map(listed));
         Some(Pool { network, plugin, ipam, sets: sets.collect() })
@@ -95,7 +100,11 @@ impl<'a> Range<'a> {
         let first = of_family("rangeStart").map_or(network + 1, bits);
         let last = of_family("rangeEnd").map_or(end, bits);
         let gateway = given("gateway").unwrap_or_else(|| address(subnet, network + 1));
-        Some(Range { node, at, subnet, first, last, gateway })
+        let makes_sense = |key: &&str| {
+            node.get(key).is_none_or(|it| it.text() == Some("")) || of_family(key).is_some()
+        };
+        let is_whole = ["rangeStart", "rangeEnd"].iter().all(makes_sense);
+        Some(Range { node, at, subnet, first, last, gateway, is_whole })
     }
 
     pub fn contains(&self, ip: IpAddr) -> bool {

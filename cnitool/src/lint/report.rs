@@ -38,15 +38,15 @@ pub fn summary(files: &[File], problems: &[Problem]) -> String {
         .map(|(severity, number)| count(number, severity.name()))
         .collect();
     let files = count(read, "file");
-    let clean = match (read - bad, read) {
-        (clean, read) if clean == read && read == 1 => "clean".to_owned(),
-        (clean, read) if clean == read => "all clean".to_owned(),
-        (0, _) => "none clean".to_owned(),
-        (clean, _) => format!("{clean} clean"),
+    let clean = match read - bad {
+        0 => String::new(),
+        clean if clean == read && read == 1 => ", clean".to_owned(),
+        clean if clean == read => ", all clean".to_owned(),
+        clean => format!(", {clean} clean"),
     };
     match found.is_empty() {
-        true => format!("{files}, {clean}"),
-        false => format!("{files}, {clean}: {}", found.join(", ")),
+        true => format!("{files}{clean}"),
+        false => format!("{files}{clean}: {}", found.join(", ")),
     }
 }
 

@@ -125,7 +125,9 @@ impl<'a> Found<'a, '_> {
                 self.refused("contradiction", at, "an interface that stays down has no addresses");
             self.problems.push(problem.help("take \"ipam\" out, or disableContainerInterface"));
         }
-        if !self.has_ipam() {
+        // One without a type has been found wrong.
+        let is_meant = self.node().get("ipam").is_some_and(|ipam| !ipam.members().is_empty());
+        if !self.has_ipam() && !is_meant {
             let help =
                 "add \"ipam\": { \"type\": \"host-local\", \"subnet\": \"..\" }, or take it out";
             for key in ["isGateway", "isDefaultGateway", "ipMasq"] {

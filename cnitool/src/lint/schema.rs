@@ -74,7 +74,7 @@ pub struct View<'a> {
     /// How sure it is that nobody knows other keys.
     pub others: Others,
     /// Objects whose keys end up here by mistake, and where they belong.
-    pub elsewhere: Vec<(Schema<'a>, &'static str)>,
+    pub elsewhere: Vec<(Schema<'a>, String)>,
 }
 
 /// Whether somebody else reads an object, who may know more keys.
@@ -147,7 +147,7 @@ pub fn check<'a>(
             below.others = readers.of(name);
             if name == "ipam" {
                 let beside = |schema: &Schema<'a>| {
-                    (*schema, "put it beside \"ipam\", into the plugin's object")
+                    (*schema, "put it beside \"ipam\", into the plugin's object".to_owned())
                 };
                 below.elsewhere = view.own.iter().map(beside).collect();
             }
@@ -218,9 +218,10 @@ fn unknown(member: &Member, view: &View<'_>, problems: &mut Vec<Problem>) {
     let closed = closed.or(view.common.as_ref().filter(|common| common.is_closed()));
     let Some(schema) = closed.filter(|_| !is_remark(&member.key)) else { return };
     let all = || view.common.iter().chain(&view.own);
-    let elsewhere = view.elsewhere.iter().find_map(|(schema, where_to)| {
-        schema.property(&member.key).map(|(_, key)| (key.description(), *where_to))
-    });
+    let elsewhere = view
+        .elsewhere
+        .iter()
+        .find_map(|(schema, where_to)| schema.property(&member.key).map(|_| where_to.as_str()));
     let meant = nearest(&member.key, all().flat_map(|schema| schema.keys()));
     if meant.is_none() && elsewhere.is_none() && view.others == Others::Perhaps {
         return;
@@ -229,7 +230,7 @@ fn unknown(member: &Member, view: &View<'_>, problems: &mut Vec<Problem>) {
     let problem = Problem::warning("unknown-key", &member.key_at, what);
     let problem = problem.why("keys that nobody knows are ignored without a word");
     problems.push(match (elsewhere, meant) {
-        (Some((_, where_to)), _) => problem.help(where_to),
+        (Some(where_to), _) => problem.help(where_to),
         (None, Some(key)) => {
             let described = all().find_map(|schema| schema.property(key));
             let described = described.map_or("", |(_, schema)| schema.description());

@@ -30,7 +30,9 @@ pub fn read(file: usize, bytes: &[u8]) -> Read {
     let text = match text_of(file, bytes) {
         Ok(text) => text.to_owned(),
         Err(problem) => {
-            let text = String::from_utf8_lossy(bytes).into_owned();
+            // Of UTF-16 there is nothing to be seen.
+            let is_shown = problem.at.spot.end > 0;
+            let text = String::from_utf8_lossy(if is_shown { bytes } else { &[] }).into_owned();
             return Read { text, root: None, problems: vec![*problem] };
         }
     };

@@ -67,7 +67,9 @@ fn name(
     let bare = text.trim_start_matches(['v', 'V']);
     let meant =
         known.iter().find(|known| known.strip_suffix(".0") == Some(bare)).map(String::as_str);
-    let meant = meant.or_else(|| nearest(bare, known.iter().map(String::as_str)));
+    let is_newer = Version::parse(text).is_ok_and(|version| version > Version::CURRENT);
+    let near = || nearest(bare, known.iter().map(String::as_str)).filter(|_| !is_newer);
+    let meant = meant.or_else(near);
     Some(
         problem
             .label(did_you_mean(meant))

@@ -92,11 +92,22 @@ fn wrong_type(node: &Node, rules: &Json) -> Option<Said> {
         Value::List(items) if items.len() == 1 && !wants("array") => {
             "write the value without the brackets around it".to_owned()
         }
+        Value::Text(_) if wants("object") && only_key(rules).is_some() => {
+            format!("write {{ {:?}: {} }}", only_key(rules).unwrap_or_default(), node.shown())
+        }
         _ if wants("array") => format!("put it between brackets: [{}]", node.shown()),
         _ => format!("write {wanted}"),
     };
     let what = format!("{wanted} is expected, and this is {}", node.kind());
     Some(Said { rule: "wrong-type", what, label: String::new(), help })
+}
+
+/// The one key that an object has to have.
+fn only_key(rules: &Json) -> Option<&str> {
+    match rules.get("required")?.as_array()?.as_slice() {
+        [one] => one.as_str(),
+        _ => None,
+    }
 }
 
 fn in_words(name: &str) -> &str {

@@ -1,5 +1,7 @@
 //! Why a text is no JSON, and what was probably meant.
 
+mod quotes;
+
 use jsonc_parser::ParseStringErrorKind as InText;
 use jsonc_parser::errors::{ParseError, ParseErrorKind as Kind};
 
@@ -11,15 +13,25 @@ type Said = (String, &'static str, String);
 /// The parser's error as a problem.
 pub fn explain(error: &ParseError, json: &str, at: impl Fn(usize, usize) -> At) -> Problem {
     let (range, found) = (error.range(), json.get(error.range().start..).unwrap_or_default());
-    let (what, label, help) = match not_json_at_all(json) {
-        Some(said) => said,
-        None => said(error.kind(), found, json.get(..range.start).unwrap_or_default()),
+    let before = json.get(..range.start).unwrap_or_default();
+    let problem = |(start, end), (what, label, help): Said| {
+        Problem::error("not-json", &at(start, end), what)
+            .label(label)
+            .why("the runtime cannot read the file; containerd then has no network at all, and the node stays NotReady")
+            .help(help)
     };
-    let (start, end) = place(error, json);
-    Problem::error("not-json", &at(start, end), what)
-        .label(label)
-        .why("the runtime cannot read the file; containerd then has no network at all, and the node stays NotReady")
-        .help(help)
+    if let Some(said) = not_json_at_all(json) {
+        return problem(place(error, json), said);
+    }
+    if let Some((place, said)) = quotes::missing(json, range.start) {
+        return problem(place, said);
+    }
+    let problem = problem(place(error, json), said(error.kind(), found, before));
+    let closes = found.starts_with(['}', ']']) && !before.trim_end().ends_with([':', ',']);
+    match quotes::last_opened(before).filter(|_| closes) {
+        Some(opened) => problem.also(&at(opened, opened + 1), "opened here"),
+        None => problem,
+    }
 }
 
 /// Where to point at: never at more than a line, and never at nothing.
