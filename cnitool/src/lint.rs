@@ -164,3 +164,6 @@ fn width() -> usize {
     let columns = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     columns.unwrap_or(140).max(40)
 }
+
+#[cfg(test)]
+mod tests;

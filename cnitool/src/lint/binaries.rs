@@ -83,7 +83,7 @@ impl Binaries {
     }
 
     fn ask(&self, name: &PluginType) -> Binary {
-        let schema = known::schema(name.as_str());
+        let schema = known::schema(name.as_str()).cloned();
         let file = self.searched.then(|| exec::find(name, &self.folders).ok()).flatten();
         let Some(file) = file else { return Binary { schema, ..Binary::default() } };
         if let Some(obstacle) = obstacle(&file) {

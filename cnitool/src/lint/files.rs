@@ -180,7 +180,7 @@ impl Files {
     }
 
     fn push(&mut self, path: &Path, kind: Kind) -> usize {
-        let shown = path.display().to_string();
+        let shown = path.display().to_string().replace(|c: char| c.is_control(), "?");
         self.all.push(File { path: path.to_owned(), shown, kind, text: String::new(), root: None });
         self.all.len() - 1
     }

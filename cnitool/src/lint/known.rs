@@ -1,5 +1,7 @@
 //! The plugins that everybody knows: ours and the reference suite's, what they are for, and what ours may be told.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 /// What a plugin is for.
@@ -41,7 +43,7 @@ const PLUGINS: [(&str, Role); 19] = [
 const NEED_ADDRESSES: [&str; 3] = ["ptp", "vlan", "dummy"];
 
 /// The schemas of our plugins, for where no plugin brings its own.
-const SCHEMAS: [(&str, &str); 6] = [
+const TEXTS: [(&str, &str); 6] = [
     ("bridge", include_str!("../../../plugins/bridge.schema.json")),
     ("ipip", include_str!("../../../plugins/ipip.schema.json")),
     ("loopback", include_str!("../../../plugins/loopback.schema.json")),
@@ -49,6 +51,12 @@ const SCHEMAS: [(&str, &str); 6] = [
     ("ptp", include_str!("../../../plugins/ptp.schema.json")),
     ("host-local", include_str!("../../../ipam/host-local.schema.json")),
 ];
+
+static SCHEMAS: LazyLock<Vec<(&str, Value)>> = LazyLock::new(|| {
+    let read =
+        |(name, text): &(&'static str, &str)| Some((*name, serde_json::from_str(text).ok()?));
+    TEXTS.iter().filter_map(read).collect()
+});
 
 /// Keys of these schemas that the reference suite's plugin of the same name does not know.
 const OURS_ONLY: [(&str, &str); 5] = [
@@ -89,15 +97,13 @@ pub fn needs_addresses(name: &str) -> bool {
 }
 
 /// The keys of one of our plugins.
-pub fn schema(name: &str) -> Option<Value> {
-    let (_, text) = SCHEMAS.iter().find(|(known, _)| *known == name)?;
-    serde_json::from_str(text).ok()
+pub fn schema(name: &str) -> Option<&'static Value> {
+    SCHEMAS.iter().find(|(known, _)| *known == name).map(|(_, schema)| schema)
 }
 
 /// The schemas of all our plugins, but for that of `name`, with their names.
-pub fn other_schemas(name: &str) -> Vec<(&'static str, Value)> {
-    let others = SCHEMAS.iter().filter(|(known, _)| *known != name);
-    others.filter_map(|(known, text)| Some((*known, serde_json::from_str(text).ok()?))).collect()
+pub fn other_schemas(name: &str) -> impl Iterator<Item = (&'static str, &'static Value)> {
+    SCHEMAS.iter().filter(move |(known, _)| *known != name).map(|(known, schema)| (*known, schema))
 }
 
 /// Whether a key is one that only our plugin of this name knows.

@@ -64,8 +64,7 @@ pub fn check(
                 return false;
             }
             spelling(root, problems);
-            let known = known::other_schemas("");
-            let all = known.iter().map(|(_, keys)| keys).chain([plugin_keys]);
+            let all = known::other_schemas("").map(|(_, keys)| keys).chain([plugin_keys]);
             let place = "put it into the object of a plugin";
             let elsewhere = all.map(|keys| (Schema::new(keys, ""), place.to_owned())).collect();
             let own = vec![Schema::new(list_keys, "libcni")];

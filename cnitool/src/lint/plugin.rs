@@ -201,11 +201,9 @@ fn keys(plugin: &Plugin<'_>, binaries: &Binaries, common: &Json, problems: &mut 
         plugin_unknown: own.is_none(),
         ipam_unknown: plugin.ipam.is_some() && of_ipam.is_none(),
     };
-    let usual = known::schema("host-local").unwrap_or_default();
-    let usual = Schema::new(&usual, "host-local");
-    let below_ipam = of_ipam.unwrap_or(usual).property("ipam").map(|(_, schema)| schema);
-    let others = known::other_schemas(plugin.called());
-    let others = others.iter().map(|(name, schema)| {
+    let usual = known::schema("host-local").map(|json| Schema::new(json, "host-local"));
+    let below_ipam = of_ipam.or(usual).and_then(|schema| schema.property("ipam"));
+    let others = known::other_schemas(plugin.called()).map(|(name, schema)| {
         (Schema::new(schema, name), format!("it is a key of {name}; take it out here"))
     });
     let view = View {
@@ -217,7 +215,7 @@ fn keys(plugin: &Plugin<'_>, binaries: &Binaries, common: &Json, problems: &mut 
             (false, false) => Others::None,
         },
         elsewhere: below_ipam
-            .map(|schema| (schema, "put it into \"ipam\"".to_owned()))
+            .map(|(_, schema)| (schema, "put it into \"ipam\"".to_owned()))
             .into_iter()
             .chain(others)
             .collect(),

@@ -104,8 +104,10 @@ fn snippet<'a>(
     let start = text.get(..first)?.rfind('\n').map_or(0, |newline| newline + 1);
     let end = text.get(last..)?.find('\n').map_or(text.len(), |newline| last + newline);
     let line = text.get(..start)?.matches('\n').count() + 1;
-    let mut snippet =
-        Snippet::source(text.get(start..end)?).path(file.shown.as_str()).line_start(line);
+    // What is as long in bytes and no command to a terminal; others than these are the renderer's.
+    let is_command = |c: char| ('\u{80}'..='\u{9f}').contains(&c);
+    let source = text.get(start..end)?.replace(is_command, "\u{b7}");
+    let mut snippet = Snippet::source(source).path(file.shown.as_str()).line_start(line);
     for ((kind, _, label), span) in marks.iter().zip(spans) {
         let mut annotation = kind.span(span.start - start..span.end - start);
         if !label.is_empty() {

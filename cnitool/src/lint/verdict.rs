@@ -8,6 +8,9 @@ use crate::lint::binaries::Binaries;
 use crate::lint::network::{Network, Plugin, beginning};
 use crate::lint::problem::Problem;
 
+/// The container's namespace: none, but plugins of a chain tell by its path which interfaces of a result are the container's.
+const NO_NAMESPACE: &str = "/run/netns/cnitool-lint";
+
 /// Asks the plugins of a network in which no mistake was found. Nothing is touched.
 pub fn check(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Problem>) {
     let Ok(version) = Version::parse(&network.version.0) else { return };
@@ -51,7 +54,8 @@ fn ask(
     let list = NetworkList::parse(list.to_string().as_bytes())?;
     let mut runtime = Runtime::new(binaries.folders.clone(), Cache::default());
     runtime.timeout = Some(std::time::Duration::from_secs(10));
-    let conf = RuntimeConf::new(ContainerId::new("cnitool-lint")?, IfName::new("eth0")?, "");
+    let id = ContainerId::new("cnitool-lint")?;
+    let conf = RuntimeConf::new(id, IfName::new("eth0")?, NO_NAMESPACE);
     let previews = runtime.plan(&list, &conf)?;
     previews
         .into_iter()
@@ -70,10 +74,9 @@ fn found(plugin: &Plugin<'_>, error: &Error) -> Option<Problem> {
             Problem::error("refused", &at, format!("{name} refuses this: {msg}"))
                 .why("every ADD fails")
         }
-        // It does not know the verb, or its address management plugin does not; or we may not look at what it looks at.
-        code::INVALID_ENVIRONMENT | code::UNSUPPORTED_FIELD | code::INCOMPATIBLE_VERSION => {
-            return None;
-        }
+        // It does not know the verb, or its address management plugin does not; or it has to see the container.
+        code::INVALID_ENVIRONMENT | code::UNSUPPORTED_FIELD | code::INVALID_NETNS => return None,
+        // Who is not root cannot look at everything.
         _ if msg.contains("ermission denied") || msg.contains("not permitted") => return None,
         _ => Problem::warning(
             "not-on-this-host",
