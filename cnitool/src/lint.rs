@@ -161,8 +161,9 @@ fn colour() -> bool {
 
 /// How wide lines of files may be; messages are not broken.
 fn width() -> usize {
-    let columns = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    columns.unwrap_or(140).max(40)
+    let stdout = io::stdout();
+    let columns = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| size.ws_col);
+    if columns == 0 { 140 } else { usize::from(columns).max(40) }
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ impl Files {
             let what = format!("containerd uses only {}, the first by name", name(first));
             self.problems.push(Problem::note("only-the-first", &At::file(index), what).why(
                 format!(
-                    "{} files are there, and its max_conf_num is 1 unless somebody set it",
+                    "{} files are there, and containerd's max_conf_num is 1 unless somebody set it",
                     networks.len()
                 ),
             ));

@@ -110,3 +110,27 @@ pub fn other_schemas(name: &str) -> impl Iterator<Item = (&'static str, &'static
 pub fn is_ours_only(plugin: &str, key: &str) -> bool {
     OURS_ONLY.iter().any(|(of, known)| *of == plugin && known.eq_ignore_ascii_case(key))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_our_schemas_are_known() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let mut found: Vec<String> = ["plugins", "ipam"]
+            .iter()
+            .flat_map(|folder| std::fs::read_dir(format!("{root}/{folder}")).unwrap())
+            .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+            .filter_map(|name| name.strip_suffix(".schema.json").map(str::to_owned))
+            .collect();
+        found.sort();
+        let mut known: Vec<&str> = SCHEMAS.iter().map(|(name, _)| *name).collect();
+        known.sort_unstable();
+        assert_eq!(found, known);
+        assert!(known.iter().all(|name| role(name).is_some()));
+        let has =
+            |(plugin, key): &(&str, &str)| schema(plugin).unwrap()["properties"].get(key).is_some();
+        assert!(OURS_ONLY.iter().all(has));
+    }
+}

@@ -43,3 +43,11 @@ fn every_mistake_is_found_where_it_is() {
         wrong.join("\n")
     );
 }
+
+#[test]
+fn the_documentation_shows_what_is_said() {
+    let page = folder().join("../../../docs/cnitool.md");
+    let said = fs::read_to_string(folder().join("broken/net.d.expected")).unwrap();
+    let (said, _) = said.rsplit_once("exit status").unwrap();
+    assert!(fs::read_to_string(page).unwrap().contains(said), "docs/cnitool.md shows:\n{said}");
+}
