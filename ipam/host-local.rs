@@ -104,19 +104,19 @@ pub struct HostLocal {
 pub(crate) struct Ipam {
     /// The subnet of the only range, as in 10.1.2.0/24. Short for a range set in `ranges`, and served before those.
     #[serde(default, deserialize_with = "config::optional_cidr")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "cidr")))]
     subnet: Option<IpNetwork>,
     /// With `subnet`: the first address to hand out; by default the one behind the network address.
     #[serde(default, deserialize_with = "ip::read_optional_address")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "ip")))]
     range_start: Option<IpAddr>,
     /// With `subnet`: the last address to hand out; by default the last of the subnet, IPv4's broadcast address excepted.
     #[serde(default, deserialize_with = "ip::read_optional_address")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "ip")))]
     range_end: Option<IpAddr>,
     /// With `subnet`: the gateway, never handed out; by default the address behind the network address.
     #[serde(default, deserialize_with = "ip::read_optional_address")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "ip")))]
     gateway: Option<IpAddr>,
     /// Range sets. An attachment gets one address of each set, and a set is a list of ranges of one family.
     #[serde(default)]
@@ -138,19 +138,19 @@ pub(crate) struct Ipam {
 pub(crate) struct RangeKeys {
     /// The subnet, as in 10.1.2.0/24. Its prefix length goes with every address.
     #[serde(deserialize_with = "ip::read_cidr")]
-    #[cfg_attr(test, schemars(with = "String"))]
+    #[cfg_attr(test, schemars(with = "String", extend("format" = "cidr")))]
     subnet: IpNetwork,
     /// The first address to hand out; by default the one behind the network address.
     #[serde(default, deserialize_with = "ip::read_optional_address")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "ip")))]
     range_start: Option<IpAddr>,
     /// The last address to hand out; by default the last of the subnet, IPv4's broadcast address excepted.
     #[serde(default, deserialize_with = "ip::read_optional_address")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "ip")))]
     range_end: Option<IpAddr>,
     /// The gateway, never handed out; by default the address behind the network address.
     #[serde(default, deserialize_with = "ip::read_optional_address")]
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "ip")))]
     gateway: Option<IpAddr>,
 }
 

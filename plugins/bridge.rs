@@ -44,7 +44,7 @@ fn main() -> std::process::ExitCode {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Bridge {
     /// The bridge's name; cni0 if not given. It is made if it does not exist.
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "interface")))]
     bridge: Option<IfName>,
     /// Gives the bridge the addresses of the gateways, and switches on forwarding.
     is_gateway: bool,
@@ -55,8 +55,10 @@ struct Bridge {
     /// Hides the containers' addresses behind the host's, except within their own subnet (see ipMasqBeyond).
     ip_masq: bool,
     /// What ipMasq is made with: nftables needs no program on the host; iptables runs the host's.
+    #[cfg_attr(test, schemars(extend("enum" = ["nftables", "iptables", null])))]
     ip_masq_backend: Option<String>,
     /// Where ipMasq hides nothing: the networks of all nodes' containers, for example. If none, the container's subnet.
+    #[cfg_attr(test, schemars(extend("items" = { "type": "string", "format": "network" })))]
     ip_masq_beyond: Vec<String>,
     /// The largest packet, in bytes, of the veth pair, and of the bridge when it is made. 0 leaves it to the kernel.
     mtu: u32,
@@ -65,6 +67,7 @@ struct Bridge {
     /// Makes the bridge receive every frame.
     promisc_mode: bool,
     /// The VLAN (0 to 4094) of the container's untagged frames; 0 for none.
+    #[cfg_attr(test, schemars(range(min = 0, max = 4094)))]
     vlan: i64,
     /// The VLANs whose tagged frames the container sends and receives.
     vlan_trunk: Option<Vec<Trunk>>,
@@ -89,11 +92,14 @@ struct Bridge {
 struct Trunk {
     /// The first VLAN of a range.
     #[serde(rename = "minID")]
+    #[cfg_attr(test, schemars(range(min = 1, max = 4094)))]
     min_id: Option<i64>,
     /// The last VLAN of a range.
     #[serde(rename = "maxID")]
+    #[cfg_attr(test, schemars(range(min = 1, max = 4094)))]
     max_id: Option<i64>,
     /// A single VLAN.
+    #[cfg_attr(test, schemars(range(min = 1, max = 4094)))]
     id: Option<i64>,
 }
 
@@ -111,6 +117,7 @@ struct Args {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct CniArgs {
     /// The MAC address of the container's interface.
+    #[cfg_attr(test, schemars(extend("format" = "mac")))]
     mac: Option<String>,
 }
 
@@ -120,6 +127,7 @@ struct CniArgs {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct RuntimeConfig {
     /// The MAC address of the container's interface (capability "mac").
+    #[cfg_attr(test, schemars(extend("format" = "mac")))]
     mac: Option<String>,
 }
 

@@ -59,7 +59,7 @@ fn main() -> std::process::ExitCode {
 struct Ipip {
     /// The tunnel's name; tunl0, which is the kernel's own, if not given. Any other name makes a tunnel that leaves tunl0
     /// alone.
-    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("format" = "interface")))]
     device: Option<IfName>,
     /// Where the tunnel's packets come from: an address of this host, or the interface that has it. If not given, what the
     /// kernel chooses for packets to the peers.
@@ -71,6 +71,7 @@ struct Ipip {
     mtu: u32,
     /// Which peers are reached through the tunnel: "always" (if not given) all, "crossSubnet" those that are not on a link
     /// of this host; the others are reached directly.
+    #[cfg_attr(test, schemars(extend("enum" = ["always", "crossSubnet", null])))]
     mode: Option<String>,
     /// The other nodes. This one may be among them, so that all nodes can have the same list.
     peers: Vec<Entry>,
@@ -79,6 +80,7 @@ struct Ipip {
     peers_file: Option<String>,
     /// Who makes the routes to the peers: "peers" (if not given) this plugin, from the list; "external" somebody else, such
     /// as a BGP daemon, and only the tunnel is made here.
+    #[cfg_attr(test, schemars(extend("enum" = ["peers", "external", null])))]
     routes: Option<String>,
     /// What was found out about this node in this call.
     #[serde(skip)]

@@ -48,10 +48,12 @@ struct Macvlan {
     /// The parent: the link whose network the containers join. That of the first IPv4 default route if not given.
     master: Option<String>,
     /// How the containers of a parent reach each other: bridge (directly; if not given), vepa, private or passthru.
+    #[cfg_attr(test, schemars(extend("enum" = ["bridge", "vepa", "private", "passthru", null])))]
     mode: Option<String>,
     /// The largest packet, in bytes, at most the parent's. 0 is as much as the parent's.
     mtu: u32,
     /// The MAC address of the container's interface.
+    #[cfg_attr(test, schemars(extend("format" = "mac")))]
     mac: Option<String>,
     /// The parent is a link of the container, not of the host.
     link_in_container: bool,
@@ -61,6 +63,7 @@ struct Macvlan {
     /// Lets the host and the containers reach each other.
     host_access: bool,
     /// Destinations that the containers reach through the host, such as a cluster's service range.
+    #[cfg_attr(test, schemars(extend("items" = { "type": "string", "format": "network" })))]
     host_routes: Option<Vec<String>>,
     /// Makes the parent promiscuous for as long as the container lives: some switches and cards pass its frames only then.
     promiscuous: bool,
@@ -82,6 +85,7 @@ struct Args {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct CniArgs {
     /// The MAC address of the container's interface.
+    #[cfg_attr(test, schemars(extend("format" = "mac")))]
     mac: Option<String>,
 }
 
@@ -91,6 +95,7 @@ struct CniArgs {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct RuntimeConfig {
     /// The MAC address of the container's interface (capability "mac").
+    #[cfg_attr(test, schemars(extend("format" = "mac")))]
     mac: Option<String>,
 }
 

@@ -41,8 +41,10 @@ struct Ptp {
     /// Hides the containers' addresses behind the host's, except within their own subnet (see ipMasqBeyond).
     ip_masq: bool,
     /// What ipMasq is made with: nftables needs no program on the host; iptables runs the host's.
+    #[cfg_attr(test, schemars(extend("enum" = ["nftables", "iptables", null])))]
     ip_masq_backend: Option<String>,
     /// Where ipMasq hides nothing: the networks of all nodes' containers, for example. If none, the container's subnet.
+    #[cfg_attr(test, schemars(extend("items" = { "type": "string", "format": "network" })))]
     ip_masq_beyond: Vec<String>,
     /// The largest packet, in bytes, of the veth pair. 0 leaves it to the kernel.
     mtu: u32,

@@ -11,7 +11,7 @@ use libcni::runtime::{Cache, Runtime, RuntimeConf};
 use libcni::{Attachment, ContainerId, Context, Error, IfName, Result};
 use serde_json::{Map, Value};
 
-use crate::{Failure, netns, usage};
+use crate::{Failure, lint, netns, usage};
 
 /// Where networks are configured, and results kept, if nobody says otherwise.
 const CONF_DIR: &str = "/etc/cni/net.d";
@@ -28,6 +28,7 @@ pub enum Action {
     Plan,
     Repair,
     Ls,
+    Lint,
     Version,
 }
 
@@ -35,7 +36,7 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Arguments {
     pub action: Action,
-    /// None only for `version` and `ls`.
+    /// None only for `version`, `ls` and `lint`.
     pub network: Option<String>,
     /// The namespace's absolute path.
     pub netns: Option<String>,
@@ -55,6 +56,14 @@ pub struct Arguments {
     pub dry_run: bool,
     /// GC: what is valid, if it was said.
     pub valid: Option<Vec<Attachment>>,
+    /// Lint: the files and folders to look at.
+    pub files: Vec<PathBuf>,
+    /// Lint: warnings count.
+    pub strict: bool,
+    /// Lint: nothing of this host.
+    pub no_host: bool,
+    /// Whether somebody said where plugins are.
+    pub path_is_given: bool,
 }
 
 /// What came of the command line.
@@ -112,6 +121,22 @@ impl Arguments {
         options
     }
 
+    /// What to look at, and how, for `lint`.
+    pub fn lint(&self) -> lint::Options {
+        let paths = match self.files.as_slice() {
+            [] => vec![self.conf_dir.clone()],
+            files => files.to_vec(),
+        };
+        lint::Options {
+            paths,
+            folders: self.path.clone(),
+            with_plugins: !self.no_host || self.path_is_given,
+            with_host: !self.no_host,
+            strict: self.strict,
+            json: self.json,
+        }
+    }
+
     /// The attachment meant, with its arguments. Without a namespace it is one that only a plan can be made for.
     pub fn conf(&self) -> Result<RuntimeConf> {
         let netns = self.netns.clone().unwrap_or_default();
@@ -144,6 +169,8 @@ struct Given {
     json: bool,
     all: bool,
     dry_run: bool,
+    strict: bool,
+    no_host: bool,
     help: bool,
 }
 
@@ -165,6 +192,8 @@ impl Given {
                 Arg::Long("json") => self.json = true,
                 Arg::Long("all") => self.all = true,
                 Arg::Long("dry-run") => self.dry_run = true,
+                Arg::Long("strict") => self.strict = true,
+                Arg::Long("no-host") => self.no_host = true,
                 Arg::Value(word) => self.words.push(word.string()?),
                 other => return Err(other.unexpected()),
             }
@@ -181,7 +210,7 @@ impl Given {
         let Some(verb) = self.words.first() else { return Err(String::new()) };
         let Some(action) = self.action() else { return Err(format!("unknown verb {verb:?}")) };
         let needed = match action {
-            Action::Version | Action::Ls => 1,
+            Action::Version | Action::Ls | Action::Lint => 1,
             Action::Gc | Action::Status | Action::Plan | Action::Repair => 2,
             Action::Add | Action::Check | Action::Del => 3,
         };
@@ -189,13 +218,20 @@ impl Given {
             let missing = if self.words.len() == 1 { "NET" } else { "NETNS" };
             return Err(format!("{verb}: {missing} is missing"));
         }
-        let most = if action == Action::Ls { 2 } else { 3 };
+        let most = match action {
+            Action::Lint => usize::MAX,
+            Action::Ls => 2,
+            _ => 3,
+        };
         if let Some(extra) = self.words.get(most) {
             return Err(format!("{verb}: {extra:?} is one word too many"));
         }
         let about_gc = self.all || self.dry_run || self.lists_valid();
         if about_gc && action != Action::Gc {
             return Err(format!("{verb}: --all, --dry-run, --valid and --valid-file are for gc"));
+        }
+        if (self.strict || self.no_host) && action != Action::Lint {
+            return Err(format!("{verb}: --strict and --no-host are for lint"));
         }
         if self.all && self.lists_valid() {
             return Err(
@@ -217,10 +253,14 @@ impl Given {
         let valid = self.valid_attachments()?;
         let capabilities = setting(self.capabilities, "CAP_ARGS")?;
         let args = setting(self.args, "CNI_ARGS")?.unwrap_or_default();
-        let netns = self.words.get(2).map(|netns| netns::path(netns)).transpose()?;
+        let is_lint = action == Action::Lint;
+        let netns =
+            self.words.get(2).filter(|_| !is_lint).map(|netns| netns::path(netns)).transpose()?;
+        let files = self.words.iter().skip(1).filter(|_| is_lint).map(PathBuf::from).collect();
+        let path_is_given = self.path.is_some() || is_set("CNI_PATH");
         Ok(Arguments {
             action,
-            network: self.words.into_iter().nth(1),
+            network: self.words.into_iter().nth(1).filter(|_| !is_lint),
             netns,
             conf_dir: folder(self.conf_dir, "NETCONFPATH", CONF_DIR),
             path: plugin_folders(self.path),
@@ -234,6 +274,10 @@ impl Given {
             all: self.all,
             dry_run: self.dry_run,
             valid,
+            files,
+            strict: self.strict,
+            no_host: self.no_host,
+            path_is_given,
         })
     }
 
@@ -268,6 +312,10 @@ fn setting(option: Option<String>, variable: &str) -> Result<Option<String>> {
         (None, Err(env::VarError::NotPresent)) => Ok(None),
         (None, Err(error)) => Err(Error::config(format!("{variable}: {error}"))),
     }
+}
+
+fn is_set(variable: &str) -> bool {
+    env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
 fn folder(option: Option<OsString>, variable: &str, default: &str) -> PathBuf {

@@ -57,7 +57,7 @@ pub fn ls(arguments: &Arguments) -> Result<String, Failure> {
     if !problems.0.is_empty() && !rustix::process::geteuid().is_root() {
         note("root may read more");
     }
-    if problems.0.is_empty() { Ok(text) } else { Err(Failure::Incomplete(text)) }
+    if problems.0.is_empty() { Ok(text) } else { Err(Failure::Answered(text)) }
 }
 
 /// Looks at the cache last: what an ADD reserves and makes is there before its entry in the cache, so one that comes to its

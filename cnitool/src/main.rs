@@ -4,6 +4,7 @@ mod args;
 mod attach;
 mod gc;
 mod interrupt;
+mod lint;
 mod ls;
 mod netns;
 mod plan;
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
             note(&text);
             ExitCode::FAILURE
         }
-        Err(Failure::Incomplete(text)) => {
+        Err(Failure::Answered(text)) => {
             finish(&text);
             ExitCode::FAILURE
         }
@@ -50,10 +51,10 @@ const INTERRUPTED: u8 = 130;
 enum Failure {
     /// The command line was not understood; this text says how it is meant.
     Usage(String),
-    /// Not all could be looked at, and standard error has the reasons; this text is about the rest.
-    Incomplete(String),
     /// The operation failed.
     Cni(Error),
+    /// This is the answer, but something was found wrong, or could not be looked at and standard error has the reasons.
+    Answered(String),
 }
 
 impl From<Error> for Failure {
@@ -76,9 +77,13 @@ fn run(interrupt: &Interrupt) -> Result<String, Failure> {
         args::Parsed::Help(text) => return Ok(text),
         args::Parsed::Run(arguments) => arguments,
     };
-    if arguments.action == Action::Ls {
-        interrupt.ignore();
-        return ls::ls(&arguments);
+    match arguments.action {
+        Action::Lint => return lint::lint(&arguments.lint()),
+        Action::Ls => {
+            interrupt.ignore();
+            return ls::ls(&arguments);
+        }
+        _ => {}
     }
     let Some(network) = &arguments.network else { return Ok(version::own(arguments.json)) };
     let mut runtime = arguments.runtime();
@@ -93,8 +98,7 @@ fn run(interrupt: &Interrupt) -> Result<String, Failure> {
         Action::Gc => gc::gc(&session)?,
         Action::Plan => plan::plan(&session)?,
         Action::Repair => repair::repair(&session)?,
-        Action::Version => version::of_plugins(&session)?,
-        Action::Ls => return ls::ls(&arguments),
+        Action::Lint | Action::Ls | Action::Version => version::of_plugins(&session)?,
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::args::Action;
 
 /// Every verb: its name, what follows it, what it does.
-const VERBS: [(&str, Action, &str, &str); 9] = [
+const VERBS: [(&str, Action, &str, &str); 10] = [
     ("add", Action::Add, "NET NETNS", "join the namespace to the network and print the result"),
     ("check", Action::Check, "NET NETNS", "is the attachment as add left it?"),
     ("del", Action::Del, "NET NETNS", "take the namespace out of the network"),
@@ -12,6 +12,7 @@ const VERBS: [(&str, Action, &str, &str); 9] = [
     ("plan", Action::Plan, "NET [NETNS]", "show what add would do, and touch nothing"),
     ("repair", Action::Repair, "NET [NETNS]", "make live attachments again what add left"),
     ("ls", Action::Ls, "[NET]", "show what is attached, what is taken, and what looks leaked"),
+    ("lint", Action::Lint, "[FILE|DIR]..", "find what is wrong with configurations"),
     (
         "version",
         Action::Version,
@@ -34,7 +35,7 @@ Options, each stronger than the variable behind it:
   --capabilities JSON  values for runtimeConfig            CAP_ARGS
   --container-id ID    instead of one made from the namespace's path
   --timeout SECONDS    for all plugins together            240
-  --json               print JSON (ls, plan, repair, version)
+  --json               print JSON (ls, lint, plan, repair, version)
   -h, --help           this text; after a verb, what it does
 ";
 
@@ -99,6 +100,15 @@ REPAIR, which is ferrocni's own.
 Shows what is attached by the cache, how many addresses of host-local's pools are taken and by whom, and what looks leaked,
 with the way out. It changes nothing. What looks leaked is no error: the exit status is 1 only if something could not be
 read. COLUMNS says how wide the terminal is, NO_COLOR that it is not coloured.
+"
+        }
+        Action::Lint => {
+            "
+Without a file or folder, the configuration folder is looked at. The exit status is 1 if an error is found: something that
+a runtime or a plugin refuses. A warning is accepted, and not what was meant, or harmful; a note is worth knowing.
+  --strict             warnings count as errors
+  --no-host            say nothing of this host: of its routes and links, nor of its plugins, unless --path or CNI_PATH
+                       names their folder
 "
         }
         Action::Version => "",

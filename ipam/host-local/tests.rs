@@ -8,8 +8,10 @@ use super::*;
 #[expect(dead_code, reason = "only its schema is of interest")]
 pub struct RouteKeys {
     /// Where the route leads, as in 10.9.0.0/16.
+    #[schemars(extend("format" = "cidr"))]
     dst: String,
     /// The next hop; by default the gateway of the range.
+    #[schemars(extend("format" = "ip"))]
     gw: Option<String>,
     /// The largest packet on this route, in bytes; 0 leaves it to the link.
     #[schemars(default)]

@@ -50,4 +50,4 @@ pub use object::{
 pub use owner::{Mac, Owner};
 pub use plan::{Ownership, Place, Plan, Step};
 pub use ready::{Ready, ready};
-pub use survey::{Egress, Survey};
+pub use survey::{Egress, KnownRoute, Survey};

@@ -33,6 +33,19 @@ pub struct Egress {
     pub mtu: u32,
 }
 
+/// A route of a namespace's main table, as far as others have to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownRoute {
+    /// Where it leads.
+    pub to: IpNetwork,
+    /// The next hop; none if the destination is on the link itself.
+    pub via: Option<IpAddr>,
+    /// The index of the link; none if there are several.
+    pub link: Option<u32>,
+    /// Who made it (`/etc/iproute2/rt_protos`).
+    pub protocol: u8,
+}
+
 /// A look at one network namespace.
 #[derive(Debug)]
 pub struct Survey {
@@ -144,6 +157,20 @@ impl Survey {
         Ok(Some(Egress { link, via: None, source, mtu }))
     }
 
+    /// The routes of both families that lead somewhere, but for the default routes (`ip route; ip -6 route`).
+    ///
+    /// # Errors
+    ///
+    /// The kernel would not say.
+    pub fn routes(&mut self) -> Result<Vec<KnownRoute>> {
+        let mut known = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let routes = self.side.routes_in(family, Route::MAIN, None)?;
+            known.extend(routes.iter().filter_map(KnownRoute::read));
+        }
+        Ok(known)
+    }
+
     /// A setting below `/proc/sys/net`; none if the kernel does not have it.
     ///
     /// # Errors
@@ -215,6 +242,18 @@ impl Survey {
     /// Why not, and the way out.
     pub fn carries_macvlan(&mut self, parent: &Link, mode: MacvlanMode) -> Result<()> {
         parent::obstacle(&mut self.side, parent, mode)?.map_or(Ok(()), Err)
+    }
+}
+
+impl KnownRoute {
+    fn read(route: &RouteMessage) -> Option<KnownRoute> {
+        let key = Key::read(route);
+        // A kernel that cannot choose gives the routes of all tables.
+        if key.table != Route::MAIN || route.header.kind != RouteType::Unicast {
+            return None;
+        }
+        let to = IpNetwork::new(key.dst?, key.prefix).ok()?;
+        Some(KnownRoute { to, via: key.via, link: key.oif, protocol: route.header.protocol.into() })
     }
 }
 

@@ -168,6 +168,29 @@ impl Exec<'_> {
     }
 }
 
+/// Runs a plugin as a person would, with arguments and no verb, and returns what it printed: nothing, if it does not
+/// understand them. What it complains about is nobody's business.
+///
+/// # Errors
+///
+/// It could not be run, or did not end in time.
+pub fn by_hand(program: &Path, args: &[&str], deadline: Instant) -> Result<Vec<u8>> {
+    let about = |error: Error| error.line(&program.display().to_string());
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for (variable, _) in std::env::vars_os() {
+        if variable.as_encoded_bytes().starts_with(b"CNI_") {
+            command.env_remove(variable);
+        }
+    }
+    let mut running = Running::start(&mut command, b"").map_err(|error| {
+        let msg = format!("failed to run {}: {error}", program.display());
+        Error::new(code::IO_FAILURE, msg)
+    })?;
+    let status = running.finish(Some(deadline), None).map_err(about)?;
+    Ok(if status.success() { running.output().stdout } else { Vec::new() })
+}
+
 /// The error a plugin printed. Some plugins print a result first and fail later: the last document counts.
 fn own_error(stdout: &[u8]) -> Result<Error, String> {
     let documents = serde_json::Deserializer::from_slice(stdout).into_iter::<Value>();

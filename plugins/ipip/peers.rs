@@ -20,9 +20,11 @@ const MAX_BYTES: u64 = 8 << 20;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Entry {
     /// The node's own address, to which the tunnel's packets go.
+    #[cfg_attr(test, schemars(extend("format" = "ipv4")))]
     pub node: String,
     /// The addresses of the containers on it.
     #[serde(rename = "podCIDRs")]
+    #[cfg_attr(test, schemars(extend("items" = { "type": "string", "format": "ipv4-cidr" })))]
     pub pod_cidrs: Vec<String>,
 }
 

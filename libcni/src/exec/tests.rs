@@ -179,3 +179,14 @@ fn plugins_are_found_in_the_order_of_the_path() {
     assert_eq!(error.msg, format!("failed to find plugin \"none\" in path [{folders}]"));
     assert_eq!(find(&name("plugin"), &[]).unwrap_err().msg, "no paths provided");
 }
+
+#[test]
+fn a_person_gives_arguments_and_no_verb() {
+    let by_hand = |script: &str, seconds| {
+        let (_folder, file) = plugin(script);
+        super::by_hand(&file, &["--schema"], soon(seconds))
+    };
+    assert_eq!(by_hand("echo \"$1 ${CNI_COMMAND-none}\"; cat", 60).unwrap(), b"--schema none\n");
+    assert_eq!(by_hand("echo about; exit 2", 60).unwrap(), b"");
+    assert_eq!(by_hand("exec sleep 1000", 1).unwrap_err().code, code::TRY_AGAIN);
+}

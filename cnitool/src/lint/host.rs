@@ -1,0 +1,137 @@
+//! Networks beside what the host has: its routes, and the addresses of its bridges.
+
+use ipnetwork::IpNetwork;
+use kernel::{KnownRoute, Link, Survey};
+
+use crate::lint::between::{ROUTED_BY_HOST, conflict, gateways};
+use crate::lint::network::{Network, Plugin};
+use crate::lint::problem::Problem;
+use crate::lint::ranges::{Pool, Range, overlap, width};
+
+/// The protocol number of the routes that our plugins make for a network (`ARCHITECTURE.md`).
+const OUR_PROTOCOL: u8 = 226;
+
+/// What the host has.
+pub struct Host {
+    links: Vec<Link>,
+    routes: Vec<KnownRoute>,
+    survey: Survey,
+}
+
+impl Host {
+    /// Looks at the host.
+    ///
+    /// # Errors
+    ///
+    /// The kernel would not say.
+    pub fn look() -> kernel::Result<Host> {
+        let mut survey = Survey::host()?;
+        Ok(Host { links: survey.links()?, routes: survey.routes()?, survey })
+    }
+
+    /// Compares a network with it.
+    pub fn check(&mut self, network: &Network<'_>, problems: &mut Vec<Problem>) {
+        for plugin in &network.plugins {
+            let Some(pool) = Pool::of(network, plugin) else { continue };
+            if !ROUTED_BY_HOST.contains(&plugin.called()) {
+                // The others join a network that the host may be in as well: to it, a route is right.
+                continue;
+            }
+            for range in pool.ranges() {
+                let mut routes = self.routes.iter().filter(|route| overlap(route.to, range.subnet));
+                problems.extend(routes.find_map(|route| self.other_way(&pool, range, route)));
+            }
+            self.held_addresses(&pool, problems);
+        }
+    }
+
+    fn link(&self, index: Option<u32>) -> Option<&Link> {
+        self.links.iter().find(|link| Some(link.index) == index)
+    }
+
+    /// A route to addresses of a range that is not the network's own.
+    fn other_way(&self, pool: &Pool<'_>, range: &Range<'_>, route: &KnownRoute) -> Option<Problem> {
+        let link = self.link(route.link);
+        if is_own(pool.plugin, pool.network.name(), route, link) {
+            return None;
+        }
+        let over = link.map_or_else(String::new, |link| format!(" dev {}", link.name));
+        let via = route.via.map_or_else(String::new, |via| format!(" via {via}"));
+        let shown = format!("{}{via}{over}", route.to);
+        let held = match (route.via, route.to.prefix() <= range.subnet.prefix()) {
+            (None, _) => "is a network that this host is in".to_owned(),
+            (Some(_), true) => "has this host reach other machines there".to_owned(),
+            (Some(_), false) => "has this host reach other machines at a part of it".to_owned(),
+        };
+        Some(
+            Problem::warning(
+                "host-route",
+                range.at,
+                format!("this host has a route to {} already", of_it(range.subnet, route.to)),
+            )
+            .why(format!(
+                "\"{shown}\" {held}: either those machines or these containers cannot be reached"
+            ))
+            .help("use a subnet that is used nowhere else; `ip route` shows what is"),
+        )
+    }
+
+    /// A bridge that is there, with another address than the network wants it to have.
+    fn held_addresses(&mut self, pool: &Pool<'_>, problems: &mut Vec<Problem>) {
+        let name = pool.plugin.node.text_of("bridge").unwrap_or("cni0");
+        let has_vlan =
+            pool.plugin.node.get("vlan").and_then(|it| it.integer()).is_some_and(|vlan| vlan != 0);
+        let Some(link) =
+            self.links.iter().find(|link| link.name == name).filter(|_| !has_vlan).cloned()
+        else {
+            return;
+        };
+        if pool.plugin.node.is_on("forceAddress") {
+            return;
+        }
+        // What cannot be looked at is not wrong.
+        let held = self.survey.addresses(&link).unwrap_or_default();
+        for (range, wanted) in gateways(pool) {
+            let of_family = held.iter().filter(|held| held.is_ipv4() == wanted.is_ipv4());
+            if of_family.clone().any(|held| !conflict(*held, wanted) && held.ip() == wanted.ip()) {
+                continue;
+            }
+            let Some(other) = of_family.into_iter().find(|held| conflict(**held, wanted)) else {
+                continue;
+            };
+            problems.push(
+                Problem::warning("bridge-address", range.at, format!("{name} is to be the gateway {wanted}, and on this host it has {other}"))
+                    .why(format!("ADD is refused here: \"{name}\" already has an IP address different from {wanted}"))
+                    .help(format!("take the old address away (ip address del {other} dev {name}), or add \"forceAddress\": true")),
+            );
+        }
+    }
+}
+
+/// Whether a route is there because of the network itself.
+fn is_own(plugin: &Plugin<'_>, network: &str, route: &KnownRoute, link: Option<&Link>) -> bool {
+    let Some(link) = link else { return route.protocol == OUR_PROTOCOL };
+    // A container's own address, whoever's it is: those of one network are in each other's subnet.
+    let is_container = route.to.prefix() == width(route.to) && link.kind == "veth";
+    let of_bridge = plugin.is("bridge") && {
+        let bridge = plugin.node.text_of("bridge").unwrap_or("cni0");
+        link.name == bridge
+            || link.name.strip_prefix(bridge).is_some_and(|rest| rest.starts_with('.'))
+    };
+    let by_alias = link.alias.strip_prefix("ferrocni:").and_then(|rest| rest.strip_prefix(network));
+    let is_marked = by_alias.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let is_link_local = match route.to {
+        IpNetwork::V6(to) => to.ip().is_unicast_link_local(),
+        IpNetwork::V4(_) => false,
+    };
+    is_container || of_bridge || is_marked || is_link_local || route.protocol == OUR_PROTOCOL
+}
+
+/// What a route and a subnet have in common, in words.
+fn of_it(subnet: IpNetwork, to: IpNetwork) -> String {
+    match (subnet.prefix(), to.prefix()) {
+        (own, other) if own == other => subnet.to_string(),
+        (own, other) if own < other => format!("{to}, a part of {subnet}"),
+        _ => format!("{subnet}, as a part of {to}"),
+    }
+}

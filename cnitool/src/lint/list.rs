@@ -1,0 +1,201 @@
+//! What libcni itself looks at: the keys of a list, its name, and that there are plugins.
+
+use libcni::NetworkName;
+use serde_json::Value as Json;
+
+use crate::lint::document::{Node, Value};
+use crate::lint::files::{File, Kind};
+use crate::lint::known;
+use crate::lint::network::{Network, beginning};
+use crate::lint::problem::Problem;
+use crate::lint::schema::{self, Schema, View};
+use crate::lint::suggest::nearest;
+
+const SWITCHES: [&str; 3] = ["disableCheck", "disableGC", "loadOnlyInlinedPlugins"];
+
+/// The keys of a list.
+pub fn keys() -> Json {
+    serde_json::from_str(include_str!("list.schema.json")).unwrap_or_default()
+}
+
+/// Checks what stands around the plugins. Says whether there is a point in looking further.
+pub fn check(
+    file: &File,
+    list_keys: &Json,
+    plugin_keys: &Json,
+    problems: &mut Vec<Problem>,
+) -> bool {
+    let Some(root) = &file.root else { return false };
+    if !root.is_object() {
+        problems.push(
+            Problem::error(
+                "not-an-object",
+                &beginning(root),
+                format!("this is {}, and a network is an object", root.kind()),
+            )
+            .why("the runtime refuses the file")
+            .help("write { \"cniVersion\": \"1.0.0\", \"name\": .., \"plugins\": [ .. ] }"),
+        );
+        return false;
+    }
+    match file.kind {
+        Kind::Single => {
+            if root.get("plugins").is_some() && root.get("type").is_none() {
+                problems.push(wrong_kind(
+                    file,
+                    root,
+                    "a list of plugins is in this file, and its name does not end in .conflist",
+                    "runtimes take it for a single plugin, and refuse it: \"missing 'type'\"",
+                    "conflist",
+                ));
+                return false;
+            }
+            name(root, problems);
+        }
+        Kind::List => {
+            if root.get("plugins").is_none() && root.get("type").is_some() {
+                problems.push(wrong_kind(
+                    file,
+                    root,
+                    "a single plugin is in this file, and its name ends in .conflist",
+                    "runtimes take it for a list, and find no plugins in it",
+                    "conf",
+                ));
+                return false;
+            }
+            spelling(root, problems);
+            let all = known::other_schemas("").map(|(_, keys)| keys).chain([plugin_keys]);
+            let place = "put it into the object of a plugin";
+            let elsewhere = all.map(|keys| (Schema::new(keys, ""), place.to_owned())).collect();
+            let own = vec![Schema::new(list_keys, "libcni")];
+            schema::check(root, &View { own, elsewhere, ..View::default() }, None, problems);
+            switches(root, problems);
+            name(root, problems);
+            plugins(root, problems);
+        }
+        Kind::Part | Kind::Ignored | Kind::Folder => {}
+    }
+    true
+}
+
+fn wrong_kind(file: &File, root: &Node, what: &str, why: &str, end: &str) -> Problem {
+    let renamed = file.path.with_extension(end);
+    let renamed = renamed.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Problem::error("wrong-kind", &beginning(root), what).why(why).help(format!("call it {renamed}"))
+}
+
+/// libcni looks for the keys of a list by their exact names, other than plugins do for theirs.
+fn spelling(root: &Node, problems: &mut Vec<Problem>) {
+    let keys = keys();
+    let known: Vec<&str> = Schema::new(&keys, "").keys().collect();
+    for member in root.members() {
+        let Some(exact) = known.iter().find(|known| member.key.eq_ignore_ascii_case(known)) else {
+            continue;
+        };
+        if member.key == **exact {
+            continue;
+        }
+        let what = format!("libcni looks for {exact:?} and does not find it");
+        problems.push(
+            Problem::error("key-by-case", &member.key_at, what)
+                .why("the keys of a list have to be spelt exactly; only those of plugins are matched without regard to case")
+                .help(format!("write {exact:?}")),
+        );
+    }
+}
+
+fn switches(root: &Node, problems: &mut Vec<Problem>) {
+    for node in SWITCHES.iter().filter_map(|key| root.get(key)) {
+        let Some(text) = node.text() else { continue };
+        if ["true", "false"].contains(&text.to_lowercase().as_str()) {
+            continue;
+        }
+        problems.push(
+            Problem::error("not-allowed", &node.at, format!("{text:?} is not possible here"))
+                .why("libcni refuses it")
+                .help("write true or false"),
+        );
+    }
+}
+
+/// The network's name: it becomes part of file names, links and rules.
+fn name(root: &Node, problems: &mut Vec<Problem>) {
+    let refused = "runtimes and plugins refuse a network without a name";
+    let Some(name) = root.get("name") else {
+        let near = nearest("name", root.members().iter().map(|member| member.key.as_str()));
+        let meant = root.members().iter().find(|member| Some(member.key.as_str()) == near);
+        let problem = match meant {
+            Some(member) => Problem::error("name", &member.key_at, "\"name\" is missing")
+                .label("did you mean \"name\"?"),
+            None => Problem::error("name", &beginning(root), "\"name\" is missing"),
+        };
+        problems
+            .push(problem.why(refused).help("add \"name\": \"..\", another one for each network"));
+        return;
+    };
+    let Some(text) = name.text() else {
+        // A list's has been compared with the schema.
+        return;
+    };
+    if text.is_empty() {
+        problems.push(
+            Problem::error("name", &name.at, "the name is empty")
+                .why(refused)
+                .help("give it one, another one for each network"),
+        );
+    } else if NetworkName::new(text).is_err() {
+        problems.push(
+            Problem::error("name", &name.at, format!("{text:?} cannot be the name of a network"))
+                .why("it becomes the name of files and links, and plugins refuse it")
+                .help(
+                    "letters, digits, \"_\", \".\" and \"-\" are possible, a letter or digit first",
+                ),
+        );
+    }
+}
+
+fn plugins(root: &Node, problems: &mut Vec<Problem>) {
+    let none =
+        |problem: Problem| problem.why("there is nothing to run, and the runtime refuses the file");
+    match root.get("plugins") {
+        None => {
+            let only_inlined = root.is_on("loadOnlyInlinedPlugins");
+            // Otherwise they can all be in the folder with the network's name, and it is looked at later.
+            if only_inlined {
+                problems.push(none(Problem::error("no-plugins", &beginning(root), "\"plugins\" is missing"))
+                    .help("add \"plugins\": [ .. ]; with loadOnlyInlinedPlugins they are all in the list itself"));
+            }
+        }
+        Some(Node { at, value: Value::List(items) }) if items.is_empty() => {
+            problems.push(
+                none(Problem::error("no-plugins", at, "the list of plugins is empty"))
+                    .help("put a plugin into it, { \"type\": \"bridge\", .. }"),
+            );
+        }
+        Some(_) => {}
+    }
+}
+
+/// A network that no plugin was found for, neither in the list nor beside it.
+pub fn without_plugins(network: &Network<'_>) -> Option<Problem> {
+    let root = network.root;
+    if root.is_on("loadOnlyInlinedPlugins") {
+        return None;
+    }
+    let near = nearest("plugins", root.members().iter().map(|member| member.key.as_str()));
+    let meant = root.members().iter().find(|member| Some(member.key.as_str()) == near);
+    let problem = match meant {
+        Some(member) => Problem::error("no-plugins", &member.key_at, "\"plugins\" is missing")
+            .label("did you mean \"plugins\"?"),
+        None => Problem::error("no-plugins", &beginning(root), "\"plugins\" is missing"),
+    };
+    let beside = match network.name() {
+        "" => String::new(),
+        folder => format!("; there are no files {folder}/*.conf beside it either"),
+    };
+    Some(
+        problem
+            .why(format!("there is nothing to run, and the runtime refuses the file{beside}"))
+            .help("add \"plugins\": [ .. ]"),
+    )
+}

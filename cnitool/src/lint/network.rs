@@ -1,0 +1,121 @@
+//! A network as a runtime would read it from a file, as far as that makes sense of it.
+
+use libcni::{PluginType, SUPPORTED, Version};
+
+use crate::lint::document::{Member, Node};
+use crate::lint::files::{File, Kind};
+use crate::lint::problem::At;
+
+/// A network.
+#[derive(Debug)]
+pub struct Network<'a> {
+    /// The place of its file.
+    pub file: usize,
+    pub root: &'a Node,
+    /// The version that the runtime speaks to its plugins, and where that is said.
+    pub version: (String, At),
+    pub plugins: Vec<Plugin<'a>>,
+}
+
+/// A plugin of a network.
+#[derive(Debug, Clone)]
+pub struct Plugin<'a> {
+    /// Its object, which may be in another file than the network's.
+    pub node: &'a Node,
+    /// Its type, if that can be the name of a file.
+    pub kind: Option<PluginType>,
+    /// The type of its address management plugin, if it has one with a name.
+    pub ipam: Option<PluginType>,
+}
+
+impl<'a> Network<'a> {
+    /// The network of a file; none if there is none in it.
+    pub fn of(file: usize, all: &'a [File]) -> Option<Network<'a>> {
+        let of = all.get(file)?;
+        let root = of.root.as_ref().filter(|root| root.is_object())?;
+        let mut plugins = Vec::new();
+        match of.kind {
+            Kind::List => {
+                let inlined = root.get("plugins").map(Node::items).unwrap_or_default();
+                plugins.extend(inlined.iter().map(Plugin::of));
+                let rest = all.iter().skip(file + 1);
+                let parts = rest.take_while(|part| part.kind == Kind::Part);
+                plugins.extend(parts.filter_map(|part| part.root.as_ref()).map(Plugin::of));
+            }
+            Kind::Single => plugins.push(Plugin::of(root)),
+            Kind::Part | Kind::Ignored | Kind::Folder => return None,
+        }
+        plugins.retain(|plugin| plugin.node.is_object());
+        Some(Network { file, root, version: version(root), plugins })
+    }
+
+    /// Its name; empty if it has none.
+    pub fn name(&self) -> &'a str {
+        self.root.text_of("name").unwrap_or_default()
+    }
+
+    /// Where its name is said.
+    pub fn name_at(&self) -> At {
+        self.root.get("name").map_or_else(|| At::file(self.file), |name| name.at.clone())
+    }
+}
+
+impl<'a> Plugin<'a> {
+    fn of(node: &'a Node) -> Plugin<'a> {
+        let name = |node: &Node| PluginType::new(node.text_of("type")?).ok();
+        Plugin { node, kind: name(node), ipam: node.get("ipam").and_then(name) }
+    }
+
+    /// Its type as text; empty if it has none that could be.
+    pub fn is(&self, kind: &str) -> bool {
+        self.kind.as_ref().is_some_and(|it| it.as_str() == kind)
+    }
+
+    /// Its name in sentences.
+    pub fn called(&self) -> &str {
+        self.kind.as_ref().map_or("the plugin", |kind| kind.as_str())
+    }
+
+    /// Whether its addresses come from host-local, and from nothing that a runtime adds.
+    pub fn has_host_local(&self) -> bool {
+        self.ipam.as_ref().is_some_and(|ipam| ipam.as_str() == "host-local")
+    }
+
+    /// Whether a capability is declared.
+    pub fn declares(&self, capability: &str) -> bool {
+        self.node.get("capabilities").is_some_and(|declared| declared.is_on(capability))
+    }
+}
+
+/// As libcni chooses it: the newest of `cniVersions` and `cniVersion` that it knows, or else `cniVersion` as it is.
+fn version(root: &Node) -> (String, At) {
+    let known = |node: &&Node| {
+        let version = Version::parse(node.text()?).ok()?;
+        SUPPORTED.contains(&version).then_some(version)
+    };
+    let single: Option<&Member> = root.member("cniVersion");
+    let listed = root.get("cniVersions").map(Node::items).unwrap_or_default();
+    let all = listed.iter().chain(single.map(|member| &member.node).filter(|_| !listed.is_empty()));
+    let newest =
+        all.filter_map(|node| Some((known(&node)?, node))).max_by_key(|(version, _)| *version);
+    match (newest, single) {
+        (Some((version, node)), _) => (version.to_string(), node.at.clone()),
+        (None, Some(member)) => {
+            let text = member.node.text().filter(|text| !text.is_empty());
+            (text.unwrap_or("0.1.0").to_owned(), member.node.at.clone())
+        }
+        (None, None) => ("0.1.0".to_owned(), At { spot: start_of(root), path: String::new() }),
+    }
+}
+
+/// The brace that an object begins with.
+fn start_of(node: &Node) -> crate::lint::problem::Spot {
+    let mut spot = node.at.spot;
+    spot.end = spot.start + 1;
+    spot
+}
+
+/// The beginning of an object, to point at where something is missing in it.
+pub fn beginning(node: &Node) -> At {
+    At { spot: start_of(node), path: node.at.path.clone() }
+}
