@@ -18,6 +18,7 @@ use bench::contestant::{Contestant, FLOOR};
 use bench::job::Step;
 use bench::measure::{self, Turns};
 use bench::results::{Results, Row};
+use bench::sandboxes::{self, Sandboxes};
 use bench::stage;
 use bench::svg;
 use indicatif::ProgressBar;
@@ -146,4 +147,9 @@ fn the_picture_shows_the_results() {
     for row in &results.rows {
         assert!(CASES.iter().any(|case| case.id == row.case), "no such case: {}", row.case);
     }
+    let under_containerd = Sandboxes::read(folder).unwrap().unwrap();
+    assert!(
+        sandboxes::picture(&under_containerd) == read("containerd.svg"),
+        "bench/containerd.svg is not what bench/containerd.json gives: run scripts/bench --report"
+    );
 }

@@ -25,7 +25,7 @@ pub struct Case {
 }
 
 /// All cases, in the order of the report.
-pub const CASES: [Case; 3] = [
+pub const CASES: [Case; 4] = [
     Case {
         id: "bridge",
         title: "bridge + host-local, IPv4 and IPv6, ipMasq",
@@ -50,7 +50,16 @@ pub const CASES: [Case; 3] = [
         plugin: r#"{"type": "ptp", "ipMasq": true}"#,
         has_ipv6: true,
         turns: 40,
-        bursts: 3,
+        bursts: 0,
+        quick: false,
+    },
+    Case {
+        id: "ptp-ipv4",
+        title: "ptp + host-local, IPv4 alone, ipMasq",
+        plugin: r#"{"type": "ptp", "ipMasq": true}"#,
+        has_ipv6: false,
+        turns: 40,
+        bursts: 0,
         quick: false,
     },
 ];

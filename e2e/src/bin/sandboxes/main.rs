@@ -86,7 +86,8 @@ fn work(arguments: &Arguments) -> Result<(), String> {
         let few = if arguments.quick { 10 } else { 1 };
         let turns = arguments.turns.unwrap_or(case.turns.div_ceil(few));
         let bursts = arguments.bursts.unwrap_or(case.bursts.div_ceil(few));
-        for (at_once, turns) in [(1, turns), (arguments.at_once, bursts)] {
+        let planned = [(1, turns), (arguments.at_once, bursts)];
+        for (at_once, turns) in planned.into_iter().filter(|(_, turns)| *turns > 0) {
             results.rows.extend(measured.rows(at_once, turns)?);
         }
     }
