@@ -197,9 +197,12 @@ fn tmpfs(folder: &str) {
         .unwrap_or_else(|error| panic!("mount a tmpfs over {folder}: {error}"));
 }
 
-/// Lets folders be made in `folder` without the machine seeing them.
+/// Lets folders be made in `folder` without the machine seeing them; nothing more if that has been done.
 fn overlay(folder: &Path) {
     let changes = format!("/run/testbed/{}", pod::file_name(folder));
+    if Path::new(&changes).is_dir() {
+        return;
+    }
     let (upper, work) = (format!("{changes}/upper"), format!("{changes}/work"));
     for path in [&changes, &upper, &work] {
         fs::create_dir(path).unwrap();

@@ -15,6 +15,7 @@ mod many;
 mod networks;
 mod picture;
 mod pods;
+mod readme;
 mod scene;
 mod twice;
 mod witness;
