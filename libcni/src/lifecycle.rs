@@ -2,7 +2,7 @@
 
 use crate::delegate::Ipam;
 use crate::{
-    AddResult, Addresses, Addressing, Call, Error, Executor, Manual, Plugin, Preview, Result,
+    AddResult, Addresses, Addressing, Call, Error, Executor, Manual, Plugin, Preview, Result, Verb,
     Verbs, code,
 };
 
@@ -110,7 +110,18 @@ fn both(first: Result<()>, second: Result<()>) -> Result<()> {
 /// What the verbs share.
 trait Delegating: Plugin {
     fn ipam<'a>(&self, call: &'a Call) -> Result<Option<Ipam<'a>>> {
-        Ipam::of(call, self.addressing(call), Self::Executor::built_in)
+        let addressing = self.addressing(call);
+        let name = <Self as Plugin>::MANUAL.name;
+        // It would start itself, and that one itself, without end.
+        if addressing != Addressing::None && call.ipam_type() == Some(name) {
+            return match call.verb {
+                // Nothing was ever joined this way, so there is no address to give back.
+                Verb::Del | Verb::Gc => Ok(None),
+                _ => Err(Error::config(format!("ipam.type is {name}, which manages no addresses"))
+                    .details("name a plugin that does, such as host-local")),
+            };
+        }
+        Ipam::of(call, addressing, Self::Executor::built_in)
     }
 }
 

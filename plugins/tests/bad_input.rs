@@ -699,6 +699,31 @@ fn try_versions_that_lack_a_verb(bed: &Bed) {
     }
 }
 
+#[test]
+fn an_ipam_plugin_that_is_the_plugin_itself() {
+    for_each_plugin(|bed| {
+        let plugin = bed.config["type"].as_str().unwrap();
+        let call = bed.call().conf(bed.config(json!({ "ipam": { "type": plugin } })));
+        // STATUS of ipip first says whether the kernel has tunnels.
+        let verbs = ["ADD", "CHECK", "PLAN", "STATUS"];
+        let verbs = if plugin == "ipip" { &verbs[..3] } else { &verbs };
+        for verb in verbs.iter().copied() {
+            let call = match verb {
+                "CHECK" => call.clone().prev(&json!({ "cniVersion": "1.1.0" })),
+                _ => call.clone(),
+            };
+            let text = format!("ipam.type is {plugin}, which manages no addresses");
+            refused(&bed.node, &call, verb, CONFIG, &text);
+        }
+        call.del().ok();
+        // Nor by way of another.
+        let other = if plugin == "ptp" { "bridge" } else { "ptp" };
+        let call = bed.call().conf(bed.config(json!({ "ipam": { "type": other } })));
+        let text = format!("ipam.type is {other}, which manages no addresses");
+        refused(&bed.node, &call, "ADD", CONFIG, &text);
+    });
+}
+
 /// Puts a program called `lying` into a folder of its own, to be used as IPAM plugin.
 fn lying(script: &str) -> Value {
     let folder = Path::new("/run/plugins");
