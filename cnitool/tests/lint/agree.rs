@@ -1,6 +1,8 @@
 //! What is said to be refused is refused, and what is not is not: the plugins have the last word.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use testbed::Node;
 
 use crate::corpus::broken;
-use crate::{Bed, Run, copy, name};
+use crate::{Bed, Run, copy, name, run};
 
 /// Mistakes that cnitool and our plugins forgive, and runtimes in Go or the reference plugins do not.
 const FORGIVEN: [&str; 2] = [
@@ -23,40 +25,51 @@ const NOT_HERE: [&str; 1] = ["ipip-without-peers.conflist"];
 
 #[test]
 fn errors_are_refused_and_warnings_are_not() {
+    let node = Node::new();
+    node.sh(
+        "ip link add eth0 type veth peer name other; ip link set eth0 up; ip link set other up",
+    );
+    let before = node.sh("ip -o link");
     let mut tried = [0, 0];
     for (path, expected) in broken() {
         let file = name(&path);
         if path.is_dir() || NOT_HERE.contains(&&*file) {
             continue;
         }
-        let is_error = expected.ends_with("exit status 1\n") && !FORGIVEN.contains(&&*file);
-        // Each on a node of its own.
-        let add = std::thread::spawn(move || add(&path)).join().unwrap();
-        assert_eq!(add.status == Some(1), is_error, "{file}: {add:?}\n{expected}");
-        tried[usize::from(is_error)] += 1;
+        let is_said = expected.ends_with("exit status 1\n");
+        let (lint, add) = add(&node, &path);
+        // The plugins' own word, which lint asks for, is no other than at ADD.
+        assert_eq!(lint.status == Some(1), is_said, "{file}: {lint:?}");
+        let is_refused = is_said && !FORGIVEN.contains(&&*file);
+        assert_eq!(add.status == Some(1), is_refused, "{file}: {add:?}\n{expected}");
+        tried[usize::from(is_refused)] += 1;
+        // The next one finds nothing of it.
+        node.sh("ip -o link show type bridge | cut -d: -f2 | xargs -rn1 ip link del; rm -rf /var/lib/cni/*");
+        assert_eq!(node.sh("ip -o link"), before, "{file}");
     }
     assert!(tried[0] >= 15 && tried[1] >= 70, "{tried:?}");
 }
 
-/// What becomes of an ADD to the network of a file.
-fn add(path: &std::path::Path) -> Run {
-    let node = Node::new();
+/// What is said of the network of a file on a host, and what becomes of an ADD to it.
+fn add(node: &Node, path: &Path) -> (Run, Run) {
     let pod = node.pod("a");
-    node.sh(
-        "ip link add eth0 type veth peer name other; ip link set eth0 up; ip link set other up",
-    );
     let bed = Bed::new();
     bed.write("net.d/nothing", "");
     copy(path, &bed.path("net.d").join(name(path)));
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cnitool"));
-    command.args(["add", "pods"]).arg(pod.path()).arg("--conf-dir").arg(bed.path("net.d"));
-    let plugins = format!("{}:{}", bed.path("plugins").display(), bed.path("reference").display());
-    let output = command.args(["--path", &plugins]).output().unwrap();
-    Run {
-        status: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    let lint = bed.lint(&["--path", "plugins:reference", "net.d"]);
+    let cnitool = |verb: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cnitool"));
+        command.args([verb, "pods"]).arg(pod.path()).arg("--conf-dir").arg(bed.path("net.d"));
+        let plugins =
+            [bed.path("plugins"), bed.path("reference")].map(|it| it.display().to_string());
+        run(command.args(["--path", &plugins.join(":")]))
+    };
+    let add = cnitool("add");
+    if add.status == Some(0) {
+        cnitool("del");
     }
+    node.delete(&pod);
+    (lint, add)
 }
 
 /// What somebody could write under `ipam`, right or wrong.

@@ -1,0 +1,123 @@
+//! What a plugin is told: does it know these keys, does it want these capabilities?
+
+use std::rc::Rc;
+
+use libcni::PluginType;
+use serde_json::Value as Json;
+
+use crate::lint::binaries::{Binaries, Binary};
+use crate::lint::document::Value;
+use crate::lint::known;
+use crate::lint::network::Plugin;
+use crate::lint::problem::Problem;
+use crate::lint::schema::{self, Others, Readers, Schema, View};
+use crate::lint::suggest::{did_you_mean, nearest};
+
+/// A plugin's keys, and those of its address management plugin, which reads the same object.
+pub fn check(plugin: &Plugin<'_>, binaries: &Binaries, common: &Json, problems: &mut Vec<Problem>) {
+    let of = |kind: &Option<PluginType>| kind.as_ref().map(|kind| binaries.get(kind));
+    let (own, ipam) = (of(&plugin.kind), of(&plugin.ipam));
+    let schema = |binary: &Option<Rc<Binary>>| binary.as_ref().and_then(|it| it.schema.clone());
+    let (own_schema, ipam_schema) = (schema(&own), schema(&ipam));
+    let ipam_called = plugin.ipam.as_ref().map_or("", |kind| kind.as_str());
+    let own = own_schema.as_ref().map(|json| Schema::new(json, plugin.called()));
+    let of_ipam = ipam_schema.as_ref().map(|json| Schema::new(json, ipam_called));
+    let readers = Readers {
+        plugin_unknown: own.is_none(),
+        ipam_unknown: plugin.ipam.is_some() && of_ipam.is_none(),
+    };
+    let usual = known::schema("host-local").map(|json| Schema::new(json, "host-local"));
+    let below_ipam = of_ipam.or(usual).and_then(|schema| schema.property("ipam"));
+    let others = known::other_schemas(plugin.called()).map(|(name, schema)| {
+        (Schema::new(schema, name), format!("it is a key of {name}; take it out here"))
+    });
+    let view = View {
+        common: Some(Schema::new(common, "libcni")),
+        own: own.into_iter().chain(of_ipam).collect(),
+        others: match (readers.plugin_unknown, readers.ipam_unknown) {
+            (true, _) => Others::Certainly,
+            (false, true) => Others::Perhaps,
+            (false, false) => Others::None,
+        },
+        elsewhere: below_ipam
+            .map(|(_, schema)| (schema, "put it into \"ipam\"".to_owned()))
+            .into_iter()
+            .chain(others)
+            .collect(),
+    };
+    schema::check(plugin.node, &view, Some(readers), problems);
+    ours_only(plugin, binaries, problems);
+}
+
+/// Keys of ours in the configuration of the reference suite's plugin.
+fn ours_only(plugin: &Plugin<'_>, binaries: &Binaries, problems: &mut Vec<Problem>) {
+    let Some(kind) = &plugin.kind else { return };
+    let binary = binaries.get(kind);
+    let Some(file) = binary.file.as_ref().filter(|_| !binary.is_ours && binary.speaks.is_some())
+    else {
+        return;
+    };
+    for member in plugin.node.members() {
+        if known::is_ours_only(kind.as_str(), &member.key) {
+            problems.push(
+                Problem::warning(
+                    "unknown-key",
+                    &member.key_at,
+                    format!("this {kind} does not know this key"),
+                )
+                .why(format!(
+                    "{} is not ferrocni's, and others ignore the key without a word",
+                    file.display()
+                ))
+                .help(format!("install ferrocni's {kind}, or take the key out")),
+            );
+        }
+    }
+}
+
+/// What a runtime is to fill in: do the plugins want it?
+pub fn capabilities(plugin: &Plugin<'_>, binaries: &Binaries, problems: &mut Vec<Problem>) {
+    let Some(declared) = plugin.node.get("capabilities") else { return };
+    let mut wanted: Vec<String> = Vec::new();
+    let mut all_known = plugin.kind.is_some();
+    for kind in plugin.kind.iter().chain(&plugin.ipam) {
+        match &binaries.get(kind).schema {
+            Some(schema) => {
+                let of = Schema::new(schema, kind.as_str()).property("runtimeConfig");
+                wanted.extend(
+                    of.into_iter().flat_map(|(_, schema)| schema.keys()).map(str::to_owned),
+                );
+            }
+            None => all_known = false,
+        }
+    }
+    for member in declared.members() {
+        if !matches!(member.node.value, Value::Bool(true)) {
+            continue;
+        }
+        let usual = known::CAPABILITIES.into_iter().filter(|_| !all_known);
+        let possible: Vec<&str> = wanted.iter().map(String::as_str).chain(usual).collect();
+        if possible.contains(&member.key.as_str()) {
+            continue;
+        }
+        let meant = nearest(&member.key, possible.iter().copied());
+        if meant.is_none() && !all_known {
+            continue;
+        }
+        let what = match all_known {
+            true => format!("{} has no such capability", plugin.called()),
+            false => "no runtime knows such a capability".to_owned(),
+        };
+        let help = match possible.as_slice() {
+            _ if meant.is_some() => "the names of capabilities have to be spelt exactly".to_owned(),
+            [] => "take it out: it has none".to_owned(),
+            possible => format!("it has {}", possible.join(", ")),
+        };
+        problems.push(
+            Problem::warning("unknown-capability", &member.key_at, what)
+                .label(did_you_mean(meant))
+                .why("what the runtime has for it does not reach the plugin")
+                .help(help),
+        );
+    }
+}
