@@ -283,9 +283,11 @@ fn interrupted(plugin: &str) {
     killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
     let status = child.wait().unwrap();
     assert!(!status.success(), "{status}");
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    // The kit itself gives up on a plugin after five seconds.
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     while running(folder) {
-        assert!(started.elapsed() < Duration::from_secs(5), "something still runs");
+        // What goes with its namespaces may take a busy kernel a while.
+        assert!(started.elapsed() < Duration::from_secs(30), "something still runs");
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(fs::read_to_string("/proc/self/mounts").unwrap(), mounts);

@@ -15,8 +15,8 @@ const PULLED: &str = "docker.io/library/busybox:latest";
 fn from_a_clean_machine_to_a_pod() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let readme = fs::read_to_string(project.join("README.md")).unwrap();
-    let (_, lines) =
-        readme.split_once("<!-- clean machine -->\n```sh\n").expect("the README's commands");
+    let (_, section) = readme.split_once("\n## From a clean machine to a pod\n").unwrap();
+    let (_, lines) = section.split_once("```sh\n").unwrap();
     let (lines, _) = lines.split_once("```").unwrap();
     let lines: Vec<&str> =
         lines.lines().filter(|line| !DONE.iter().any(|done| line.starts_with(done))).collect();
