@@ -141,7 +141,9 @@ impl Bed {
     pub fn follow_the_way_out(&self) {
         let ways = self.ways();
         for way in &ways {
-            self.shell(way).ok();
+            // Beside what it removes, gc may say why it is not all of it.
+            let Run { status, stdout, stderr } = self.shell(way);
+            assert_eq!(status, Some(0), "{way}: {stdout}{stderr}");
         }
         assert_eq!(self.leaks(), Vec::<String>::new(), "after {ways:#?}");
     }
