@@ -23,7 +23,7 @@ fn at_once() {
     scene.is_clean();
 }
 
-/// 25, or 100 if the environment has `E2E_ALL`: the runtime needs its time for each.
+/// 25, or 100 if the environment has `E2E_ALL`, as with containerd's newest release: the runtime needs its time for each.
 #[test]
 fn one_after_the_other() {
     let count = if std::env::var_os("E2E_ALL").is_some() { 100 } else { 25 };
