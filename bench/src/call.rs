@@ -1,4 +1,4 @@
-//! A call of a case as the programs that are run for it.
+//! The programs that run for a call of a case.
 
 use std::path::Path;
 
@@ -6,42 +6,42 @@ use crate::case::{Case, STALE, Variant, Verb};
 use crate::contestant::{Contestant, Kind};
 use crate::job::Step;
 
-/// Where programs such as iptables are.
+/// The directories of programs such as iptables.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Where the only program is, if a contestant is to find no other.
+/// The directory of the only program, for a contestant that must find no other.
 pub const ONLY: &str = "/run/testbed/only";
-/// The network's name.
+/// The name of the network.
 pub const NETWORK: &str = "bench";
 
-/// A container, by its number, and the file of its network namespace.
+/// A container: its number, and the file of its network namespace.
 #[derive(Debug, Clone)]
 pub struct Container {
-    /// Its number, from 0.
+    /// The number, from 0.
     pub number: u32,
-    /// Its network namespace.
+    /// The network namespace.
     pub netns: String,
-    /// Its interface's name there.
+    /// The name of its interface.
     pub ifname: String,
-    /// What its last ADD printed.
+    /// The result of its last ADD.
     pub result: String,
 }
 
-/// The number of the first container that is there before anything is measured.
+/// The number of the first container that exists before the measurement.
 const FIRST_OTHER: u32 = 10_000;
 
 impl Container {
-    /// One that is measured.
+    /// A container that is measured.
     pub fn new(number: u32, netns: &Path) -> Container {
         let (netns, ifname) = (netns.display().to_string(), "eth0".to_owned());
         Container { number, netns, ifname, result: String::new() }
     }
 
-    /// One that is there before. All of those live in one network namespace.
+    /// A container that exists before. All of these are in one network namespace.
     pub fn other(number: u32, netns: &Path) -> Container {
         Container { ifname: format!("eth{number}"), ..Container::new(FIRST_OTHER + number, netns) }
     }
 
-    /// A configuration with what is this container's own.
+    /// A configuration with the values of this container.
     fn fill(&self, conf: &str) -> String {
         let port = (FIRST_PORT + self.number).to_string();
         conf.replace("{number}", &self.number.to_string())
@@ -49,7 +49,7 @@ impl Container {
             .replace("{address}", &self.address())
     }
 
-    /// An address that goes with its number, in 10.88.0.0/16.
+    /// An address for its number, in 10.88.0.0/16.
     fn address(&self) -> String {
         let [a, b] = [(self.number + 2) / 256, (self.number + 2) % 256];
         format!("10.88.{a}.{b}")
@@ -61,7 +61,7 @@ impl Container {
     }
 }
 
-/// The programs of a call, one after another; none if the contestant has no such call.
+/// The programs of a call, in order; none if the contestant has no such call.
 pub fn steps(case: &Case, who: &Contestant, verb: Verb, of: &Container) -> Vec<Step> {
     match &who.kind {
         Kind::Floor(program) if matches!(verb, Verb::Version | Verb::Add | Verb::Del) => {
@@ -74,7 +74,8 @@ pub fn steps(case: &Case, who: &Contestant, verb: Verb, of: &Container) -> Vec<S
     }
 }
 
-/// As a runtime runs a chain: one plugin after another, DEL in the other order, what one printed handed on to the next.
+/// Runs a chain as a runtime does: plugins in order, for DEL in reverse, each with the result of
+/// the one before.
 fn chain(
     case: &Case,
     folder: &Path,
@@ -133,7 +134,7 @@ pub fn list(case: &Case) -> String {
     )
 }
 
-/// The keys that the runtime adds for a verb.
+/// The keys that the runtime adds for a command.
 fn more(verb: Verb, of: &Container) -> String {
     match verb {
         Verb::Check | Verb::Del if !of.result.is_empty() => {
@@ -172,7 +173,7 @@ fn cnitool(folder: &Path, verb: Verb, of: &Container) -> Step {
     }
 }
 
-/// The floor's call. Its addresses are its number in the network 10.88.0.0/16.
+/// The call of the floor. The addresses derive from the number, in 10.88.0.0/16.
 fn floor(case: &Case, program: &Path, verb: Verb, of: &Container) -> Step {
     let mut command = vec![program.display().to_string()];
     let mut words = case.floor.unwrap_or_default().split(' ');
@@ -188,12 +189,12 @@ fn floor(case: &Case, program: &Path, verb: Verb, of: &Container) -> Step {
     Step { command, ..Step::default() }
 }
 
-/// The first container's port.
+/// The port of the first container.
 const FIRST_PORT: u32 = 20_000;
 /// The index of the floor's first link.
 const FLOOR_INDEX: u32 = 100_000;
 
-/// How many containers a case needs.
+/// The number of containers that a case needs.
 pub fn containers(case: &Case) -> usize {
     let gc = if case.verbs.contains(&Verb::Gc) { STALE } else { 1 };
     case.bursts.iter().map(|(containers, _)| *containers).max().unwrap_or(gc)

@@ -1,40 +1,42 @@
-//! What a case is made of. The cases themselves are in `cases.rs`.
+//! The definition of a case. The cases themselves are in `cases.rs`.
 
-/// One thing that is measured of every contestant that can do it.
+/// One case, which is measured for every contestant that supports it.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
-    /// Its name, for `--only` and in the results.
+    /// The name for `--only` and in the results.
     pub id: &'static str,
-    /// Its name for people.
+    /// The title.
     pub title: &'static str,
-    /// The plugins of the network in the order of their chain, each with its configuration: the keys without name, version
-    /// and type. `{number}` is the container's number, `{port}` a port of its own, `{address}` an address.
+    /// The plugins of the network in the order of their chain, each with its configuration without
+    /// name, version and type. `{number}` is the number of the container, `{port}` a unique port,
+    /// `{address}` an address.
     pub chain: &'static [(&'static str, &'static str)],
     /// The version of the specification.
     pub version: &'static str,
-    /// What is measured, in this order.
+    /// The measured calls, in this order.
     pub verbs: &'static [Verb],
-    /// What is there before.
+    /// The preparation.
     pub prepared: &'static [Prepared],
-    /// The peers that can do it.
+    /// The peers that support it.
     pub peers: Peers,
-    /// Peers beside themselves in other ways; only those that speak the version 1.1.0.
+    /// Variants of peers; only of those that support version 1.1.0.
     pub variants: &'static [Variant],
-    /// What the floor makes for it: its KIND, and `masq` if it masquerades.
+    /// The arguments of the floor: its KIND, and `masq` if it masquerades.
     pub floor: Option<&'static str>,
-    /// How often everybody has a turn.
+    /// The number of turns of each contestant.
     pub rounds: usize,
-    /// How many turns nobody counts come first.
+    /// The number of turns before, which are not counted.
     pub warm_up: usize,
-    /// If not empty: how many containers come and then go, and how many of them at a time.
+    /// If not empty: the numbers of containers in a burst of ADDs and then DELs, and the numbers of
+    /// parallel calls.
     pub bursts: &'static [(usize, usize)],
-    /// Whether `--quick` has it.
+    /// Whether `--quick` includes it.
     pub quick: bool,
     /// Whether it needs the lab's kernel.
     pub lab: bool,
 }
 
-/// What a case has unless it says otherwise.
+/// The defaults of a case.
 pub const USUAL: Case = Case {
     id: "",
     title: "",
@@ -52,22 +54,22 @@ pub const USUAL: Case = Case {
     lab: false,
 };
 
-/// What is measured.
+/// A measured call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
-    /// The versions that a plugin speaks: the start of a process.
+    /// VERSION: the start of a process.
     Version,
-    /// A container comes.
+    /// ADD.
     Add,
-    /// Is everything as it should be?
+    /// CHECK.
     Check,
-    /// A container goes.
+    /// DEL.
     Del,
-    /// [`STALE`] containers that the runtime has forgotten go.
+    /// GC of [`STALE`] containers that the runtime has lost.
     Gc,
 }
 
-/// How many containers GC removes.
+/// The number of containers that GC removes.
 pub const STALE: usize = 100;
 
 impl Verb {
@@ -83,37 +85,38 @@ impl Verb {
     }
 }
 
-/// What is there before anything is measured.
+/// The preparation before a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prepared {
     /// A link `uplink`, with index 3000, that is up.
     Uplink,
-    /// So many addresses after the gateway's are taken, of a network whose addresses begin with the first one.
+    /// This number of addresses after the gateway's is allocated, in a network whose addresses
+    /// begin with the first one.
     Taken(&'static str, u32),
-    /// So many other containers have joined.
+    /// This number of other containers is attached.
     Joined(u32),
-    /// Lines of shell in the node's network namespace.
+    /// Shell commands in the network namespace of the node.
     Shell(&'static str),
 }
 
-/// Another way of a peer to do a case.
+/// A variant of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Variant {
-    /// What is added to the label.
+    /// The addition to the label.
     pub label: &'static str,
-    /// More keys for the first plugin.
+    /// Additional keys for the first plugin.
     pub keys: &'static str,
-    /// If not empty: the only program that the machine has besides the plugins.
+    /// If not empty: the only program on the machine besides the plugins.
     pub tool: &'static str,
 }
 
-/// Which peers can do a case.
+/// The peers that support a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peers {
     /// Every suite of plugins.
     All,
-    /// Those that speak the version 1.1.0 of the specification: not the distribution's.
+    /// Suites that support version 1.1.0 of the specification: not the distribution's.
     New,
-    /// None: it is an idea of ours.
+    /// None: the feature exists only in this project.
     None,
 }

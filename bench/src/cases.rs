@@ -1,8 +1,8 @@
-//! The cases. A plugin that is built later adds its own here; `bench/README.md` says how.
+//! The cases. A new plugin adds its own here; see `bench/README.md`.
 
 use crate::case::{Case, Peers, Prepared, USUAL, Variant, Verb};
 
-/// All of them, in the order of the report.
+/// All cases, in the order of the report.
 pub const CASES: &[Case] = &[
     Case {
         id: "version",
@@ -194,14 +194,15 @@ const fn host_local(
     Case { id, title, chain, prepared, rounds, ..USUAL }
 }
 
-/// What all bursts have in common.
+/// The common part of all bursts.
 const BURST: Case = Case { bursts: BURSTS, peers: Peers::New, quick: true, ..USUAL };
 
-/// How many containers, and how many at a time. What is there twice is measured twice, as one. `--quick` has the last one.
+/// The numbers of containers, and of parallel calls. A pair that occurs twice is measured twice, as
+/// one. `--quick` measures only the last.
 const BURSTS: &[(usize, usize)] =
     &[(200, 32), (1, 1), (10, 1), (10, 8), (100, 8), (100, 32), (300, 32), (300, 300), (200, 32)];
 
-/// The like for an address management plugin alone.
+/// The same for an IPAM plugin alone.
 const POOL_BURSTS: &[(usize, usize)] = &[(10, 8), (200, 32)];
 
 const BRIDGE: &str =
@@ -213,7 +214,7 @@ const PTP_MASQ: &str = r#""ipMasq": true, "ipam": {"type": "host-local", "subnet
 const MACVLAN: &str = r#""master": "uplink", "ipam": {"type": "host-local", "subnet": "10.88.0.0/16", "routes": [{"dst": "0.0.0.0/0"}]}"#;
 const IPIP: &str = r#""peers": [{"node": "192.0.2.1", "podCIDRs": ["10.88.0.0/16"]}, {"node": "192.0.2.2", "podCIDRs": ["10.89.0.0/16"]}], "ipam": {"type": "host-local", "subnet": "10.88.0.0/16", "routes": [{"dst": "0.0.0.0/0"}]}"#;
 
-/// Newer reference plugins masquerade by nftables if they are asked to; otherwise by iptables. They would remove by both
-/// what one of them made, and where there are both, iptables fails with what is not there.
+/// Newer reference plugins masquerade with nftables if configured, otherwise with iptables. On
+/// removal they would try both, and iptables fails for missing objects.
 const NFTABLES: &[Variant] =
     &[Variant { label: "nftables", keys: r#""ipMasqBackend": "nftables""#, tool: "nft" }];

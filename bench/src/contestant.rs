@@ -1,4 +1,4 @@
-//! Who is measured.
+//! The contestants.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,39 +6,39 @@ use std::process::Command;
 
 use crate::case::{Case, Peers, Variant};
 
-/// One who is measured.
+/// A contestant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contestant {
-    /// What the results call it.
+    /// The name in the results.
     pub label: String,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
 }
 
-/// What a contestant is.
+/// The kind of a contestant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// This project's binaries in a folder.
+    /// This project's binaries in a directory.
     Ours(PathBuf),
-    /// Somebody else's in a folder.
+    /// The binaries of another project in a directory.
     Peer {
-        /// The folder.
+        /// The directory.
         folder: PathBuf,
-        /// Whether it speaks the version 1.1.0 of the specification.
+        /// Whether it supports version 1.1.0 of the specification.
         new: bool,
-        /// How it does the case, if not as usual.
+        /// The variant of the case, if any.
         variant: Option<&'static Variant>,
     },
-    /// The least that the kernel could be asked for: the program.
+    /// The fewest requests to the kernel that do the job: the program.
     Floor(PathBuf),
 }
 
 impl Contestant {
-    /// A peer as given on the command line: `[LABEL=]FOLDER`.
+    /// A peer from the command line: `[LABEL=]DIRECTORY`.
     ///
     /// # Errors
     ///
-    /// There is no such folder.
+    /// If the directory does not exist.
     pub fn peer(given: &str) -> Result<Contestant, String> {
         let (label, folder) = given.split_once('=').unwrap_or((given, given));
         let folder = fs::canonicalize(folder).map_err(|error| format!("{folder}: {error}"))?;
@@ -46,7 +46,7 @@ impl Contestant {
         Ok(Contestant { label: label.to_owned(), kind })
     }
 
-    /// Those of `all` that take part in a case, with their variants.
+    /// The contestants in `all` that support a case, with their variants.
     pub fn of_case(all: &[Contestant], case: &'static Case) -> Vec<Contestant> {
         let mut found = Vec::new();
         for one in all {
@@ -80,7 +80,7 @@ impl Contestant {
     }
 }
 
-/// Whether a folder has the plugins of a case.
+/// Whether a directory has the plugins of a case.
 fn has(folder: &Path, case: &Case) -> bool {
     case.chain.iter().all(|(plugin, _)| folder.join(plugin).is_file())
 }
@@ -96,18 +96,19 @@ impl Contestant {
         Contestant { label: FLOOR.to_owned(), kind: Kind::Floor(program) }
     }
 
-    /// Whether it is somebody else's.
+    /// Whether it is a suite of another project.
     pub fn is_peer(&self) -> bool {
         matches!(self.kind, Kind::Peer { .. })
     }
 }
 
-/// What the results call this project's plugins.
+/// The name of this project's plugins in the results.
 pub const OURS: &str = "ferrocni";
-/// What the results call the floor.
+/// The name of the floor in the results.
 pub const FLOOR: &str = "floor";
 
-/// Whether a suite speaks the version 1.1.0 of the specification: what its bridge says, or its loopback.
+/// Whether a suite supports version 1.1.0 of the specification, by the answer of its bridge or its
+/// loopback.
 fn speaks_new(folder: &Path) -> bool {
     ["bridge", "loopback"].iter().any(|plugin| {
         let output = Command::new(folder.join(plugin)).env("CNI_COMMAND", "VERSION").output();

@@ -1,61 +1,62 @@
-//! What the launcher is to run, and what it tells of it: fields that end with NUL, so that the launcher stays small.
+//! The input and output of the launcher: fields that end with NUL, so that the launcher stays
+//! small.
 
 use std::io::{Error, Read, Result, Write};
 
-/// Calls, and how many of them at a time.
+/// Calls, and the number of parallel ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Job {
-    /// How many calls run at a time.
+    /// The number of parallel calls.
     pub at_once: usize,
     /// The calls.
     pub calls: Vec<Vec<Step>>,
 }
 
-/// One program of a call. A call of several is a chain: they run one after another.
+/// One program of a call. The programs of a chain run one after another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Step {
     /// The program and its arguments.
     pub command: Vec<String>,
-    /// Its whole environment, as `NAME=VALUE`.
+    /// The complete environment, as `NAME=VALUE`.
     pub env: Vec<String>,
-    /// What it reads.
+    /// The standard input.
     pub stdin: String,
-    /// Whether what the step before it printed is put into what it reads, as `prevResult`.
+    /// Whether the output of the step before is inserted into the input, as `prevResult`.
     pub hand_on: bool,
 }
 
-/// How a job went.
+/// The outcome of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ran {
     /// The calls, in their order.
     pub calls: Vec<Done>,
-    /// Processor time of all calls, the kernel's included, in nanoseconds.
+    /// Processor time of all calls, including the kernel's, in nanoseconds.
     pub cpu: u64,
-    /// The most memory that one process had, in KiB.
+    /// The maximum memory of one process, in KiB.
     pub rss: u64,
-    /// Page faults that needed no disk, of all calls.
+    /// Page faults of all calls that needed no disk.
     pub faults: u64,
 }
 
-/// How a call went.
+/// The outcome of a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Done {
-    /// When it began, in nanoseconds from when the job did.
+    /// The start, in nanoseconds after the start of the job.
     pub start: u64,
-    /// When it ended.
+    /// The end.
     pub end: u64,
-    /// What its last program printed.
+    /// The output of the last program.
     pub stdout: String,
-    /// What went wrong; empty if nothing did.
+    /// The error; empty if there is none.
     pub error: String,
 }
 
 impl Job {
-    /// Writes it for the launcher.
+    /// Writes the job for the launcher.
     ///
     /// # Errors
     ///
-    /// As of `to`.
+    /// The error of `to`.
     pub fn send(&self, mut to: impl Write) -> Result<()> {
         let mut text = String::new();
         let mut field = |value: &str| {
@@ -78,11 +79,11 @@ impl Job {
         to.write_all(text.as_bytes())
     }
 
-    /// Reads what [`Job::send`] wrote.
+    /// Reads a job from [`Job::send`].
     ///
     /// # Errors
     ///
-    /// It is something else, or cannot be read.
+    /// If the input is invalid or cannot be read.
     pub fn receive(from: impl Read) -> Result<Job> {
         let text = whole(from)?;
         let mut fields = Fields(text.split('\0'));
@@ -102,11 +103,11 @@ impl Job {
 }
 
 impl Ran {
-    /// Writes it for who gave the job.
+    /// Writes the outcome for the client of the launcher.
     ///
     /// # Errors
     ///
-    /// As of `to`.
+    /// The error of `to`.
     pub fn send(&self, mut to: impl Write) -> Result<()> {
         let mut text =
             format!("{}\0{}\0{}\0{}\0", self.cpu, self.rss, self.faults, self.calls.len());
@@ -117,11 +118,11 @@ impl Ran {
         to.write_all(text.as_bytes())
     }
 
-    /// Reads what [`Ran::send`] wrote.
+    /// Reads an outcome from [`Ran::send`].
     ///
     /// # Errors
     ///
-    /// It is something else, or cannot be read.
+    /// If the input is invalid or cannot be read.
     pub fn receive(from: impl Read) -> Result<Ran> {
         let text = whole(from)?;
         let mut fields = Fields(text.split('\0'));

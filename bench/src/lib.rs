@@ -1,4 +1,4 @@
-//! Measures plugins beside others, in one run, one after another: see `bench/README.md`.
+//! Measures plugins against others in one run, in turn: see `bench/README.md`.
 
 pub mod call;
 pub mod case;

@@ -1,4 +1,4 @@
-//! Measures plugins beside others. `scripts/bench` builds and calls it.
+//! Measures plugins against others. `scripts/bench` builds and runs it.
 
 use std::fs;
 use std::io::{self, Write};
@@ -16,29 +16,29 @@ use bench::{svg, table};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Measures plugins beside others, one after another in one run.
+/// Measures plugins against others, in turn, in one run.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/bench")]
 struct Arguments {
-    /// The folder with this project's binaries
+    /// The directory with this project's binaries
     #[arg(long, value_name = "DIR", default_value = "bin")]
     ours: PathBuf,
-    /// A folder with somebody else's plugins; may be given several times
+    /// A directory with plugins of another project; repeatable
     #[arg(long, value_name = "[LABEL=]DIR")]
     peer: Vec<String>,
-    /// Only these cases; a name stands for all that begin with it and a dash, too
+    /// Measure only these cases; a name also selects all cases that begin with it and a dash
     #[arg(long, value_name = "CASE,..", value_delimiter = ',')]
     only: Vec<String>,
-    /// Fewer turns and cases
+    /// Measure fewer turns and cases
     #[arg(long)]
     quick: bool,
-    /// The cases that need the lab's kernel, which this machine must have
+    /// Measure the cases that need the lab's kernel, which this machine must have
     #[arg(long)]
     lab: bool,
-    /// Where results.json and results.svg are written, and read
+    /// The directory of results.json and results.svg
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Measures nothing: makes table and picture from results.json
+    /// Measure nothing: make the table and the picture from results.json
     #[arg(long)]
     report: bool,
 }
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 }
 
 fn work(arguments: &Arguments) -> Result<(), String> {
-    // A part of the results does not replace all of them.
+    // Partial results do not replace complete ones.
     let out = arguments.out.as_ref().filter(|_| arguments.only.is_empty() && !arguments.lab);
     let results = match (arguments.report, out) {
         (true, Some(out)) => read(&out.join("results.json"))?,
@@ -106,13 +106,13 @@ fn run(arguments: &Arguments) -> Result<Results, String> {
     Ok(results)
 }
 
-/// A line of progress on the terminal, if it is one.
+/// A progress bar, if standard error is a terminal.
 fn progress(count: usize) -> ProgressBar {
     let bar = ProgressBar::new(count as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len}, {elapsed}  {wide_msg}") {
         bar.set_style(style.progress_chars("━╸─"));
     }
-    // The time goes on while a long turn does.
+    // The clock continues during a long turn.
     bar.enable_steady_tick(Duration::from_millis(500));
     bar
 }

@@ -1,4 +1,4 @@
-//! Runs the cases: everybody has a turn, one after another, again and again.
+//! Runs the cases: all contestants have turns, again and again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::results::{Burst, Figures, Row};
 use crate::stage::{Calls, Report, Stage, Turn};
 use crate::statistics::{median, percentile, rounded};
 
-/// How long a turn may take that is made again under strace, where it takes many times as long.
+/// The time limit for a turn that is repeated under strace, which is many times slower.
 const TOO_SLOW: Duration = Duration::from_secs(1);
 
 /// A case that is being measured.
@@ -24,28 +24,28 @@ struct Measured<'a> {
     turns: &'a Turns,
     bar: &'a ProgressBar,
     contestants: Vec<(Contestant, Stage, Figured)>,
-    /// Whether a turn of all takes long.
+    /// Whether a round of turns takes long.
     is_slow: bool,
 }
 
-/// How many turns there are.
+/// The number of turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turns {
-    /// As many as the case says.
+    /// As the case defines it.
     All,
-    /// A quarter, and of bursts only the last.
+    /// A quarter, and only the last burst.
     Few,
-    /// One, of everything that is not too much for a test.
+    /// One turn of every case that is not too large for a test.
     One,
 }
 
 impl Turns {
-    /// How long the turns of a case may take before no more are begun.
+    /// The time after which no more turns of a case begin.
     fn budget(self) -> Duration {
         Duration::from_secs(if self == Turns::All { 25 } else { 10 })
     }
 
-    /// How many addresses are taken, and how many others have joined, at most.
+    /// The maximum numbers of allocated addresses and of other containers.
     fn most(self) -> u32 {
         if self == Turns::One { 100 } else { u32::MAX }
     }
@@ -60,22 +60,22 @@ impl Turns {
     }
 }
 
-/// What is known of a contestant so far.
+/// A contestant with its measurements so far.
 #[derive(Default)]
 struct Figured {
-    /// By verb, one of each round.
+    /// By call, one per round.
     rounds: BTreeMap<&'static str, Vec<Ran>>,
-    /// By verb and burst.
+    /// By call and burst.
     bursts: Vec<(Verb, Burst, Ran)>,
     calls: BTreeMap<&'static str, Calls>,
     failed: String,
 }
 
-/// Measures a case. A peer that fails is left out from then on, and the rows say why.
+/// Measures a case. A peer that fails is left out from then on, and the rows contain the reason.
 ///
 /// # Errors
 ///
-/// This project's own plugins fail, or the floor does.
+/// If this project's own plugins or the floor fail.
 pub fn measure(
     case: &'static Case,
     all: &[Contestant],
@@ -103,7 +103,7 @@ pub fn measure(
     }
     let rows = measured.rows();
     drop(measured);
-    // The kernel takes its time to clean namespaces up, and would do so during the next case.
+    // The kernel cleans up namespaces in the background, which would disturb the next case.
     thread::sleep(Duration::from_millis(300 + 5 * call::containers(case) as u64));
     Ok(rows)
 }
@@ -131,7 +131,7 @@ impl Measured<'_> {
                     }
                 }
             })?;
-            // Who begins changes, so that nobody is always after the same one.
+            // The first contestant changes, so that no contestant is always after the same one.
             self.contestants.rotate_left(1);
             done += 1;
             if counts && begun.elapsed() > self.turns.budget() {
@@ -145,7 +145,7 @@ impl Measured<'_> {
     }
 
     fn bursts(&mut self) -> Result<(), String> {
-        // Everything that is made once is made now.
+        // The first turn makes the shared objects.
         self.everybody(Turn::Burst(1, 1), |_, _| {})?;
         for (containers, at_once) in self.turns.bursts(self.case) {
             let burst = Burst { containers, at_once };
@@ -159,7 +159,7 @@ impl Measured<'_> {
         Ok(())
     }
 
-    /// Everybody has a turn.
+    /// Each contestant has a turn.
     fn everybody(
         &mut self,
         turn: Turn,
@@ -186,7 +186,7 @@ impl Measured<'_> {
                 rows.push(Row { ratios: self.ratios(*verb), ..self.row(*verb, figures) });
             }
         }
-        // One that is made several times is one row.
+        // A burst that is measured several times is one row.
         let bursts = self.turns.bursts(self.case);
         let is_last = |(place, burst): &(usize, &(usize, usize))| {
             !bursts.iter().skip(place + 1).any(|later| later == *burst)
@@ -219,7 +219,7 @@ impl Measured<'_> {
         }
     }
 
-    /// The figures of those who have some, or have failed.
+    /// The figures of the contestants that have some, or have failed.
     fn figures(&self, of: impl Fn(&Figured) -> Figures) -> Vec<Figures> {
         let named = self.contestants.iter().map(|(who, _, known)| Figures {
             label: who.label.clone(),
@@ -229,7 +229,7 @@ impl Measured<'_> {
         named.filter(|figures| figures.n > 0 || !figures.failed.is_empty()).collect()
     }
 
-    /// Ours divided by theirs, turn by turn.
+    /// The ratio of this project's time to the peer's, turn by turn.
     fn ratios(&self, verb: Verb) -> BTreeMap<String, f64> {
         let walls = |known: &Figured| -> Vec<f64> {
             known.rounds.get(verb.name()).into_iter().flatten().flat_map(walls).collect()
@@ -290,7 +290,7 @@ impl Figured {
     }
 }
 
-/// The times of the calls, in milliseconds.
+/// The durations of the calls, in milliseconds.
 fn walls(ran: &Ran) -> impl Iterator<Item = f64> {
     ran.calls.iter().map(|call| call.end.saturating_sub(call.start) as f64 / 1e6)
 }
@@ -304,7 +304,7 @@ fn burst_ratios(row: &Row) -> BTreeMap<String, f64> {
     others.filter_map(ratio).collect()
 }
 
-/// Whether a case is among those asked for.
+/// Whether a case is selected.
 pub fn is_chosen(case: &Case, only: &[String], turns: Turns, lab: bool) -> bool {
     let named = |start: &String| case.id == start || case.id.starts_with(&format!("{start}-"));
     let asked =

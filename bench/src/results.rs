@@ -1,4 +1,4 @@
-//! What was measured, as `bench/results.json` has it.
+//! The results, as in `bench/results.json`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,27 +10,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::contestant::{Contestant, Kind, OURS};
 
-/// Everything that one run measured.
+/// The results of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Results {
-    /// Where and when.
+    /// The machine and the date.
     pub machine: Machine,
-    /// Whether it was a quick run: few turns, few cases.
+    /// Whether it was a quick run with few turns and cases.
     pub quick: bool,
-    /// Who was measured, and how large their files are.
+    /// The contestants, with the sizes of their files.
     pub suites: Vec<Suite>,
-    /// What was measured: a row for each verb of each case, and for each burst.
+    /// The measurements: a row for each call of each case, and for each burst.
     pub rows: Vec<Row>,
 }
 
-/// Where and when it was measured.
+/// The machine and the date of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
-    /// The kind of processor.
+    /// The model of the processor.
     pub processor: String,
-    /// How many of them.
+    /// The number of processors.
     pub cores: usize,
-    /// The kernel's release.
+    /// The release of the kernel.
     pub kernel: String,
     /// The day, in UTC.
     pub date: String,
@@ -39,83 +39,84 @@ pub struct Machine {
 /// The binaries of a contestant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Suite {
-    /// Who.
+    /// The contestant.
     pub label: String,
-    /// The sizes of its files, in bytes.
+    /// The sizes of the files, in bytes.
     pub files: BTreeMap<String, u64>,
-    /// All of them together, in bytes.
+    /// The sum of the sizes, in bytes.
     pub bytes: u64,
 }
 
-/// A verb of a case, or a burst.
+/// A call of a case, or a burst.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// The case's name.
+    /// The name of the case.
     pub case: String,
-    /// The case's name for people.
+    /// The title of the case.
     pub title: String,
     /// ADD, CHECK, ..
     pub verb: String,
-    /// How many addresses were taken before.
+    /// The number of addresses that were allocated before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<u32>,
-    /// How many containers came or went, and how many at a time.
+    /// The number of containers, and the number of parallel calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<Burst>,
     /// By contestant, in the order of their turns.
     pub figures: Vec<Figures>,
-    /// Ours divided by theirs, by contestant: of times the median of the turns' ratios, of bursts that of the operations per
-    /// second.
+    /// The ratio of this project to each contestant: of durations the median over the turns, of
+    /// bursts the ratio of operations per second.
     pub ratios: BTreeMap<String, f64>,
 }
 
 /// A burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Burst {
-    /// How many containers.
+    /// The number of containers.
     pub containers: usize,
-    /// How many at a time.
+    /// The number of parallel calls.
     pub at_once: usize,
 }
 
-/// What one contestant needed.
+/// The figures of one contestant.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Who.
+    /// The contestant.
     pub label: String,
-    /// How many were measured.
+    /// The number of measurements.
     pub n: usize,
     /// Milliseconds from the start of the process to its end.
     pub median: f64,
-    /// A tenth was faster.
+    /// The 10th percentile.
     pub p10: f64,
-    /// A tenth was slower.
+    /// The 90th percentile.
     pub p90: f64,
-    /// A hundredth was slower. Of bursts.
+    /// The 99th percentile. Bursts only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99: Option<f64>,
-    /// Operations per second. Of bursts.
+    /// Operations per second. Bursts only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_second: Option<f64>,
-    /// Milliseconds of processor time of an operation, of all its processes. (Median; of bursts the mean.)
+    /// Milliseconds of processor time per operation, of all its processes. (Median; for bursts the
+    /// mean.)
     pub cpu: f64,
-    /// The most memory that one process had, in KiB.
+    /// The maximum memory of one process, in KiB.
     pub rss: u64,
-    /// Page faults of an operation that needed no disk. (Median; of bursts the mean.)
+    /// Page faults per operation that needed no disk. (Median; for bursts the mean.)
     pub faults: u64,
-    /// System calls of an operation, counted apart.
+    /// System calls per operation, counted in a separate run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub syscalls: Option<usize>,
-    /// Programs that it executed.
+    /// The number of programs that it executed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execs: Option<usize>,
-    /// Why there is nothing, or less.
+    /// The reason why figures are missing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub failed: String,
 }
 
 impl Machine {
-    /// This one, today.
+    /// This machine, today.
     pub fn here() -> Machine {
         Machine {
             processor: processor(),
@@ -134,26 +135,26 @@ impl fmt::Display for Machine {
 }
 
 impl Results {
-    /// Nothing yet, of this machine.
+    /// Empty results of this machine.
     pub fn here(contestants: &[Contestant], quick: bool) -> Results {
         let machine = Machine::here();
         let suites = contestants.iter().filter_map(suite).collect();
         Results { machine, quick, suites, rows: Vec::new() }
     }
 
-    /// The rows of a verb of a case.
+    /// The rows for a call of a case.
     pub fn row(&self, case: &str, verb: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.case == case && row.verb == verb)
     }
 }
 
 impl Row {
-    /// What one contestant needed.
+    /// The figures of one contestant.
     pub fn of(&self, label: &str) -> Option<&Figures> {
         self.figures.iter().find(|figures| figures.label == label && figures.n > 0)
     }
 
-    /// What ours needed.
+    /// The figures of this project.
     pub fn ours(&self) -> Option<&Figures> {
         self.of(OURS)
     }
@@ -166,7 +167,7 @@ fn suite(contestant: &Contestant) -> Option<Suite> {
     Some(Suite { label: contestant.label.clone(), files, bytes })
 }
 
-/// The sizes of the programs in a folder. The kit is no plugin.
+/// The sizes of the programs in a directory, except the conformance kit, which is not a plugin.
 fn sizes(folder: &Path) -> BTreeMap<String, u64> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let size = |entry: fs::DirEntry| {

@@ -1,5 +1,5 @@
-//! What it takes to start and stop sandboxes under a container runtime, as `bench/containerd.json` has it. The package `e2e`
-//! measures it.
+//! The durations of starting and stopping sandboxes under a container runtime, as in
+//! `bench/containerd.json`. The package `e2e` measures them.
 
 mod picture;
 mod table;
@@ -17,63 +17,65 @@ use crate::statistics::{median, percentile, rounded};
 pub use picture::picture;
 pub use table::table;
 
-/// What the results call sandboxes that have no network of their own: for them, no plugin is called.
+/// The name in the results of sandboxes without a network of their own: for these the runtime calls
+/// no plugin.
 pub const NO_NETWORK: &str = "no network";
 
 /// The files of the results and of their picture.
 const FILE: &str = "containerd.json";
 const PICTURE: &str = "containerd.svg";
 
-/// Everything that one run measured.
+/// The results of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sandboxes {
-    /// Where and when.
+    /// The machine and the date.
     pub machine: Machine,
-    /// The runtime and its version.
+    /// The name and version of the runtime.
     pub runtime: String,
-    /// Whether it was a quick run: few turns, few cases.
+    /// Whether it was a quick run with few turns and cases.
     pub quick: bool,
-    /// A row for starting and one for stopping, for each case and number of sandboxes at once.
+    /// A row for starts and one for stops, for each case and number of sandboxes at once.
     pub rows: Vec<Row>,
 }
 
-/// So many sandboxes at once were started, or stopped, in turns.
+/// Turns in which this number of sandboxes was started, or stopped, at once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// The case's name.
+    /// The name of the case.
     pub case: String,
-    /// The case's name for people.
+    /// The title of the case.
     pub title: String,
     /// `start` or `stop`.
     pub verb: String,
-    /// How many sandboxes in a turn, all at once.
+    /// The number of sandboxes in a turn, all at once.
     pub at_once: usize,
     /// By contestant, in the order of their turns.
     pub figures: Vec<Figures>,
 }
 
-/// What one contestant needed. Milliseconds.
+/// The figures of one contestant, in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Who.
+    /// The contestant.
     pub label: String,
-    /// How many turns there were.
+    /// The number of turns.
     pub turns: usize,
-    /// From the first request of a turn to the last answer: the median of the turns.
+    /// From the first request of a turn to the last answer: the median over the turns.
     pub all: f64,
     /// From the request for a sandbox to the answer.
     pub median: f64,
-    /// A tenth took longer.
+    /// The 90th percentile.
     pub p90: f64,
-    /// A hundredth took longer.
+    /// The 99th percentile.
     pub p99: f64,
-    /// What of `all` is the network's: the median, over the turns, of the difference to those without.
+    /// The part of `all` that is due to the network: the median difference, over the turns, to
+    /// sandboxes without a network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<f64>,
-    /// Ours divided by this one's `all`: the median over the turns.
+    /// The ratio of this project's `all` to this one's: the median over the turns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio: Option<f64>,
-    /// Why there is nothing.
+    /// The reason why figures are missing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub failed: String,
 }
@@ -83,11 +85,12 @@ pub struct Figures {
 pub struct Turn {
     /// From the first request to the last answer.
     pub all: f64,
-    /// Each sandbox's.
+    /// The duration of each sandbox.
     pub each: Vec<f64>,
 }
 
-/// The figures of contestants that had their turns one after another: the first turns of all belong together, and so on.
+/// The figures of contestants that had turns alternately: their first turns belong together, and so
+/// on.
 pub fn figures(turns: &[(String, Vec<Turn>)]) -> Vec<Figures> {
     let of = |label: &str| turns.iter().find(|(of, _)| of == label).map(|(_, turns)| turns);
     let pairs = |one: Option<&Vec<Turn>>, other: &[Turn], by: fn(f64, f64) -> f64| {
@@ -116,16 +119,16 @@ pub fn figures(turns: &[(String, Vec<Turn>)]) -> Vec<Figures> {
 }
 
 impl Sandboxes {
-    /// The rows by case and number at once, in the order in which they were measured.
+    /// The rows by case and number at once, in the order of measurement.
     fn groups(&self) -> impl Iterator<Item = &[Row]> {
         self.rows.chunk_by(|one, next| (&one.case, one.at_once) == (&next.case, next.at_once))
     }
 
-    /// What a folder has of an earlier run, if anything.
+    /// The results of an earlier run in a directory, if any.
     ///
     /// # Errors
     ///
-    /// The file cannot be read.
+    /// If the file cannot be read.
     pub fn read(folder: &Path) -> Result<Option<Sandboxes>, String> {
         let file = folder.join(FILE);
         match fs::read_to_string(&file) {
@@ -135,11 +138,11 @@ impl Sandboxes {
         }
     }
 
-    /// Puts the results and their picture into a folder.
+    /// Writes the results and their picture to a directory.
     ///
     /// # Errors
     ///
-    /// A file cannot be written.
+    /// If a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), String> {
         let (file, drawn) = (folder.join(FILE), folder.join(PICTURE));
         let text = serde_json::to_string_pretty(self).map_err(|error| of(&file, &error))?;

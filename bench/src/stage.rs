@@ -1,4 +1,5 @@
-//! Where a contestant does a case: a node of its own, on a thread of its own, that waits for its turns.
+//! The stage of a contestant for a case: a node of its own, on a thread of its own, which waits for
+//! its turns.
 
 mod prepare;
 mod trace;
@@ -20,41 +21,41 @@ use crate::job::{Job, Ran, Step};
 pub use prepare::prepare;
 pub use trace::Calls;
 
-/// For the kernel's cleaning up, so that it does not disturb who is next.
+/// Time for the kernel to clean up, so that it does not disturb the next contestant.
 const PAUSE: Duration = Duration::from_millis(30);
-/// How many containers come or go at a time where nobody measures it.
+/// The number of parallel calls outside of a measurement.
 const UNMEASURED: usize = 8;
 
-/// A contestant's place to do a case.
+/// The stage of a contestant for a case.
 #[derive(Debug)]
 pub struct Stage {
     turns: Sender<Turn>,
     done: Receiver<Result<Report, String>>,
 }
 
-/// What is to be done.
+/// A request to the stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// All verbs, once each.
+    /// All calls, once each.
     Round,
-    /// All verbs, once each, counting their system calls.
+    /// All calls, once each, counting their system calls.
     Traced,
-    /// So many containers come, so many at a time, and go.
+    /// A burst: this number of ADDs and then DELs, so many in parallel.
     Burst(usize, usize),
 }
 
-/// How a turn went: something for each verb that the contestant has.
+/// The outcome of a turn, for each call that the contestant supports.
 #[derive(Debug, Clone)]
 pub enum Report {
-    /// What was measured.
+    /// The measurement.
     Ran(Vec<(Verb, Ran)>),
-    /// What was counted.
+    /// The counts.
     Traced(Vec<(Verb, Calls)>),
 }
 
 impl Stage {
-    /// Makes the place. `launch` is the launcher, `most` how many addresses are taken, and how many others have
-    /// joined, at most.
+    /// Makes the stage. `launch` is the launcher, `most` the maximum number of allocated addresses
+    /// and of other containers.
     pub fn new(case: &'static Case, who: &Contestant, launch: &Path, most: u32) -> Stage {
         let (turns, next) = channel();
         let (tell, done) = channel();
@@ -70,11 +71,11 @@ impl Stage {
         Stage { turns, done }
     }
 
-    /// Has a turn, and waits until it is over.
+    /// Runs a turn, and waits until it is over.
     ///
     /// # Errors
     ///
-    /// Something that was run failed.
+    /// If a program failed.
     pub fn turn(&self, turn: Turn) -> Result<Report, String> {
         let gone = "a contestant's thread has ended: see above";
         self.turns.send(turn).map_err(|_| gone.to_owned())?;
@@ -87,7 +88,7 @@ struct Place {
     who: Contestant,
     launch: PathBuf,
     containers: Vec<Container>,
-    /// Those that are to join before anything is measured.
+    /// The other containers that are added before the measurement.
     others: Vec<Container>,
     /// The namespaces, for as long as they are needed.
     _node: Node,
@@ -111,7 +112,7 @@ impl Place {
         Place { case, who, launch, containers, others, _node: node }
     }
 
-    /// Lets the others join, the first time.
+    /// Adds the other containers, at the first time.
     fn join(&mut self) -> Result<(), String> {
         let others = std::mem::take(&mut self.others);
         let calls = others.iter().map(|of| self.steps(Verb::Add, of)).collect();
@@ -128,7 +129,7 @@ impl Place {
         };
         for verb in verbs.iter().copied() {
             if verb == Verb::Gc {
-                // What it is to remove.
+                // The containers that it removes.
                 self.run(Verb::Add, STALE, UNMEASURED, None)?;
             }
             match turn {
@@ -144,7 +145,7 @@ impl Place {
         Ok(if turn == Turn::Traced { Report::Traced(counted) } else { Report::Ran(ran) })
     }
 
-    /// Runs a verb for the first containers; none if the contestant does not have it.
+    /// Makes a call for the first containers; none if the contestant does not support it.
     fn run(
         &mut self,
         verb: Verb,
@@ -153,7 +154,7 @@ impl Place {
         traced: Option<&trace::Files>,
     ) -> Result<Option<(Verb, Ran)>, String> {
         let mut calls: Vec<Vec<Step>> = match (verb, self.who.is_peer()) {
-            // Nobody else collects: the runtime deletes one after another.
+            // Other suites have no GC: the runtime deletes one container after another.
             (Verb::Gc, true) => {
                 let all = self.containers.iter().flat_map(|of| self.steps(Verb::Del, of));
                 vec![all.collect()]
@@ -187,7 +188,7 @@ impl Place {
         let mut launcher = command.spawn().map_err(say)?;
         let mut text = Vec::new();
         job.send(&mut text).map_err(say)?;
-        // It reads all before it begins.
+        // It reads everything before it starts.
         if let Some(mut stdin) = launcher.stdin.take() {
             stdin.write_all(&text).map_err(say)?;
         }

@@ -1,6 +1,6 @@
-//! Medians and the like.
+//! Medians and percentiles.
 
-/// The value that `part` hundredths of `values` are not above; 0 if there are none.
+/// The percentile `part` of `values`; 0 if there are none.
 pub fn percentile(values: &[f64], part: usize) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -8,12 +8,12 @@ pub fn percentile(values: &[f64], part: usize) -> f64 {
     sorted.get(place).copied().unwrap_or_default()
 }
 
-/// The middle one.
+/// The median.
 pub fn median(values: &[f64]) -> f64 {
     percentile(values, 50)
 }
 
-/// As many digits as say something: three behind the point.
+/// Rounds to three decimal places, the useful precision.
 pub fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }

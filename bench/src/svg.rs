@@ -1,4 +1,4 @@
-//! The results as one picture, legible on light and dark paper. The same results give the same picture.
+//! The results as one picture, legible in light and dark mode. Equal results give an equal picture.
 
 mod bars;
 mod pool;
@@ -10,11 +10,11 @@ use crate::results::{Figures, Results, Row};
 
 pub(crate) use bars::{Bar, Panel};
 
-/// How wide the picture is.
+/// The width of the picture.
 const WIDTH: f64 = 900.0;
-/// The room around everything, and between two columns.
+/// The margin around everything, and the gap between two columns.
 const MARGIN: f64 = 20.0;
-/// How wide one of two columns is.
+/// The width of one of two columns.
 const COLUMN: f64 = (WIDTH - 3.0 * MARGIN) / 2.0;
 
 /// The picture.
@@ -25,7 +25,8 @@ pub fn picture(results: &Results) -> String {
         "What a network costs a container",
         &[
             &format!("{}{quick}", results.machine),
-            "Shorter is better, except where it says per second. Medians; “ours” is ferrocni divided by that row. The floor only makes the kernel objects.",
+            "Shorter is better, except where it says per second. Medians; “ours” is ferrocni \
+             divided by that row. The floor only makes the kernel objects.",
         ],
     );
     for section in sections(results) {
@@ -43,7 +44,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// One with a name for readers of the page that it is in, a title, and lines below it.
+    /// A picture with a name for screen readers, a title, and lines below it.
     pub fn new(name: &str, title: &str, lines: &[&str]) -> Page {
         let mut body = String::new();
         text(&mut body, "title", MARGIN, 34.0, title);
@@ -55,12 +56,12 @@ impl Page {
         Page { name: name.to_owned(), body, y: y - 4.0 }
     }
 
-    /// Draws a section below what is there.
+    /// Draws a section below the others.
     pub fn draw(&mut self, section: &Section) {
         self.y = section.draw(&mut self.body, self.y);
     }
 
-    /// The whole picture.
+    /// The complete picture.
     pub fn end(self) -> String {
         let Page { name, body, y } = self;
         let height = y + MARGIN / 2.0;
@@ -73,7 +74,7 @@ impl Page {
     }
 }
 
-/// Panels beside each other, under a heading.
+/// Panels side by side, under a heading.
 pub(crate) struct Section {
     pub title: String,
     pub panels: Vec<Panel>,
@@ -167,7 +168,7 @@ fn bar(of: &Figures, value: f64, ratio: Option<&f64>) -> Bar {
     }
 }
 
-/// What a contestant is called in the style.
+/// The CSS class of a contestant.
 fn class(label: &str) -> &'static str {
     match label {
         OURS => "ours",
@@ -176,7 +177,7 @@ fn class(label: &str) -> &'static str {
     }
 }
 
-/// A number with as many digits as say something.
+/// A number with its significant digits.
 fn number(value: f64) -> String {
     match value {
         value if value < 9.995 => format!("{value:.2}"),

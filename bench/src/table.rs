@@ -54,7 +54,8 @@ fn verbs(text: &mut String, rows: &[Row]) {
             let (syscalls, execs) = (number(figures.syscalls), number(figures.execs));
             let _ = writeln!(
                 text,
-                "  {:7} {label:24} {median:9.2} {p10:9.2} {p90:9.2} {cpu:9.2} {rss:8} {faults:7} {syscalls:>8} {execs:>6} {n:4}  {}",
+                "  {:7} {label:24} {median:9.2} {p10:9.2} {p90:9.2} {cpu:9.2} {rss:8} {faults:7} \
+                 {syscalls:>8} {execs:>6} {n:4}  {}",
                 row.verb,
                 ratio(row, figures)
             );
@@ -76,7 +77,8 @@ fn bursts(text: &mut String, rows: &[Row]) {
                 (figures.per_second.unwrap_or_default(), figures.p99.unwrap_or_default());
             let _ = writeln!(
                 text,
-                "  {:7} {:>10} {:>8} {label:24} {per_second:9.1} {median:9.2} {p99:9.2} {cpu:9.2} {rss:8}  {}",
+                "  {:7} {:>10} {:>8} {label:24} {per_second:9.1} {median:9.2} {p99:9.2} {cpu:9.2} \
+                 {rss:8}  {}",
                 row.verb,
                 burst.containers,
                 burst.at_once,
@@ -86,7 +88,7 @@ fn bursts(text: &mut String, rows: &[Row]) {
     }
 }
 
-/// What ours is beside another: `0.25 x`. Or why the other has nothing.
+/// The ratio to another contestant: `0.25 x`. Or why the other has no figure.
 fn ratio(row: &Row, of: &Figures) -> String {
     let ratio = row.ratios.get(&of.label).filter(|_| of.label != OURS);
     let failed = of.failed.lines().map(str::trim).collect::<Vec<_>>().join(" ");

@@ -3,34 +3,25 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
-use libcni::runtime::{Cache, Runtime, RuntimeConf};
+use libcni::runtime::{AttachmentConfig, Cache, Runtime};
 use libcni::{Attachment, ContainerId, Context, Error, IfName, Result};
 use serde_json::{Map, Value};
 
-use crate::{Failure, lint, netns, usage};
+use crate::action::Action;
+use crate::{Failure, lint, netns, usage, version};
 
-/// Where networks are configured, and results kept, if nobody says otherwise.
+/// The default directories of network configurations and of the result cache.
 const CONF_DIR: &str = "/etc/cni/net.d";
 const CACHE_DIR: &str = "/var/lib/cni";
 
-/// What to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    Add,
-    Check,
-    Del,
-    Gc,
-    Status,
-    Plan,
-    Repair,
-    Ls,
-    Lint,
-    Version,
-}
+/// The maximum size of a `--valid-file` in bytes. It has a line of about a hundred bytes for each
+/// attachment.
+const MAX_VALID_FILE: u64 = 32 << 20;
 
 /// Everything the caller said, defaults filled in.
 #[derive(Debug)]
@@ -46,6 +37,8 @@ pub struct Arguments {
     pub ifname: String,
     pub args: Vec<(String, String)>,
     pub capability_args: Map<String, Value>,
+    /// Whether the capabilities were given by the option, and not by the variable.
+    pub capabilities_are_given: bool,
     pub container_id: Option<String>,
     /// For one operation, all plugins together.
     pub timeout: Duration,
@@ -62,7 +55,7 @@ pub struct Arguments {
     pub strict: bool,
     /// Lint: nothing of this host.
     pub no_host: bool,
-    /// Whether somebody said where plugins are.
+    /// Whether an option or a variable names the directories of the plugins.
     pub path_is_given: bool,
 }
 
@@ -79,21 +72,29 @@ pub fn parse() -> Result<Parsed, Failure> {
     match given.read(Parser::from_env()) {
         Ok(()) => {}
         Err(error) => {
-            return Err(Failure::Usage(format!("cnitool: {error}\n{}", usage::of(given.action()))));
+            let meant = match &error {
+                lexopt::Error::UnexpectedOption(option) => usage::nearest_option(option),
+                _ => String::new(),
+            };
+            return Err(Failure::Usage(usage::mistake(&format!("{error}{meant}"), given.action())));
         }
     }
     if given.help {
         return Ok(Parsed::Help(usage::of(given.action())));
     }
+    if given.version {
+        return Ok(Parsed::Help(version::own(given.json)));
+    }
     given.check().map_err(|problem| match problem.is_empty() {
-        true => Failure::Usage(usage::of(given.action())),
-        false => Failure::Usage(format!("cnitool: {problem}\n{}", usage::of(given.action()))),
+        true => Failure::Usage(usage::of(None)),
+        false => Failure::Usage(usage::mistake(&problem, given.action())),
     })?;
     Ok(Parsed::Run(Box::new(given.complete()?)))
 }
 
 impl Arguments {
-    /// A runtime with the given folders. The plugins are told to give up a little before we kill them.
+    /// A runtime with the given folders. The plugins are told to give up a little before we kill
+    /// them.
     pub fn runtime(&self) -> Runtime<'static> {
         let mut runtime = Runtime::new(self.path.clone(), Cache::new(&self.cache_dir));
         runtime.timeout = Some(self.timeout);
@@ -105,8 +106,14 @@ impl Arguments {
         runtime
     }
 
-    /// The options that another call needs to look into the same folders, each with a space before it.
+    /// The options that another call needs to look into the same folders, each with a space before
+    /// it.
     pub fn folders(&self) -> String {
+        self.folders_with(&self.conf_dir)
+    }
+
+    /// As [`Arguments::folders`], with another configuration folder.
+    pub fn folders_with(&self, conf_dir: &Path) -> String {
         let mut options = String::new();
         let mut add = |option: &str, value: OsString, usual: OsString| {
             if value != usual {
@@ -114,7 +121,7 @@ impl Arguments {
             }
         };
         let usual = folder(None, "NETCONFPATH", CONF_DIR);
-        add("--conf-dir", self.conf_dir.clone().into(), usual.into());
+        add("--conf-dir", conf_dir.into(), usual.into());
         add("--cache-dir", self.cache_dir.clone().into(), CACHE_DIR.into());
         let list = |folders: &[PathBuf]| env::join_paths(folders).unwrap_or_default();
         add("--path", list(&self.path), list(&plugin_folders(None)));
@@ -132,20 +139,24 @@ impl Arguments {
             folders: self.path.clone(),
             with_plugins: !self.no_host || self.path_is_given,
             with_host: !self.no_host,
+            conf_dir: self.conf_dir.clone(),
+            cache_dir: self.cache_dir.clone(),
             strict: self.strict,
             json: self.json,
         }
     }
 
-    /// The attachment meant, with its arguments. Without a namespace it is one that only a plan can be made for.
-    pub fn conf(&self) -> Result<RuntimeConf> {
+    /// The attachment meant, with its arguments. Without a namespace it is one that only a plan can
+    /// be made for.
+    pub fn conf(&self) -> Result<AttachmentConfig> {
         let netns = self.netns.clone().unwrap_or_default();
         let id = match (&self.container_id, &self.netns) {
             (Some(id), _) => id.clone(),
             (None, Some(netns)) => netns::container_id(netns),
             (None, None) => "cnitool-plan".to_owned(),
         };
-        let mut conf = RuntimeConf::new(ContainerId::new(id)?, IfName::new(&self.ifname)?, netns);
+        let mut conf =
+            AttachmentConfig::new(ContainerId::new(id)?, IfName::new(&self.ifname)?, netns);
         conf.args = self.args.clone();
         conf.capability_args = self.capability_args.clone();
         Ok(conf)
@@ -172,6 +183,7 @@ struct Given {
     strict: bool,
     no_host: bool,
     help: bool,
+    version: bool,
 }
 
 impl Given {
@@ -179,6 +191,7 @@ impl Given {
         while let Some(arg) = parser.next()? {
             match arg {
                 Arg::Short('h') | Arg::Long("help") => self.help = true,
+                Arg::Short('V') | Arg::Long("version") => self.version = true,
                 Arg::Long("conf-dir") => self.conf_dir = Some(parser.value()?),
                 Arg::Long("path" | "plugin-dir") => self.path = Some(parser.value()?),
                 Arg::Long("cache-dir") => self.cache_dir = Some(parser.value()?),
@@ -208,7 +221,9 @@ impl Given {
     /// What is wrong with the words; an empty text if there are none.
     fn check(&self) -> Result<(), String> {
         let Some(verb) = self.words.first() else { return Err(String::new()) };
-        let Some(action) = self.action() else { return Err(format!("unknown verb {verb:?}")) };
+        let Some(action) = self.action() else {
+            return Err(format!("unknown verb {verb:?}{}", usage::nearest_verb(verb)));
+        };
         let needed = match action {
             Action::Version | Action::Ls | Action::Lint => 1,
             Action::Gc | Action::Status | Action::Plan | Action::Repair => 2,
@@ -220,11 +235,18 @@ impl Given {
         }
         let most = match action {
             Action::Lint => usize::MAX,
-            Action::Ls => 2,
+            // A namespace after gc would be taken for the one to clean up after, or for the one to
+            // keep.
+            Action::Ls | Action::Gc | Action::Version => 2,
+            // The reference's cnitool wants a namespace after status too, and does nothing with it.
             _ => 3,
         };
         if let Some(extra) = self.words.get(most) {
-            return Err(format!("{verb}: {extra:?} is one word too many"));
+            let instead = match action {
+                Action::Gc => "; --valid and --valid-file name the attachments to keep",
+                _ => "",
+            };
+            return Err(format!("{verb}: {extra:?} is one word too many{instead}"));
         }
         let about_gc = self.all || self.dry_run || self.lists_valid();
         if about_gc && action != Action::Gc {
@@ -251,6 +273,7 @@ impl Given {
     fn complete(self) -> Result<Arguments> {
         let action = self.action().ok_or_else(|| Error::internal("no verb"))?;
         let valid = self.valid_attachments()?;
+        let capabilities_are_given = self.capabilities.is_some();
         let capabilities = setting(self.capabilities, "CAP_ARGS")?;
         let args = setting(self.args, "CNI_ARGS")?.unwrap_or_default();
         let is_lint = action == Action::Lint;
@@ -267,6 +290,7 @@ impl Given {
             cache_dir: folder(self.cache_dir, "", CACHE_DIR),
             ifname: setting(self.ifname, "CNI_IFNAME")?.unwrap_or_else(|| "eth0".to_owned()),
             args: cni_args(&args)?,
+            capabilities_are_given,
             capability_args: capability_args(&capabilities.unwrap_or_default())?,
             container_id: self.container_id,
             timeout: Duration::from_secs(self.timeout.unwrap_or(240)),
@@ -288,8 +312,10 @@ impl Given {
         }
         let mut named = self.valid.clone();
         if let Some(file) = &self.valid_file {
-            let text = fs::read_to_string(file)
-                .context(|| format!("read --valid-file {}", file.to_string_lossy()))?;
+            let doing = || format!("read --valid-file {}", file.to_string_lossy());
+            let open = fs::File::open(file).context(doing)?;
+            let text = libcni::file::whole(open, MAX_VALID_FILE).context(doing)?;
+            let text = String::from_utf8(text).map_err(io::Error::other).context(doing)?;
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
             named.extend(lines.map(str::to_owned));
         }
@@ -332,7 +358,8 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
-/// The folders of `--path` or `CNI_PATH`; without either, the usual one, and our own if plugins are in it.
+/// The folders of `--path` or `CNI_PATH`; without either, the usual one, and our own if plugins are
+/// in it.
 fn plugin_folders(option: Option<OsString>) -> Vec<PathBuf> {
     let variable = || env::var_os("CNI_PATH").filter(|value| !value.is_empty());
     if let Some(list) = option.or_else(variable) {

@@ -16,7 +16,8 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// From now on the signals no longer end the process. Plugins inherit that, and are killed by us instead.
+    /// From now on the signals no longer end the process. Plugins inherit that, and are killed by
+    /// us instead.
     pub fn watch() -> Result<Interrupt> {
         let mut mask = SigSet::empty();
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
@@ -30,7 +31,7 @@ impl Interrupt {
         Ok(Interrupt { mask, signals, came: Cell::new(false) })
     }
 
-    /// From now on the signals end the process again: there is nothing to take back.
+    /// From now on the signals end the process again: there is nothing to roll back.
     pub fn ignore(&self) {
         // Otherwise Ctrl-C comes too late, and that is all.
         self.mask.thread_unblock().ok();
@@ -41,8 +42,8 @@ impl Interrupt {
         self.signals.as_fd()
     }
 
-    /// Whether a signal ever came. Those that came no longer make [`Interrupt::fd`] readable, so that what has to be done
-    /// before the end can be, until the next one comes.
+    /// Whether a signal ever came. Those that came no longer make [`Interrupt::fd`] readable, so
+    /// that what has to be done before the end can be, until the next one comes.
     pub fn received(&self) -> bool {
         while let Ok(Some(_)) = self.signals.read_signal() {
             self.came.set(true);

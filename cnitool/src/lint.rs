@@ -2,29 +2,37 @@
 
 mod between;
 mod binaries;
+mod defaults;
 mod document;
 mod files;
+mod forward;
 mod host;
 mod ipam;
 mod known;
 mod list;
+mod missing;
 mod network;
+mod parents;
 mod plugin;
+mod pools;
 mod problem;
 mod ranges;
+mod renamed;
 mod report;
 mod rules;
 mod schema;
-mod suggest;
+pub mod suggest;
 mod syntax;
 mod verdict;
 mod version;
 
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::env;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use libcni::Result;
+use libcni::runtime::Cache;
 
 use binaries::Binaries;
 use files::{File, Files, Kind};
@@ -46,6 +54,9 @@ pub struct Options {
     pub with_plugins: bool,
     /// Whether to look at this host.
     pub with_host: bool,
+    /// The folder of this host's network configurations, and the folder of the result cache.
+    pub conf_dir: PathBuf,
+    pub cache_dir: PathBuf,
     /// Whether warnings count as errors.
     pub strict: bool,
     pub json: bool,
@@ -82,21 +93,21 @@ fn found(options: &Options, files: &[File], mut problems: Vec<Problem>) -> Vec<P
     let (list_keys, plugin_keys) = (list::keys(), plugin::common_keys());
     let mut networks = Vec::new();
     for (index, file) in files.iter().enumerate() {
-        if !list::check(file, &list_keys, &plugin_keys, &mut problems) {
+        let has_folder = files.get(index + 1).is_some_and(|next| next.kind == Kind::Part);
+        if !list::check(file, has_folder, &list_keys, &plugin_keys, &mut problems) {
             continue;
         }
         let Some(network) = Network::of(index, files) else { continue };
-        if file.kind == Kind::List
-            && network.plugins.is_empty()
-            && network.root.get("plugins").is_none()
-        {
+        if file.kind == Kind::List && network.plugins.is_empty() && !network.root.has("plugins") {
             problems.extend(list::without_plugins(&network));
         }
         networks.push(network);
     }
     for network in &networks {
         plugin::check(network, &binaries, &plugin_keys, &mut problems);
-        version::check(network, &binaries, &mut problems);
+        if !network.is_chain() {
+            version::check(network, &binaries, &mut problems);
+        }
         for (index, plugin) in network.plugins.iter().enumerate() {
             rules::check(network, index, &binaries, &mut problems);
             if let Some(pool) = Pool::of(network, plugin) {
@@ -109,8 +120,11 @@ fn found(options: &Options, files: &[File], mut problems: Vec<Problem>) -> Vec<P
         }
     }
     between::check(files, &networks, &mut problems);
+    defaults::check(&networks, &mut problems);
     if options.with_host {
         on_host(&networks, files, &binaries, &mut problems);
+        let cache = Cache::new(&options.cache_dir);
+        renamed::check(&networks, &cache, &options.conf_dir, &mut problems);
     }
     sorted(problems)
 }
@@ -122,34 +136,72 @@ fn on_host(
     binaries: &Binaries,
     problems: &mut Vec<Problem>,
 ) {
-    for network in networks.iter().filter(|_| binaries.searched) {
-        let is_of_it = |problem: &Problem| {
-            let file = problem.at.spot.file;
-            let parts = || {
-                files.iter().skip(network.file + 1).take_while(|it| it.kind == Kind::Part).count()
-            };
-            (network.file..=network.file + parts()).contains(&file)
-        };
-        if !problems.iter().any(|problem| problem.severity == Severity::Error && is_of_it(problem))
-        {
+    networks.iter().for_each(|network| rules::tunnel::files(network, problems));
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+    let with_errors: HashSet<usize> = errors.map(|problem| problem.at.spot.file).collect();
+    for network in networks.iter().filter(|it| binaries.searched && !it.is_chain()) {
+        let rest = files.iter().skip(network.file + 1);
+        let parts = rest.take_while(|it| it.kind == Kind::Part).count();
+        if !(network.file..=network.file + parts).any(|file| with_errors.contains(&file)) {
             verdict::check(network, binaries, problems);
         }
     }
+    networks.iter().for_each(|network| pools::check(network, binaries.searched, problems));
     match Host::look() {
         Ok(mut host) => networks.iter().for_each(|network| host.check(network, problems)),
         Err(error) => crate::note(&format!("this host could not be looked at: {error}")),
     }
 }
 
+/// The maximum number of findings of one kind, for one file and for all files. A user who fixes
+/// these has usually fixed the others too.
+const OF_A_FILE: usize = 10;
+const OF_A_KIND: usize = 30;
+
 /// By file and place; each once, and no guess about what has been explained.
 fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
-    let explained: Vec<_> =
+    let explained: BTreeSet<_> =
         problems.iter().filter(|it| it.rule != "unknown-key").map(|it| it.at.spot).collect();
     problems
         .retain(|problem| problem.rule != "unknown-key" || !explained.contains(&problem.at.spot));
+    // Host checks report the bridge's address with its position in the file. The plugin reports the
+    // same without one.
+    let explained: Vec<_> = problems
+        .iter()
+        .filter(|it| it.rule == "bridge-address")
+        .map(|it| it.at.spot.file)
+        .collect();
+    problems.retain(|problem| {
+        problem.rule != "not-on-this-host"
+            || !problem.what.contains("already has an IP address different")
+            || !explained.contains(&problem.at.spot.file)
+    });
     problems.sort_by_key(|problem| (problem.at.spot, problem.severity));
     problems.dedup();
-    problems
+    bounded(problems)
+}
+
+/// Keeps the first findings of each kind, and at least one for each file with errors. One finding
+/// counts the rest.
+fn bounded(problems: Vec<Problem>) -> Vec<Problem> {
+    let mut of_file: BTreeMap<_, usize> = BTreeMap::new();
+    let mut of_kind: BTreeMap<_, usize> = BTreeMap::new();
+    let mut more: BTreeMap<_, Vec<Problem>> = BTreeMap::new();
+    let mut shown = Vec::new();
+    for problem in problems {
+        let (file, kind) = (problem.at.spot.file, (problem.severity, problem.rule));
+        let of_file = of_file.entry((file, kind)).or_default();
+        let of_kind = of_kind.entry(kind).or_default();
+        let is_first_error = *of_file == 0 && problem.severity == Severity::Error;
+        if is_first_error || *of_file < OF_A_FILE && *of_kind < OF_A_KIND {
+            (*of_file, *of_kind) = (*of_file + 1, *of_kind + 1);
+            shown.push(problem);
+        } else {
+            more.entry(kind).or_default().push(problem);
+        }
+    }
+    shown.extend(more.into_values().filter_map(|rest| Problem::standing_for(&rest)));
+    shown
 }
 
 fn colour() -> bool {

@@ -1,5 +1,5 @@
-//! `cnitool ls`: what is attached on this node, what is taken of the pools, and what looks leaked. It only looks: nothing is
-//! locked, written or made.
+//! `cnitool ls`: what is attached on this node, what is taken of the pools, and what looks leaked.
+//! It only looks: nothing is locked, written or made.
 
 mod attached;
 mod json;
@@ -9,19 +9,18 @@ mod pool;
 mod reserved;
 mod table;
 mod text;
-mod time;
+pub mod time;
 mod way;
 
 use std::collections::BTreeSet;
 
 use kernel::Survey;
 use libcni::Error;
-use libcni::runtime::Cache;
 
 use crate::args::Arguments;
 use crate::{Failure, note};
 use attached::{Attached, Cached};
-use leak::Leak;
+use leak::{Leak, Why};
 use networks::Networks;
 use pool::Pool;
 use reserved::Folders;
@@ -60,8 +59,26 @@ pub fn ls(arguments: &Arguments) -> Result<String, Failure> {
     if problems.0.is_empty() { Ok(text) } else { Err(Failure::Answered(text)) }
 }
 
-/// Looks at the cache last: what an ADD reserves and makes is there before its entry in the cache, so one that comes to its
-/// end meanwhile is found there.
+/// The attachments of a network that look leaked and have no cache entry, as container and
+/// interface. `gc` removes them only through plugins that support GC.
+///
+/// # Errors
+///
+/// Returns an error if the network is not known. What cannot be read is reported on standard error.
+pub fn uncached(arguments: &Arguments) -> Result<Vec<(String, String)>, Failure> {
+    let mut problems = Problems::default();
+    let look = look(arguments, &mut problems)?;
+    problems.0.iter().for_each(|problem| note(&problem.to_string()));
+    let leaks = look.leaks.into_iter();
+    let uncached = leaks.filter(|leak| matches!(leak.why, Why::NotInCache | Why::LinkNotInCache));
+    let mut names: Vec<_> = uncached.map(|leak| (leak.container, leak.ifname)).collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// Looks at the cache last: what an ADD reserves and makes is there before its entry in the cache,
+/// so one that comes to its end meanwhile is found there.
 fn look(arguments: &Arguments, problems: &mut Problems) -> Result<Look, Failure> {
     let only = arguments.network.as_deref();
     let mut networks = Networks::configured(&arguments.conf_dir, problems);
@@ -69,7 +86,7 @@ fn look(arguments: &Arguments, problems: &mut Problems) -> Result<Look, Failure>
     folders.read(&networks.data_dirs(), only, problems);
     let mut survey = problems.note(Survey::host().map_err(of_kernel));
     let links = survey.as_mut().and_then(|it| problems.note(it.links().map_err(of_kernel)));
-    let mut cached = Cached::read(&Cache::new(&arguments.cache_dir), &mut networks, problems);
+    let mut cached = Cached::read(&arguments.cache_dir, &mut networks, problems);
     // Networks that only the cache knows any more.
     folders.read(&networks.data_dirs(), only, problems);
     if let (Some(survey), Some(links)) = (&mut survey, &links) {

@@ -1,7 +1,14 @@
-//! `cnitool`: joins network namespaces to CNI networks by hand, as a container runtime would, and shows what is there.
+//! `cnitool`: joins network namespaces to CNI networks by hand, as a container runtime would, and
+//! shows what is there.
 
+mod action;
 mod args;
 mod attach;
+mod before;
+mod caches;
+mod capabilities;
+mod fill;
+mod found;
 mod gc;
 mod interrupt;
 mod lint;
@@ -16,14 +23,17 @@ mod version;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use libcni::Error;
-use libcni::runtime::{NetworkList, Runtime};
+use libcni::runtime::{NetworkConfig, Runtime};
+use libcni::{Code, Context, Error, output, text};
 
-use args::{Action, Arguments};
+use action::Action;
+use args::Arguments;
 use interrupt::Interrupt;
 
 fn main() -> ExitCode {
-    let interrupt = Interrupt::watch();
+    let interrupt = output::survive_file_size_limit()
+        .context(|| "block the signal of the file size limit")
+        .and_then(|()| Interrupt::watch());
     match interrupt.as_ref().map_err(|error| Failure::Cni(error.clone())).and_then(run) {
         Ok(text) => finish(&text),
         Err(Failure::Usage(text)) => {
@@ -53,7 +63,8 @@ enum Failure {
     Usage(String),
     /// The operation failed.
     Cni(Error),
-    /// This is the answer, but something was found wrong, or could not be looked at and standard error has the reasons.
+    /// This is the answer, but something was found wrong, or could not be looked at and standard
+    /// error has the reasons.
     Answered(String),
 }
 
@@ -66,7 +77,7 @@ impl From<Error> for Failure {
 /// What every action works with.
 struct Session<'a> {
     arguments: &'a Arguments,
-    list: NetworkList,
+    list: NetworkConfig,
     runtime: Runtime<'a>,
     interrupt: &'a Interrupt,
 }
@@ -88,7 +99,8 @@ fn run(interrupt: &Interrupt) -> Result<String, Failure> {
     let Some(network) = &arguments.network else { return Ok(version::own(arguments.json)) };
     let mut runtime = arguments.runtime();
     runtime.cancel = Some(interrupt.fd());
-    let list = NetworkList::find(&arguments.conf_dir, network)?;
+    let list = NetworkConfig::find(&arguments.conf_dir, network)
+        .map_err(|error| lost(error, network, &arguments, &runtime))?;
     let session = Session { arguments: &arguments, list, runtime, interrupt };
     Ok(match arguments.action {
         Action::Add => attach::add(&session)?,
@@ -102,11 +114,23 @@ fn run(interrupt: &Interrupt) -> Result<String, Failure> {
     })
 }
 
+/// Adds a hint if the cache has attachments, and with them the configuration, of a network that no
+/// file configures.
+fn lost(error: Error, network: &str, arguments: &Arguments, runtime: &Runtime<'_>) -> Error {
+    let cached = runtime.cache.attachments(None).unwrap_or_default();
+    if error.code != Code::INVALID_CONFIG || !cached.iter().any(|it| &*it.network == network) {
+        return error;
+    }
+    let command = format!("cnitool ls {network}{}", arguments.folders());
+    error.line(&format!(
+        "the cache has attachments of it: run `{command}` to see how to remove them"
+    ))
+}
+
 fn finish(text: &str) -> ExitCode {
-    let mut stdout = io::stdout();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match output::write(text) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads has enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(error) => {
             note(&format!("write to standard output: {error}"));
@@ -115,8 +139,10 @@ fn finish(text: &str) -> ExitCode {
     }
 }
 
-/// Says something on standard error.
-fn note(text: &str) {
+/// Prints a message on standard error. Names and paths from files can hold any characters; a
+/// terminal must not interpret them.
+fn note(said: &str) {
+    let said = text::lines(said);
     // There is nowhere to report that standard error is closed.
-    writeln!(io::stderr(), "{text}").ok();
+    writeln!(io::stderr(), "{said}").ok();
 }

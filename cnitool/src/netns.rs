@@ -46,9 +46,10 @@ pub enum State {
     There,
     /// Nothing.
     Gone,
-    /// Something else: what is left of a namespace that was unmounted, or that is mounted where only others see it.
+    /// Something else: what is left of a namespace that was unmounted, or that is mounted where
+    /// only others see it.
     NoNamespace,
-    /// It is not known: nobody wrote down the path, or it may not be looked at.
+    /// It is not known: the path was not recorded, or cannot be read.
     Unknown,
 }
 

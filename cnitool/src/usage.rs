@@ -1,42 +1,67 @@
 //! What `--help` says.
 
-use crate::args::Action;
+use libcni::text;
 
-/// Every verb: its name, what follows it, what it does.
+use crate::action::Action;
+use crate::lint::suggest::nearest;
+
+/// Every verb: its name, its arguments, and what it does. `scripts/manuals` makes the man page and
+/// the completions from the help.
 const VERBS: [(&str, Action, &str, &str); 10] = [
-    ("add", Action::Add, "NET NETNS", "join the namespace to the network and print the result"),
-    ("check", Action::Check, "NET NETNS", "is the attachment as add left it?"),
-    ("del", Action::Del, "NET NETNS", "take the namespace out of the network"),
-    ("gc", Action::Gc, "NET", "remove attachments whose namespace is gone"),
-    ("status", Action::Status, "NET", "could an add be served?"),
-    ("plan", Action::Plan, "NET [NETNS]", "show what add would do, and touch nothing"),
-    ("repair", Action::Repair, "NET [NETNS]", "make live attachments again what add left"),
-    ("ls", Action::Ls, "[NET]", "show what is attached, what is taken, and what looks leaked"),
-    ("lint", Action::Lint, "[FILE|DIR]..", "find what is wrong with configurations"),
+    ("add", Action::Add, "NET NETNS", "connect the namespace to the network, and print the result"),
+    ("check", Action::Check, "NET NETNS", "compare the attachment with what add created"),
+    ("del", Action::Del, "NET NETNS", "disconnect the namespace from the network"),
+    ("gc", Action::Gc, "NET", "remove attachments whose namespace no longer exists"),
+    ("status", Action::Status, "NET", "tell whether the plugins can serve an add"),
+    ("plan", Action::Plan, "NET [NETNS]", "show what add would do, and change nothing"),
+    ("repair", Action::Repair, "NET [NETNS]", "restore live attachments to what add created"),
+    ("ls", Action::Ls, "[NET]", "show attachments, addresses in use, and likely leaks"),
+    ("lint", Action::Lint, "[FILE|DIR]..", "find mistakes in network configurations"),
     (
         "version",
         Action::Version,
         "[NET]",
-        "the versions of CNI that are spoken here, or by a network's plugins",
+        "show the CNI versions that cnitool, or each plugin of a network, supports",
     ),
 ];
 
 const OPTIONS: &str = "
-NET    the name of a network in the configuration folder
-NETNS  the path of a network namespace, or a name as in `ip netns`
+NET is the name of a network in the configuration directory. NETNS is the path of a network namespace, or its name
+in `ip netns`.
 
-Options, each stronger than the variable behind it:
-  --conf-dir DIR       where networks are configured       NETCONFPATH  /etc/cni/net.d
-  --path DIRS          where plugins are, with `:` between  CNI_PATH     /opt/cni/bin
-                       (also --plugin-dir)                               and the folder of cnitool
-  --cache-dir DIR      where results are kept                           /var/lib/cni
-  --ifname NAME        the interface in the namespace      CNI_IFNAME   eth0
-  --args K=V;K=V       arguments for the plugins           CNI_ARGS
-  --capabilities JSON  values for runtimeConfig            CAP_ARGS
-  --container-id ID    instead of one made from the namespace's path
-  --timeout SECONDS    for all plugins together            240
+Options:
+  --conf-dir DIR       the directory of the network configurations
+                       [variable: NETCONFPATH] [default: /etc/cni/net.d]
+  --path DIRS          the directories of the plugins, separated by colons
+                       [variable: CNI_PATH] [default: /opt/cni/bin and the directory of cnitool]
+  --plugin-dir DIRS    the same as --path
+  --cache-dir DIR      the directory of the result cache [default: /var/lib/cni]
+  --ifname NAME        the name of the interface in the namespace [variable: CNI_IFNAME] [default: eth0]
+  --args K=V;K=V       arguments for the plugins [variable: CNI_ARGS]
+  --capabilities JSON  values for runtimeConfig, by capability [variable: CAP_ARGS]
+  --container-id ID    the container ID [default: derived from the path of the namespace]
+  --timeout SECONDS    the time limit for all plugins together [default: 240]
   --json               print JSON (ls, lint, plan, repair, version)
-  -h, --help           this text; after a verb, what it does
+  -h, --help           print this help; after a verb, the help of the verb
+  -V, --version        print the version of cnitool
+
+An option overrides its variable.
+";
+
+const GC: &str = "
+gc runs DEL for each stale attachment of the network in the cache, and then GC of every plugin, which also removes
+what it created for attachments that are not in the cache. Without the options below, an attachment is stale if its
+namespace no longer exists.
+
+Options of gc:
+  --valid ID/IFNAME    only the named attachments are valid (can be repeated)
+  --valid-file FILE    as --valid, for each line of the file
+  --all                no attachment is valid: live containers lose their network, as with the reference cnitool
+  --dry-run            list what gc would remove, and remove nothing
+
+Without --valid and --all, gc removes nothing if an attachment that looks stale is live or may be live: its interface
+exists, and either a process is in its namespace, or this process sees neither a process nor a mount of the namespace.
+The exit status is 1 if something that looks leaked remains.
 ";
 
 /// The verb of this name.
@@ -44,13 +69,44 @@ pub fn action(name: &str) -> Option<Action> {
     VERBS.iter().find(|(known, ..)| *known == name).map(|(_, action, ..)| *action)
 }
 
+/// What is said of a command line that is not understood: the mistake, and where the help is.
+pub fn mistake(problem: &str, action: Option<Action>) -> String {
+    let known = VERBS.iter().find(|(_, known, ..)| Some(*known) == action);
+    let usage = match known {
+        Some((verb, _, words, _)) => format!(
+            "usage: cnitool {verb} {words} [OPTIONS]; `cnitool {verb} --help` explains the options"
+        ),
+        None => "`cnitool --help` lists the verbs and the options".to_owned(),
+    };
+    format!("cnitool: {}\n{usage}", text::line(problem))
+}
+
+/// `; did you mean "check"?`, if a verb is near.
+pub fn nearest_verb(word: &str) -> String {
+    meant(nearest(word, VERBS.iter().map(|(verb, ..)| *verb)))
+}
+
+/// `; did you mean "--json"?`, if an option is near.
+pub fn nearest_option(option: &str) -> String {
+    let texts = VERBS.iter().map(|(_, action, ..)| more(*action)).chain([OPTIONS]);
+    let words = texts.flat_map(str::split_whitespace).filter(|word| word.starts_with("--"));
+    let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+    meant(nearest(option, words.map(|word| word.trim_end_matches(is_end))))
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |nearest| format!("; did you mean {nearest:?}?"))
+}
+
 /// The help text: of a verb, or of all.
 pub fn of(action: Option<Action>) -> String {
     let known = VERBS.iter().find(|(_, known, ..)| Some(*known) == action);
     let Some((verb, action, words, about)) = known else {
-        let mut text = "cnitool: join network namespaces to CNI networks by hand\n\n".to_owned();
+        let mut text =
+            "cnitool connects network namespaces to CNI networks by hand.\n\nVerbs:\n".to_owned();
         for (verb, _, words, about) in VERBS {
-            text += &format!("  cnitool {verb:<7} {words:<11}  {about}\n");
+            let call = format!("cnitool {verb} {words}");
+            text += &format!("  {call:<26}  {about}\n");
         }
         return text + OPTIONS;
     };
@@ -62,53 +118,47 @@ fn more(action: Action) -> &'static str {
     match action {
         Action::Add => {
             "
-If a plugin fails or Ctrl-C is pressed, what was made so far is taken down again (DEL of all plugins), and the first
-error is shown. The result is kept in the cache for check, del, gc and repair.
+If a plugin fails, or on Ctrl-C, cnitool rolls back: it runs DEL of all plugins and shows the first error. The result
+is kept in the cache for check, del, gc and repair.
 "
         }
         Action::Check | Action::Del => {
             "
-Uses the arguments given now, and the result that add left in the cache. No output means that all is well.
+The arguments come from this call, the result of add from the cache. Any path of the namespace identifies the
+attachment. No output means success. If a plugin is missing, del runs the others, and then fails.
 "
         }
-        Action::Gc => {
-            "
-Runs DEL for each cached attachment of the network that is not valid any more, then GC of every plugin. Valid are:
-  --valid ID/IFNAME    the attachments named (the option can be repeated),
-  --valid-file FILE    and those in the file, one in a line;
-  --all                none at all: live containers lose their network, which is what the reference's cnitool does;
-  otherwise            every cached attachment whose namespace still exists.
-  --dry-run            says what would be removed, and removes nothing
-A plugin's GC also removes what it made for attachments that are in nobody's cache.
-"
-        }
-        Action::Status => "\nNo output means that an add can be served.\n",
+        Action::Gc => GC,
+        Action::Status => "\nNo output means that the plugins can serve an add.\n",
         Action::Plan => {
             "
-Works with plugins that know the verb PLAN, which is ferrocni's own. Without NETNS, names in the plan that are made from
-the container ID are those of a container `cnitool-plan`.
+plan marks what exists already, and fails where add would fail. For a namespace that is attached, it shows what the
+attachment consists of. PLAN is a verb of ferrocni: for plugins of other suites, plan shows nothing. Without NETNS,
+names that derive from the container ID are those of the container `cnitool-plan`.
 "
         }
         Action::Repair => {
             "
-Without NETNS, every attachment of the network that is in the cache is repaired. Works with plugins that know the verb
-REPAIR, which is ferrocni's own.
+Without NETNS, repair covers every attachment of the network in the cache. REPAIR is a verb of ferrocni: if the network
+has a plugin of another suite, CHECK then reports the remaining differences.
 "
         }
         Action::Ls => {
             "
-Shows what is attached by the cache, how many addresses of host-local's pools are taken and by whom, and what looks leaked,
-with the way out. It changes nothing. What looks leaked is no error: the exit status is 1 only if something could not be
-read. COLUMNS says how wide the terminal is, NO_COLOR that it is not coloured.
+ls shows the attachments in the cache, the addresses in use of host-local's pools and their holders, and what looks
+leaked, with the remedy. It changes nothing. Leaks are no error: the exit status is 1 only if something could not be
+read. COLUMNS sets the width of the output, NO_COLOR disables colours.
 "
         }
         Action::Lint => {
             "
-Without a file or folder, the configuration folder is looked at. The exit status is 1 if an error is found: something that
-a runtime or a plugin refuses. A warning is accepted, and not what was meant, or harmful; a note is worth knowing.
-  --strict             warnings count as errors
-  --no-host            say nothing of this host: of its routes and links, nor of its plugins, unless --path or CNI_PATH
-                       names their folder
+Without a file or directory, lint reads the configuration directory. The file `-` is standard input: a network, or
+NetworkAttachmentDefinitions (kubectl get net-attach-def -A -o yaml). An error is what a runtime or plugin rejects; a
+warning is accepted, but harmful or not as intended; a note is worth knowing. The exit status is 1 if there is an error.
+
+Options of lint:
+  --strict             treat warnings as errors
+  --no-host            ignore this host: its routes and links, and its plugins unless --path or CNI_PATH is set
 "
         }
         Action::Version => "",

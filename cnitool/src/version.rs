@@ -1,4 +1,5 @@
-//! `cnitool version`: which versions of the specification this command and a network's plugins speak.
+//! `cnitool version`: which versions of the specification this command and a network's plugins
+//! speak.
 
 use libcni::{Result, SUPPORTED};
 use serde_json::json;

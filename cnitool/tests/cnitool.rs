@@ -1,10 +1,5 @@
 //! The built command, with shell scripts in the place of plugins.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "test code: a panic is how it reports"
-)]
+#![cfg(test)]
 
 use std::fs;
 use std::io::Read;
@@ -60,7 +55,8 @@ impl Bed {
     fn plugin(&self, name: &str, body: &str) {
         let dir = self.0.path().display();
         let script = format!(
-            "#!/bin/sh\ncat > {dir}/stdin\nenv > {dir}/env\necho \"$CNI_COMMAND {name}\" >> {dir}/log\n{body}\n"
+            "#!/bin/sh\ncat > {dir}/stdin\nenv > {dir}/env\necho \"$CNI_COMMAND {name}\" >> \
+             {dir}/log\n{body}\n"
         );
         let file = self.path("bin").join(name);
         fs::write(&file, script).unwrap();
@@ -149,7 +145,9 @@ fn variables_are_read_and_options_are_stronger() {
     );
     assert_eq!(stdin()["runtimeConfig"], json!({ "mac": "02::2" }));
     let elsewhere = bed.run(&["add", "net", "p", "--conf-dir", "/nowhere"]);
-    assert_eq!(elsewhere.stderr, "no net configurations found in /nowhere\n");
+    let said = "no net configurations found in /nowhere: the cache has attachments of it: run \
+        `cnitool ls net --conf-dir /nowhere";
+    assert!(elsewhere.stderr.starts_with(said), "{}", elsewhere.stderr);
     let elsewhere = bed.run(&["add", "net", "p", "--plugin-dir", "/nowhere"]);
     assert!(elsewhere.stderr.contains("in path [/nowhere]"), "{}", elsewhere.stderr);
 }
@@ -158,8 +156,12 @@ fn variables_are_read_and_options_are_stronger() {
 fn what_is_not_understood_is_an_error() {
     let bed = Bed::new(&["one"]);
     for (args, said) in [
-        (&[][..], "join network namespaces"),
-        (&["join", "net", "p"], "unknown verb \"join\""),
+        (&[][..], "connects network namespaces"),
+        (&["join", "net", "p"], "unknown verb \"join\"\n`cnitool --help` lists"),
+        (&["chekc", "net", "p"], "unknown verb \"chekc\"; did you mean \"check\"?\n"),
+        (&["gc", "net", "--dryrun"], "invalid option '--dryrun'; did you mean \"--dry-run\"?\n"),
+        (&["gc", "net", "p"], "gc: \"p\" is one word too many; --valid and --valid-file name"),
+        (&["version", "net", "p"], "version: \"p\" is one word too many\n"),
         (&["add", "net"], "add: NETNS is missing"),
         (&["status"], "status: NET is missing"),
         (&["add", "net", "p", "q"], "\"q\" is one word too many"),
@@ -180,6 +182,8 @@ fn what_is_not_understood_is_an_error() {
         let run = bed.run(args);
         assert_eq!((run.status, &*run.stdout), (Some(1), ""), "{args:?}");
         assert!(run.stderr.contains(said), "{args:?}: {}", run.stderr);
+        // The mistake is not to scroll away above a page of help.
+        assert!(args.is_empty() || run.stderr.lines().count() <= 2, "{args:?}: {}", run.stderr);
     }
     assert!(bed.calls().is_empty());
 }
@@ -265,10 +269,11 @@ fn gc_keeps_what_is_alive_unless_told_otherwise() {
     all_three();
     let dry = bed.run(&["gc", "net", "--dry-run"]);
     assert_eq!((dry.status, &*dry.stdout), (Some(0), ""));
-    let said = "would remove gone1/eth0 from net (/nowhere/1 is gone)\nwould remove gone2/eth0 from net (/nowhere/2 is gone)\n";
+    let said = "would remove gone1/eth0 from net (/nowhere/1 is gone)\nwould remove gone2/eth0 \
+        from net (/nowhere/2 is gone)\n";
     assert_eq!(dry.stderr, said);
     assert!(bed.calls().is_empty());
-    let gc = bed.run(&["gc", "net", "ignored-as-by-the-reference"]);
+    let gc = bed.run(&["gc", "net"]);
     assert_eq!((gc.status, gc.stderr), (Some(0), said.replace("would remove", "removing")));
     assert_eq!(bed.calls(), ["DEL one", "DEL one", "GC one"]);
     assert_eq!(bed.cached(), 1);
@@ -288,7 +293,8 @@ fn gc_keeps_what_is_alive_unless_told_otherwise() {
     assert_eq!(bed.cached(), 0);
 }
 
-/// The version that a runtime speaks may be too old for GC; with `cniVersions`, cnitool takes a newer one.
+/// The version that a runtime speaks may be too old for GC; with `cniVersions`, cnitool takes a
+/// newer one.
 #[test]
 fn gc_says_that_the_configuration_is_too_old_for_it() {
     let bed = Bed::new(&["one"]);
@@ -320,7 +326,8 @@ fn a_plan_is_printed_and_nothing_is_kept() {
     let bed = Bed::new(&["one"]);
     let plan = bed.run(&["plan", "net"]);
     assert_eq!((plan.status, &*plan.stderr), (Some(0), ""));
-    let tree = "net (CNI 1.1.0)\n├─ one\n│  └─ pod /run/netns/p\n│     └─ ip link set lo up\n└─ result\n   └─ empty\n";
+    let tree = "net (CNI 1.1.0)\n├─ one\n│  └─ pod /run/netns/p\n│     └─ ip link set lo up\n└─ \
+        result\n   └─ empty\n";
     assert_eq!(plan.stdout, tree);
     assert_eq!(
         (bed.env("CNI_CONTAINERID"), bed.env("CNI_NETNS")),
@@ -345,19 +352,19 @@ fn repair_goes_over_what_is_cached() {
     let repair = bed.run(&["repair", "net"]);
     assert_eq!(
         repair.stdout,
-        "c1/eth0: put right by one: eth0 was down\nc2/eth0: put right by one: eth0 was down\n"
+        "c1/eth0: repaired by one: eth0 was down\nc2/eth0: repaired by one: eth0 was down\n"
     );
     let repaired: Value =
         serde_json::from_str(&bed.run(&["repair", "net", "q", "--json"]).stdout).unwrap();
     let attachment = json!({ "containerID": "c2", "ifname": "eth0" });
     assert_eq!(
         repaired,
-        json!([{ "attachment": attachment, "repaired": ["put right by one: eth0 was down"] }])
+        json!([{ "attachment": attachment, "repaired": ["repaired by one: eth0 was down"] }])
     );
     bed.plugin("one", r#"[ $CNI_CONTAINERID = c1 ] && { echo '{"code": 999, "msg": "no"}'; exit 1; } || echo '[]'"#);
     let repair = bed.run(&["repair", "net"]);
     assert_eq!(repair.status, Some(1));
-    assert!(repair.stderr.contains("c2/eth0: nothing to repair"), "{}", repair.stderr);
+    assert_eq!(repair.stdout, "c2/eth0: nothing to repair\n", "{}", repair.stderr);
     assert!(
         repair.stderr.contains(r#"c1/eth0: plugin type="one" failed (repair): no"#),
         "{}",
@@ -370,5 +377,64 @@ fn version_is_ours_or_that_of_a_networks_plugins() {
     let bed = Bed::new(&["one"]);
     let own = bed.run(&["version"]).stdout;
     assert!(own.ends_with("supported: 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0\n"), "{own}");
+    for option in ["--version", "-V"] {
+        assert_eq!(bed.run(&[option]).stdout, own, "{option}");
+    }
     assert_eq!(bed.run(&["version", "net"]).stdout, "one: 1.0.0, 1.1.0\n");
+}
+
+/// A fixed address that is asked for by a misspelt name must not become another address.
+#[test]
+fn a_capability_that_no_plugin_declares_is_refused_before_anything_is_done() {
+    let bed = Bed::new(&["one"]);
+    for verb in ["add", "plan"] {
+        let misspelt = bed.run(&[verb, "net", "p", "--capabilities", r#"{"mca": "02::1"}"#]);
+        assert_eq!((misspelt.status, &*misspelt.stdout), (Some(1), ""), "{verb}");
+        assert_eq!(
+            misspelt.stderr,
+            "--capabilities: no plugin of net declares the capability \"mca\": Did you mean \"mac\"? The names have to be \
+             spelt exactly.\n"
+        );
+        let undeclared = bed.run(&[
+            verb,
+            "net",
+            "p",
+            "--capabilities",
+            r#"{"mac": "02::1", "ips": ["10.1.0.9"]}"#,
+        ]);
+        assert_eq!(undeclared.status, Some(1), "{verb}");
+        assert!(
+            undeclared.stderr.contains(r#"the capability "ips": Take it out, or add "capabilities": {"ips": true} to the plugin of net"#),
+            "{}",
+            undeclared.stderr
+        );
+    }
+    assert!(bed.calls().is_empty());
+    // A variable may be meant for other networks too, as the values of a runtime are.
+    let mut add = bed.command(&["add", "net", "p"]);
+    let add = run(add.env("CAP_ARGS", r#"{"mac": "02::1", "ips": ["10.1.0.9"]}"#));
+    assert_eq!(add.status, Some(0));
+    assert!(
+        add.stderr.starts_with(
+            "cnitool: CAP_ARGS: no plugin of net declares the capability \
+             \"ips\"; its value is not used."
+        ),
+        "{}",
+        add.stderr
+    );
+}
+
+#[test]
+fn status_below_1_1_0_says_that_nothing_was_checked() {
+    let bed = Bed::new(&["one"]);
+    let list = json!({ "name": "net", "cniVersion": "1.0.0", "plugins": [{ "type": "one" }] });
+    fs::write(bed.path("net.d/net.conflist"), list.to_string()).unwrap();
+    let status = bed.run(&["status", "net"]);
+    assert_eq!((status.status, &*status.stdout), (Some(0), ""));
+    assert_eq!(
+        status.stderr,
+        "nothing was checked: the configuration of net is of version 1.0.0, in which plugins know no STATUS. Give it \
+         \"cniVersions\": [\"1.0.0\", \"1.1.0\"] too\n"
+    );
+    assert!(bed.calls().is_empty());
 }

@@ -1,15 +1,15 @@
-//! Addresses with a prefix, as results have them.
+//! Addresses with a prefix length, as in results.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// An address and how much of it is the network's: `10.1.2.3/24`.
+/// An address with its prefix length: `10.1.2.3/24`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cidr {
     /// The address.
     pub ip: IpAddr,
-    /// The length of the network's part, in bits.
+    /// The prefix length in bits.
     pub prefix: u8,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Cidr {
 }
 
 impl Cidr {
-    /// Whether an address is in the network.
+    /// Whether the network contains an address.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let first = |ip: IpAddr| match (ip, self.prefix) {
             (_, 0) => 0,
@@ -46,7 +46,7 @@ impl Cidr {
         self.is_like(ip) && first(ip) == first(self.ip)
     }
 
-    /// Whether an address is of the same family.
+    /// Whether an address has the same family.
     pub fn is_like(&self, ip: IpAddr) -> bool {
         self.ip.is_ipv4() == ip.is_ipv4()
     }

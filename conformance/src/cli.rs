@@ -5,118 +5,123 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use conformance::runner;
-use conformance::suite::VERSIONS;
+use conformance::version::VERSIONS;
 
-/// Judges any directory of CNI plugins by the specification and by what operators count on.
+/// Tests any directory of CNI plugins against the CNI specification and the expectations of
+/// operators
 #[derive(Debug, Parser)]
 #[command(name = "cni-conformance", version, after_help = STATUS)]
 pub struct Arguments {
-    /// What is to be done.
+    /// The subcommand.
     #[command(subcommand)]
-    pub command: What,
+    pub command: Action,
 }
 
 const STATUS: &str = "\
 Exit status:
-  0  every requirement that was tested is met
-  1  one is not; with --strict also: one could not be tested here
-  2  the kit could not do its work, or was called in a wrong way
+  0  all tested requirements are met
+  1  a requirement is not met; with --strict also: a requirement could not be tested on this machine
+  2  an internal error of the kit, or invalid arguments
+  130, 143  Ctrl-C or SIGTERM ended the run; the report contains the results so far and is marked as incomplete
 
-Everything runs in namespaces of its own, as root or as an ordinary user, and changes nothing on the machine.";
+All tests run in namespaces of their own, as root or as an unprivileged user, and leave the machine unchanged.";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum What {
+pub enum Action {
     /// Tests plugins
     Run(Box<Run>),
-    /// Shows what changes if one suite is swapped for another; exit status 1 if something does, 2 if the kit could not do
-    /// its work. What this kernel lacks is compared by running all of it in the lab: scripts/lab cni-conformance compare ..
+    /// Shows what changes if one suite of plugins replaces another. The exit status is 1 if
+    /// something changes, and 2 after an internal error. To compare plugins that this kernel does
+    /// not support, run the whole command in the lab: scripts/lab cni-conformance compare ..
     Compare(Box<Compare>),
-    /// Shows reports that `run --json` wrote: several suites beside each other
+    /// Shows one or more reports that `run --json` wrote, side by side
     Report(Show),
     /// Lists the requirements
     List(List),
-    /// Tells what is to be known of a requirement
+    /// Explains a requirement
     Explain(Explain),
 }
 
-/// What `run` is told.
+/// The arguments of `run`.
 #[derive(Debug, Args)]
 #[command(after_help = STATUS)]
 pub struct Run {
-    /// The folder with the plugins
+    /// The directory with the plugins
     #[arg(long, value_name = "DIR")]
     pub bin_dir: PathBuf,
-    /// Further folders for plugins that these call, such as address management plugins
+    /// Another directory for plugins that these plugins call, such as IPAM plugins; repeatable
     #[arg(long, value_name = "DIR")]
     pub path: Vec<PathBuf>,
-    /// What the suite is called in the report; the folder if not given
+    /// The name of the suite in the report; default: the directory
     #[arg(long, value_name = "NAME")]
     pub label: Option<String>,
-    /// Only these plugins
+    /// Test only these plugins
     #[arg(long, value_name = "TYPE", value_delimiter = ',')]
     pub plugins: Vec<String>,
-    /// A configuration for a plugin the kit does not know, or a profile of it
+    /// A network configuration or a profile, for a plugin that the kit does not know; repeatable
     #[arg(long, value_name = "FILE")]
     pub config: Vec<PathBuf>,
-    /// Only these versions of the specification
+    /// Test only these versions of the specification
     #[arg(long, value_name = "VERSION", value_delimiter = ',', value_parser = PossibleValuesParser::new(VERSIONS))]
     pub spec: Vec<String>,
-    /// Only the requirements whose id begins so: S2.ADD, or S2.ADD.1
+    /// Test only the requirements whose IDs begin like this: S2.ADD, or S2.ADD.1
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub only: Vec<String>,
-    /// Also kill the plugins before each of their system calls, which takes minutes
+    /// Also kill the plugins before each of their system calls; this takes minutes
     #[arg(long)]
     pub crash: bool,
-    /// Kill them before every N-th call only
+    /// With --crash: kill the plugins only before every N-th system call
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub crash_every: usize,
-    /// How many cases run at the same time
+    /// The number of cases that run in parallel
     #[arg(long, value_name = "N", default_value_t = runner::default_jobs())]
     pub jobs: usize,
-    /// Judge what this kernel lacks on another one, by a command that runs another as root in a virtual machine; the
-    /// nearest scripts/lab if not given
+    /// Test what this kernel does not support on another kernel. COMMAND runs the command that
+    /// follows it as root in a virtual machine; default: the nearest scripts/lab
     #[arg(long, value_name = "COMMAND", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub lab: Option<String>,
-    /// Count what cannot be tested here as failed
+    /// Treat requirements that cannot be tested on this machine as failed
     #[arg(long)]
     pub strict: bool,
-    /// Show every case, and every call of those that failed
+    /// Show all cases, and all calls of failed cases
     #[arg(long, short)]
     pub verbose: bool,
-    /// Files to be written.
+    /// Files to write.
     #[command(flatten)]
     pub files: Files,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Leave out of the files what is this machine's only: times, and the names of folders
+    /// Omit from the files what is specific to this machine: times and the names of directories
     #[arg(long)]
     pub portable: bool,
 }
 
-/// What `compare` is told.
+/// The arguments of `compare`.
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// The folder with the plugins that are in use
+    /// The directory with the plugins that are in use
     #[arg(long, value_name = "DIR")]
     pub a: PathBuf,
-    /// The folder with those that they would be swapped for
+    /// The directory with the plugins that would replace them
     #[arg(long, value_name = "DIR")]
     pub b: PathBuf,
-    /// Only these plugins
+    /// Test only these plugins
     #[arg(long, value_name = "TYPE", value_delimiter = ',')]
     pub plugins: Vec<String>,
-    /// These versions of the specification; if not given, the newest that both suites speak
+    /// The versions of the specification; default: the newest that both suites support
     #[arg(long, value_name = "VERSION", value_delimiter = ',', value_parser = PossibleValuesParser::new(VERSIONS))]
     pub spec: Vec<String>,
-    /// A configuration to compare with: also for a plugin the kit does not know, or a profile of it
+    /// A network configuration or a profile to compare with, also for a plugin that the kit does
+    /// not know; repeatable
     #[arg(long, value_name = "FILE")]
     pub config: Vec<PathBuf>,
-    /// How many scenarios run at the same time
+    /// The number of scenarios that run in parallel
     #[arg(long, value_name = "N", default_value_t = runner::default_jobs())]
     pub jobs: usize,
-    /// Also show what only follows from an ADD that fails with one suite, and name what is the same
+    /// Also show differences that follow from an ADD that fails with one suite, and name the
+    /// scenarios without differences
     #[arg(long)]
     pub all: bool,
     /// Write the comparison as JSON
@@ -124,44 +129,44 @@ pub struct Compare {
     pub json: Option<PathBuf>,
 }
 
-/// Files that a report is written to.
+/// Files for a report.
 #[derive(Debug, Args)]
 pub struct Files {
-    /// Write the report as a page for a browser, in one file
+    /// Write the report as an HTML page, in one file
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Write the report as JUnit's XML, for CI systems
+    /// Write the report as JUnit XML, for CI systems
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
 }
 
-/// What `report` is told.
+/// The arguments of `report`.
 #[derive(Debug, Args)]
 #[command(after_help = STATUS)]
 pub struct Show {
-    /// Reports as `run --json` writes them; each is a column
+    /// Reports that `run --json` wrote; each becomes a column
     #[arg(required = true, value_name = "FILE")]
     pub reports: Vec<PathBuf>,
-    /// Files to be written.
+    /// Files to write.
     #[command(flatten)]
     pub files: Files,
-    /// Show every case, and every call of those that failed
+    /// Show all cases, and all calls of failed cases
     #[arg(long, short)]
     pub verbose: bool,
 }
 
-/// What `list` is told.
+/// The arguments of `list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// As tables in Markdown
+    /// Print tables in Markdown
     #[arg(long)]
     pub markdown: bool,
 }
 
-/// What `explain` is told.
+/// The arguments of `explain`.
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// The requirement
+    /// The ID of the requirement
     #[arg(value_name = "ID")]
     pub id: String,
 }

@@ -1,7 +1,9 @@
-//! The same scenarios with two suites, and what differs in results and kernel state: what changes if plugins are swapped.
+//! Runs the same scenarios with two suites and compares the results and the state of the kernel.
+//! The differences are what changes if one suite replaces the other.
 
 mod difference;
 mod names;
+mod part;
 mod scenario;
 mod show;
 mod state;
@@ -12,65 +14,71 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
-use crate::case::{self, Work};
+use crate::discovery::{self, Plugin};
+use crate::isolation::{self, Task};
+use crate::kernel_support::{self, TRY_LAB};
 use crate::profile::Profile;
-use crate::requirement::number;
-use crate::runner;
-use crate::suite::{Plugin, Suite};
+use crate::progress;
+use crate::suite::Suite;
+use crate::timeout;
+use crate::version::numbers;
 
 pub use difference::{Difference, Side};
-pub use scenario::{Part, Scenario, Seen, What, run};
+pub use part::{Aspect, Observation, Part};
+pub use scenario::{Scenario, run};
 pub use show::text;
 
-/// What is called as the profile has it, without a variant.
+/// The name of the scenario with the configuration of the profile, without a variant.
 pub const USUAL: &str = "usual";
 
-/// What shall be compared.
+/// The input of a comparison.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    /// The suites.
+    /// The two suites.
     pub suites: [Suite; 2],
-    /// The plugins by type; all that both have and the kit knows, if empty.
+    /// The plugins by type. If empty: all plugins that both suites have and that have a profile.
     pub plugins: Vec<String>,
-    /// The versions of the specification; the newest that both speak, if empty.
+    /// The versions of the specification. If empty: the newest version that both suites support.
     pub versions: Vec<String>,
-    /// The texts of further profiles.
+    /// The texts of the profiles that the user gave.
     pub profiles: Vec<String>,
-    /// Whether also what only follows from another difference is compared.
+    /// Whether to show differences that only follow from another difference.
     pub all: bool,
-    /// How many scenarios run at the same time.
+    /// The number of scenarios that run in parallel.
     pub jobs: usize,
 }
 
-/// What came of it.
+/// The result of a comparison.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Comparison {
-    /// The folders of the suites.
+    /// The directories of the suites.
     pub suites: [String; 2],
-    /// Plugins that only one of them has: `(plugin, side)`.
+    /// The plugins that only one suite has: `(plugin, side)`.
     pub only: Vec<(String, Side)>,
-    /// Plugins that speak versions with one suite that they do not speak with the other: `(plugin, side, versions)`.
-    pub speaks: Vec<(String, Side, Vec<String>)>,
-    /// The scenarios that were run.
+    /// The versions that a plugin supports only in one suite: `(plugin, side, versions)`.
+    #[serde(rename = "speaks")]
+    pub supports: Vec<(String, Side, Vec<String>)>,
+    /// The scenarios that ran.
     pub scenarios: Vec<Compared>,
-    /// What was not, and why: `(plugin, scenario, why)`. Without a scenario it is all of the plugin's.
+    /// The scenarios that did not run, with the reason: `(plugin, scenario, why)`. An empty
+    /// scenario means all scenarios of the plugin.
     pub not_compared: Vec<(String, String, String)>,
-    /// What the kit could not do: `(plugin, scenario, why)`.
+    /// Errors of the kit: `(plugin, scenario, why)`.
     pub trouble: Vec<(String, String, String)>,
 }
 
-/// A scenario with both suites.
+/// One scenario with both suites.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Compared {
-    /// The plugin's type.
+    /// The type of the plugin.
     pub plugin: String,
     /// The version of the specification.
     pub version: String,
-    /// The scenario's name.
+    /// The name of the scenario.
     pub scenario: String,
-    /// Whether ADD succeeded, with each.
+    /// Whether ADD succeeded, for each suite.
     pub added: [bool; 2],
-    /// What differs.
+    /// The differences.
     pub differences: Vec<Difference>,
 }
 
@@ -78,12 +86,17 @@ impl Comparison {
     /// Whether there is any difference.
     pub fn differs(&self) -> bool {
         !self.only.is_empty()
-            || !self.speaks.is_empty()
+            || !self.supports.is_empty()
             || self.scenarios.iter().any(|compared| !compared.differences.is_empty())
     }
 }
 
-/// A scenario that shall be run with both suites.
+impl Task for Scenario {
+    const NAME: &'static str = "scenario";
+    type Answer = Observation;
+}
+
+/// A scenario that runs with both suites.
 struct Planned {
     plugin: String,
     version: String,
@@ -91,34 +104,36 @@ struct Planned {
     sides: [Scenario; 2],
 }
 
-/// Compares.
+/// Compares two suites.
 ///
 /// # Errors
 ///
-/// If there is nothing to compare, or the kit cannot work on this machine.
+/// If nothing is selected, or if the kit cannot work on this machine.
 pub fn compare(selection: &Selection) -> Result<Comparison, String> {
     let described = Profile::parse_all(&selection.profiles)?;
     let given =
         described.iter().map(|(name, (_, profile))| (name.clone(), profile.clone())).collect();
     let [a, b] = &selection.suites;
-    let (plugins_a, plugins_b) = (a.plugins(&given)?, b.plugins(&given)?);
+    let (plugins_a, plugins_b) = (discovery::plugins(a, &given)?, discovery::plugins(b, &given)?);
     let chosen =
         |plugin: &&Plugin| selection.plugins.is_empty() || selection.plugins.contains(&plugin.name);
     for name in &selection.plugins {
         let has = |plugins: &[Plugin]| plugins.iter().any(|plugin| plugin.name == *name);
         if !has(&plugins_a) && !has(&plugins_b) {
-            return Err(format!("{name}: neither suite has it, or the kit does not know it"));
+            return Err(format!(
+                "{name}: neither suite has this plugin, or the kit has no profile of it"
+            ));
         }
     }
     let needs = plugins_a.iter().filter(chosen).flat_map(|plugin| {
         let variants = plugin.profile.variants.iter().flat_map(|variant| &variant.needs);
         plugin.profile.needs.iter().chain(variants).cloned()
     });
-    let lacks = runner::lacks(needs.collect())?;
+    let missing = kernel_support::missing(needs.collect())?;
     let mut comparison = Comparison {
         suites: selection.suites.each_ref().map(|suite| suite.folder.display().to_string()),
         only: Vec::new(),
-        speaks: Vec::new(),
+        supports: Vec::new(),
         scenarios: Vec::new(),
         not_compared: Vec::new(),
         trouble: Vec::new(),
@@ -134,7 +149,7 @@ pub fn compare(selection: &Selection) -> Result<Comparison, String> {
                         plugin.versions.iter().filter(|version| !other.versions.contains(version));
                     let more: Vec<String> = more.cloned().collect();
                     if !more.is_empty() {
-                        comparison.speaks.push((plugin.name.clone(), side, more));
+                        comparison.supports.push((plugin.name.clone(), side, more));
                     }
                 }
             }
@@ -144,47 +159,47 @@ pub fn compare(selection: &Selection) -> Result<Comparison, String> {
     for plugin in plugins_a.iter().filter(chosen) {
         if let Some(other) = plugins_b.iter().find(|other| other.name == plugin.name) {
             let text = described.get(&plugin.name).map(|(text, _)| text);
-            planned.extend(plan(plugin, other, selection, text, &lacks, &mut comparison));
+            planned.extend(plan(plugin, other, selection, text, &missing, &mut comparison));
         }
     }
     run_all(&planned, selection, &mut comparison);
     Ok(comparison)
 }
 
-/// The scenarios of a plugin. Those that cannot be run are written down.
+/// The scenarios of a plugin. The comparison records the scenarios that cannot run.
 fn plan(
     a: &Plugin,
     b: &Plugin,
     selection: &Selection,
     profile: Option<&String>,
-    lacks: &BTreeMap<String, String>,
+    missing: &BTreeMap<String, String>,
     comparison: &mut Comparison,
 ) -> Vec<Planned> {
     let mut not = |scenario: &str, why: &str| {
-        // That is an option of `run`; this can be started in the lab as a whole.
-        let why = why.trim_end_matches(runner::TRY_LAB).to_owned();
+        // `--lab` is an option of `run`; for a comparison, the whole command runs in the lab.
+        let why = why.trim_end_matches(TRY_LAB).to_owned();
         comparison.not_compared.push((a.name.clone(), scenario.to_owned(), why));
     };
-    if let Some(why) = a.profile.needs.iter().find_map(|kind| lacks.get(kind)) {
+    if let Some(why) = a.profile.needs.iter().find_map(|kind| missing.get(kind)) {
         not("", why);
         return Vec::new();
     }
     let mut versions: Vec<&String> =
         a.versions.iter().filter(|version| b.versions.contains(version)).collect();
-    versions.sort_by_key(|version| number(version));
+    versions.sort_by_key(|version| numbers(version));
     if selection.versions.is_empty() {
         versions = versions.last().copied().into_iter().collect();
     } else {
         versions.retain(|version| selection.versions.contains(version));
     }
     if versions.is_empty() {
-        not("", "the suites do not both speak a version that was asked for");
+        not("", "the suites have no selected version in common");
     }
     let variants = [None].into_iter().chain(a.profile.variants.iter().map(Some));
     let mut planned = Vec::new();
     for variant in variants {
         let name = variant.map_or(USUAL, |variant| variant.name.as_str());
-        if let Some(why) = a.profile.needs_of(variant).find_map(|kind| lacks.get(kind)) {
+        if let Some(why) = a.profile.needs_of(variant).find_map(|kind| missing.get(kind)) {
             not(name, why);
             continue;
         }
@@ -204,21 +219,21 @@ fn plan(
     planned
 }
 
-/// Runs the scenarios, several at a time, in processes of their own.
+/// Runs the scenarios in processes of their own, several in parallel.
 fn run_all(planned: &[Planned], selection: &Selection, comparison: &mut Comparison) {
     let queue: Mutex<VecDeque<(usize, &Planned)>> =
         Mutex::new(planned.iter().enumerate().collect());
     let done = Mutex::new(BTreeMap::new());
-    let bar = runner::progress(planned.len());
+    let bar = progress::bar(planned.len());
     thread::scope(|scope| {
         for _ in 0..selection.jobs.max(1) {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some((at, scenario)) = next else { break };
-                    bar.set_message(format!("{} {}", scenario.plugin, scenario.name));
                     let came = both(scenario, selection.all);
-                    bar.inc(1);
+                    let last = format!("{} {}", scenario.plugin, scenario.name);
+                    progress::advance(&bar, "scenarios", last);
                     done.lock().unwrap_or_else(PoisonError::into_inner).insert(at, came);
                 }
             });
@@ -236,7 +251,8 @@ fn run_all(planned: &[Planned], selection: &Selection, comparison: &mut Comparis
     }
 }
 
-/// Runs a scenario with both suites; a second time if they differ, to find out what differs anyway.
+/// Runs a scenario with both suites. If they differ, it runs a second time, to find out what
+/// differs between two runs of one suite.
 fn both(planned: &Planned, all: bool) -> Result<Compared, String> {
     let [a, b] = planned.sides.each_ref().map(|scenario| once(scenario).map(|seen| vec![seen]));
     let (mut a, mut b) = (a?, b?);
@@ -259,8 +275,6 @@ fn both(planned: &Planned, all: bool) -> Result<Compared, String> {
     })
 }
 
-fn once(scenario: &Scenario) -> Result<Seen, String> {
-    let command = Work::Scenario(scenario.clone()).command()?;
-    let output = runner::output(command, runner::PATIENCE)?;
-    case::answer(&output)
+fn once(scenario: &Scenario) -> Result<Observation, String> {
+    isolation::run(scenario, timeout::CASE)
 }

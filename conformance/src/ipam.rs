@@ -1,69 +1,71 @@
-//! The kit as an address management plugin: `kit-ipam`. It writes down how it was called, and answers what the test wants.
+//! The kit as an IPAM plugin: `kit-ipam`. It records how it is called, and returns the answers that
+//! a test sets.
 //!
-//! Delegation is judged with it: what the plugin under test passes on, and what it makes of an answer. Suites that have no
-//! address management plugin of their own get their addresses from it.
+//! The tests of delegation use it to check what the plugin under test passes on, and how it handles
+//! an answer. Suites without an IPAM plugin get their addresses from it.
 
 use std::env;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::bench::{folder, link_self, set};
+use crate::json::set;
 use crate::suite::Suite;
 
-/// The name that it goes by.
+/// The name of the plugin.
 pub const NAME: &str = "kit-ipam";
-/// The folder that it is in.
+/// The directory with the plugin.
 pub const FOLDER: &str = "/run/testbed/kit/bin";
-/// Where it keeps its calls, in files that are numbered.
+/// The directory of the recorded calls, in numbered files.
 const CALLS: &str = "/run/testbed/kit/calls";
-/// Where its answer is, if a test has one for it: the whole answer to a verb.
+/// The directory of the answers that a test sets, one file for each command.
 const ANSWERS: &str = "/run/testbed/kit/answers";
-/// Where the addresses are that it has handed out on its own, a file for each.
+/// The directory of the addresses that it has allocated, one file for each.
 const TAKEN: &str = "/run/testbed/kit/taken";
 
-/// Is there if the plugin under test speaks IPv4 only.
+/// This file exists if the plugin under test supports only IPv4.
 const IPV4_ONLY: &str = "/run/testbed/kit/ipv4-only";
 
-/// How it was called.
+/// A recorded call of the plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct IpamCall {
     /// The environment.
     pub env: Vec<(String, String)>,
-    /// What was on standard input.
+    /// The standard input.
     pub stdin: String,
 }
 
-/// What it shall do when called.
+/// The answer to a call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Answer {
-    /// What it prints.
+    /// The standard output.
     pub stdout: String,
-    /// How it ends.
+    /// The exit status.
     pub status: u8,
 }
 
-impl Seen {
-    /// A variable of the environment.
+impl IpamCall {
+    /// The value of an environment variable.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The verb.
+    /// The command in CNI_COMMAND.
     pub fn verb(&self) -> &str {
         self.var("CNI_COMMAND").unwrap_or_default()
     }
 }
 
-/// Makes it callable on this host.
+/// Installs the plugin on this host.
 ///
 /// # Errors
 ///
-/// What could not be made.
+/// If a file cannot be made.
 pub(crate) fn install(ipv4_only: bool) -> Result<(), String> {
     for path in [FOLDER, CALLS, ANSWERS, TAKEN] {
         folder(path)?;
@@ -74,7 +76,8 @@ pub(crate) fn install(ipv4_only: bool) -> Result<(), String> {
     link_self(&format!("{FOLDER}/{NAME}"))
 }
 
-/// The `ipam` of a configuration for a suite: host-local with both families if there is one, otherwise this.
+/// An `ipam` configuration for a suite: host-local with IPv4 and IPv6 ranges if the suite has it,
+/// otherwise this plugin.
 pub fn any(suite: &Suite) -> Value {
     match suite.folder_of("host-local") {
         Some(_) => json!({
@@ -86,11 +89,11 @@ pub fn any(suite: &Suite) -> Value {
     }
 }
 
-/// Lets it answer a verb in a test's own way from now on.
+/// Sets the answer to a command.
 ///
 /// # Errors
 ///
-/// If that cannot be written down.
+/// If the answer cannot be written.
 pub fn answer(verb: &str, stdout: impl ToString, status: u8) -> Result<(), String> {
     let answer = Answer { stdout: stdout.to_string(), status };
     let text = serde_json::to_string(&answer).map_err(|error| error.to_string())?;
@@ -98,29 +101,29 @@ pub fn answer(verb: &str, stdout: impl ToString, status: u8) -> Result<(), Strin
     fs::write(&path, text).map_err(|error| format!("write {path}: {error}"))
 }
 
-/// Lets it answer a verb as it does on its own again.
+/// Restores the plugin's own answer to a command.
 ///
 /// # Errors
 ///
-/// If what was written down cannot be taken away.
+/// If the file of the answer cannot be removed.
 pub fn forget(verb: &str) -> Result<(), String> {
     let path = format!("{ANSWERS}/{verb}");
     fs::remove_file(&path).map_err(|error| format!("remove {path}: {error}"))
 }
 
-/// How it was called so far, the first call first.
-pub fn seen() -> Vec<Seen> {
+/// The calls so far, oldest first.
+pub fn calls() -> Vec<IpamCall> {
     let read = |number: usize| fs::read(format!("{CALLS}/{number}")).ok();
     (0..).map_while(read).filter_map(|text| serde_json::from_slice(&text).ok()).collect()
 }
 
 /// Whether this process was started as the plugin.
-pub fn is_meant() -> bool {
+pub fn is_invoked() -> bool {
     let name = env::args_os().next().map(PathBuf::from);
     name.is_some_and(|name| name.file_name() == Some(NAME.as_ref()))
 }
 
-/// The plugin's main function.
+/// The main function of the plugin.
 pub fn main() -> ExitCode {
     match run() {
         Ok(answer) => {
@@ -146,7 +149,7 @@ fn run() -> Result<Answer, String> {
             (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
         })
         .collect();
-    keep(&Seen { env, stdin: stdin.clone() })?;
+    keep(&IpamCall { env, stdin: stdin.clone() })?;
     if let Ok(text) = fs::read(format!("{ANSWERS}/{verb}")) {
         return serde_json::from_slice(&text).map_err(|error| error.to_string());
     }
@@ -164,12 +167,12 @@ fn run() -> Result<Answer, String> {
     Ok(Answer { stdout, status: 0 })
 }
 
-fn keep(seen: &Seen) -> Result<(), String> {
+fn keep(seen: &IpamCall) -> Result<(), String> {
     let text = serde_json::to_vec(seen).map_err(|error| error.to_string())?;
     claim(CALLS, 0.., &text).map(|_| ())
 }
 
-/// Makes the first file of that folder that is not there yet, and says its number.
+/// Creates the first file in a directory whose number is still free, and returns the number.
 fn claim(
     folder: &str,
     mut numbers: impl Iterator<Item = usize>,
@@ -185,7 +188,7 @@ fn claim(
     Ok(number)
 }
 
-/// Who asks.
+/// The attachment that calls.
 fn owner() -> String {
     let var = |name: &str| env::var(name).unwrap_or_default();
     format!("{} {}", var("CNI_CONTAINERID"), var("CNI_IFNAME"))
@@ -197,8 +200,8 @@ fn allocate(config: &Value) -> Result<Value, String> {
     Ok(addresses(version, number))
 }
 
-/// An answer to ADD: the addresses with that number, of both families unless the plugin under test speaks IPv4 only, and
-/// default routes.
+/// An answer to ADD: the addresses with that number and default routes, for IPv4 and, unless the
+/// plugin under test supports only IPv4, IPv6.
 pub fn addresses(version: &str, number: usize) -> Value {
     let mut ips = json!([
         { "address": format!("10.1.2.{number}/24"), "gateway": "10.1.2.1" },
@@ -225,4 +228,16 @@ fn release() -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Creates a directory if it does not exist.
+fn folder(folder: &str) -> Result<(), String> {
+    fs::create_dir_all(folder).map_err(|error| format!("make {folder}: {error}"))
+}
+
+/// Makes a link to the kit's own file with the name of a plugin.
+fn link_self(path: &str) -> Result<(), String> {
+    let own =
+        std::env::current_exe().map_err(|error| format!("find the kit's own file: {error}"))?;
+    symlink(&own, path).map_err(|error| format!("make {path}: {error}"))
 }

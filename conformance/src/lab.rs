@@ -1,5 +1,6 @@
-//! What this machine's kernel lacks is judged on another one: by a command that runs another command as root, on a kernel
-//! that has it. It sees this machine's files at their paths, and leaves what is written to the folder `$LAB_OUT`.
+//! Runs cases in a lab: a command that runs another command as root on a kernel that supports more
+//! kinds of links. That command sees this machine's files at their paths, and the lab keeps what it
+//! writes to the directory `$LAB_OUT`.
 
 use std::env;
 use std::fs;
@@ -7,31 +8,32 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::bench::PATIENCE_FACTOR;
-use crate::case::Ended;
-use crate::report::{Judged, Report};
+use crate::case::CaseOutcome;
+use crate::report::{CaseResult, Report};
+use crate::timeout::FACTOR_VARIABLE;
 
-/// Where the command is in a folder of ferrocni's source.
+/// The path of the lab's command in a checkout of ferrocni.
 const USUAL: &str = "scripts/lab";
-/// How much slower an emulated processor may be.
+/// The slowdown of an emulated processor.
 const SLOWER: &str = "10";
-/// For how many seconds a case may keep the lab, besides its start.
+/// The time limit for one case, in seconds, in addition to the start of the lab.
 const SECONDS_PER_CASE: usize = 20;
-/// How long the lab may take to start, in seconds.
+/// The time limit for the start of the lab, in seconds.
 const START: usize = 300;
 
-/// A lab.
+/// A command that runs another command in the lab.
 #[derive(Debug, Clone)]
 pub struct Lab {
     command: Vec<String>,
 }
 
 impl Lab {
-    /// The lab with that command; without one, the one that is in this folder or above it.
+    /// The lab with that command. If it is empty, the lab of the nearest checkout, in the current
+    /// directory or above it.
     ///
     /// # Errors
     ///
-    /// If there is none.
+    /// If there is no such checkout.
     pub fn find(command: &str) -> Result<Lab, String> {
         let command: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
         if !command.is_empty() {
@@ -42,48 +44,50 @@ impl Lab {
         let found = here.ancestors().map(|folder| folder.join(USUAL)).find(|path| path.is_file());
         let found = found.ok_or_else(|| {
             format!(
-                "--lab: no {USUAL} in {} or above it. Run this in a checkout of ferrocni, which has it, or give a command \
-                 of your own with --lab=COMMAND: it runs the command that follows it as root on a kernel with all kinds \
-                 of links, sees this machine's files, and keeps what is written to the folder $LAB_OUT",
+                "--lab: {USUAL} is neither in {} nor above it. Run this in a checkout of ferrocni, or set --lab=COMMAND. \
+                 COMMAND must run the command that follows it as root on a kernel with all kinds of links, see this \
+                 machine's files, and keep what is written to the directory $LAB_OUT",
                 here.display()
             )
         })?;
         Ok(Lab { command: vec![found.display().to_string()] })
     }
 
-    /// Judges again what ended untestable because the kernel lacks a kind of link. `arguments` are those of `run`, without
-    /// the plugins. What the lab says meanwhile goes to standard error.
+    /// Runs the cases again that this kernel could not run because it does not support a kind of
+    /// link. `arguments` are those of `run`, without the plugins. The lab's messages go to standard
+    /// error.
     ///
     /// # Errors
     ///
-    /// If the lab does not work.
+    /// If the lab fails.
     pub fn fill(&self, report: &mut Report, arguments: &[String]) -> Result<(), String> {
-        let lacking = |case: &&mut Judged| case.ended.lacking;
-        let mut lacking: Vec<&mut Judged> = report.cases.iter_mut().filter(lacking).collect();
+        let lacking = |case: &&mut CaseResult| case.outcome.lacking;
+        let mut lacking: Vec<&mut CaseResult> = report.cases.iter_mut().filter(lacking).collect();
         let mut plugins: Vec<String> = lacking.iter().map(|case| case.plugin.clone()).collect();
         plugins.dedup();
         if plugins.is_empty() {
             return Ok(());
         }
         let (count, lab) = (lacking.len(), self.command.join(" "));
-        eprintln!("{count} cases of {} are judged by {lab}", plugins.join(", "));
+        eprintln!("{lab} runs {count} cases of {}", plugins.join(", "));
         let started = Instant::now();
         let again = self.run(&plugins, arguments, count)?;
         report.seconds += started.elapsed().as_secs_f64();
         for case in &mut lacking {
-            let same = |other: &&Judged| {
+            let same = |other: &&CaseResult| {
                 (&other.plugin, &other.requirement, &other.version, other.part)
                     == (&case.plugin, &case.requirement, &case.version, case.part)
             };
             if let Some(other) = again.cases.iter().find(same) {
                 let lab = again.machine.kernel.clone();
-                (case.millis, case.ended) = (other.millis, Ended { lab, ..other.ended.clone() });
+                (case.millis, case.outcome) =
+                    (other.millis, CaseOutcome { lab, ..other.outcome.clone() });
             }
         }
         Ok(())
     }
 
-    /// Runs the kit in the lab, and reads its report.
+    /// Runs the kit in the lab and reads its report.
     fn run(
         &self,
         plugins: &[String],
@@ -103,7 +107,7 @@ impl Lab {
         command.env("LAB_OUT", out.path());
         let seconds = START + SECONDS_PER_CASE * count;
         for (name, value) in
-            [("LAB_TIMEOUT", seconds.to_string()), (PATIENCE_FACTOR, SLOWER.to_owned())]
+            [("LAB_TIMEOUT", seconds.to_string()), (FACTOR_VARIABLE, SLOWER.to_owned())]
         {
             if env::var_os(name).is_none() {
                 command.env(name, value);
@@ -122,11 +126,11 @@ impl Lab {
     }
 }
 
-/// The path of a file as the lab finds it.
+/// The path of a file in the lab.
 ///
 /// # Errors
 ///
-/// If there is no such file.
+/// If the file does not exist.
 pub fn absolute(file: &PathBuf) -> Result<String, String> {
     let path = fs::canonicalize(file).map_err(|error| format!("{}: {error}", file.display()))?;
     Ok(path.display().to_string())

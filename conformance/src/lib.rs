@@ -1,35 +1,49 @@
-//! The kit that judges any directory of CNI plugins, from outside: it knows the specification and Linux, not the plugins.
+//! Tests any directory of CNI plugins from outside. The kit knows the specification and Linux, but
+//! not the plugins.
 //!
-//! A [`Requirement`] is one thing that is asked of a plugin: an id, where it is asked for, one line of text, and a
-//! test. `requirements/` has them all, a file for each chapter. The [`runner`] takes each requirement, plugin and version of
-//! the specification for a [case](case::Case), and gives each case a process in namespaces of its own. There the test
-//! finds a [`Bench`]: a host, containers, and calls of the plugin that are kept as evidence. What comes of it is a
-//! [`Report`], shown as a table, JSON, JUnit's XML or a page.
+//! A [`Requirement`] is one property that a plugin must have: an ID, a source, a statement and a
+//! test. `requirements/` contains all of them, with a file for each chapter. The [`runner`] makes a
+//! [case](case::Case) of each requirement, plugin and version of the specification, and runs each
+//! case in a process and namespaces of its own. There the test uses a [`Fixture`]: a host,
+//! containers, and recorded calls of the plugin. The outcome is a [`Report`], which can be shown as
+//! a table, JSON, JUnit XML or an HTML page.
 //!
-//! How a plugin is configured to be tested is in its [profile](profile::Profile), a small JSON file.
+//! A [profile](profile::Profile), a small JSON file, contains the configuration for the tests of a
+//! plugin.
 #![forbid(unsafe_code)]
 
 pub mod address;
-pub mod bench;
 pub mod case;
 pub mod compare;
+pub mod discovery;
+pub mod evidence;
+pub mod fixture;
 pub mod ipam;
+pub mod isolation;
+pub mod json;
+pub mod kernel_support;
 pub mod lab;
 pub mod linux;
 pub mod profile;
+pub mod progress;
+pub mod registry;
 pub mod report;
 pub mod requirement;
 pub mod requirements;
 pub mod runner;
+pub mod signals;
 pub mod suggest;
 pub mod suite;
+pub mod timeout;
 pub mod trace;
+pub mod verdict;
+pub mod version;
 
-pub use bench::Bench;
+pub use fixture::Fixture;
 pub use report::Report;
 pub use requirement::Requirement;
 
-/// The examples of the documentation, which are compiled as tests.
+/// The examples of the documentation, compiled as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/conformance.md")]
 pub struct Documentation;

@@ -1,4 +1,4 @@
-//! What the kernel has, and what a result says that it has, in shapes that compare.
+//! The state of the kernel and the content of a result, in types that can be compared.
 
 use std::fmt;
 use std::fs;
@@ -7,90 +7,91 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde_json::Value;
 use testbed::Pod;
 
-use crate::bench::{Bench, Container};
-use crate::requirement::{Judge, Stop, failed};
+use crate::fixture::{Container, Fixture};
+use crate::json::{each, number, text};
+use crate::verdict::{NotPassed, OutcomeExt, failed};
 
 /// The main routing table.
 const MAIN: u64 = 254;
 
-/// A link of a namespace.
+/// A link in a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its address of the link layer.
+    /// The MAC address.
     pub mac: String,
-    /// Its MTU.
+    /// The MTU.
     pub mtu: u64,
-    /// Whether it was set up.
+    /// Whether it is set up.
     pub is_up: bool,
 }
 
-/// An address and the length of its prefix.
+/// An address with its prefix length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cidr {
     /// The address.
     pub ip: IpAddr,
-    /// The length of the prefix.
+    /// The prefix length.
     pub prefix: u8,
 }
 
-/// A route of a namespace, in any table but the one of its own addresses.
+/// A route in a namespace, in any table except `local`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Where it leads to.
+    /// The destination.
     pub dst: Cidr,
-    /// Its next hops.
+    /// The next hops.
     pub via: Vec<IpAddr>,
-    /// The table it is in.
+    /// The table.
     pub table: u64,
-    /// Its metric.
+    /// The metric.
     pub metric: u64,
-    /// Its scope; IPv6 has none, and says 0.
+    /// The scope; always 0 for IPv6, which has none.
     pub scope: u64,
-    /// The MTU of the path, if it says one.
+    /// The path MTU, if the route sets it.
     pub mtu: Option<u64>,
-    /// The segment size to announce, if it says one.
+    /// The advertised segment size, if the route sets it.
     pub advmss: Option<u64>,
 }
 
-/// What a result says.
+/// The content of a result.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Said {
+pub struct ParsedResult {
     /// The interfaces.
     pub interfaces: Vec<Interface>,
     /// The addresses.
     pub ips: Vec<Ip>,
-    /// The routes, as they are.
+    /// The routes, not interpreted.
     pub routes: Vec<Value>,
 }
 
-/// An interface of a result.
+/// An interface in a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its address of the link layer, if the result says it.
+    /// The MAC address, if the result has it.
     pub mac: Option<String>,
-    /// Its MTU, if the result says it.
+    /// The MTU, if the result has it.
     pub mtu: Option<u64>,
-    /// Whether it is in the container, otherwise on the host.
+    /// Whether it is in the container; otherwise it is on the host.
     pub is_inside: bool,
 }
 
-/// An address of a result.
+/// An address in a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ip {
-    /// The address, with its prefix.
+    /// The address with its prefix length.
     pub address: Cidr,
     /// The gateway.
     pub gateway: Option<IpAddr>,
-    /// Which of the interfaces has it.
+    /// The index of its interface.
     pub interface: Option<usize>,
 }
 
 impl Cidr {
-    /// Reads `10.1.2.3/24`; without a length it is the whole address.
+    /// Parses `10.1.2.3/24`. An address without a prefix length gets the full length.
     pub fn parse(text: &str) -> Option<Cidr> {
         let (ip, prefix) = match text.split_once('/') {
             Some((ip, prefix)) => (ip.parse().ok()?, prefix.parse().ok()?),
@@ -101,7 +102,7 @@ impl Cidr {
         is_valid.then_some(Cidr { ip, prefix: prefix.min(most) })
     }
 
-    /// The network that the address is in.
+    /// The network of the address.
     pub fn network(self) -> Cidr {
         let ip = match self.ip {
             IpAddr::V4(ip) => {
@@ -134,12 +135,13 @@ pub fn links(pod: &Pod) -> Vec<Link> {
     list(pod, &["ip", "-j", "link", "show"]).iter().map(link).collect()
 }
 
-/// The link of that name.
+/// The link with that name.
 pub fn link(pod: &Pod, name: &str) -> Option<Link> {
     links(pod).into_iter().find(|link| link.name == name)
 }
 
-/// The addresses of a namespace with the links they are on, but not those that the kernel gives each link (`fe80::`).
+/// The addresses in a namespace with their links, except the link-local addresses (`fe80::`) that
+/// the kernel adds.
 pub fn addresses(pod: &Pod) -> Vec<(String, Cidr)> {
     let links = list(pod, &["ip", "-j", "addr", "show"]);
     let of = |link: &Value| -> Vec<(String, Cidr)> {
@@ -156,7 +158,7 @@ pub fn addresses(pod: &Pod) -> Vec<(String, Cidr)> {
     links.iter().flat_map(of).collect()
 }
 
-/// The routes of a namespace, without the table of its own addresses.
+/// The routes in a namespace, except those in the table `local`.
 pub fn routes(pod: &Pod) -> Vec<Route> {
     const LOCAL: u64 = 255;
     let family = |flag: &str, all: Cidr| -> Vec<Route> {
@@ -188,13 +190,13 @@ fn route(entry: &Value, all: Cidr) -> Option<Route> {
     })
 }
 
-impl Said {
-    /// What a result says.
+impl ParsedResult {
+    /// The content of a result.
     ///
     /// # Errors
     ///
-    /// A failure, if an address in it is none.
-    pub fn of(result: &Value) -> Result<Said, Stop> {
+    /// A failure, if the result contains an invalid address.
+    pub fn of(result: &Value) -> Result<ParsedResult, NotPassed> {
         let interface = |interface: &Value| Interface {
             name: text(interface, "name"),
             mac: Some(text(interface, "mac").to_lowercase()).filter(|mac| !mac.is_empty()),
@@ -212,14 +214,15 @@ impl Said {
                 interface: number(ip, "interface").and_then(|index| usize::try_from(index).ok()),
             })
         };
-        Ok(Said {
+        Ok(ParsedResult {
             interfaces: each(result, "interfaces").map(interface).collect(),
-            ips: each(result, "ips").map(ip).collect::<Result<_, Stop>>()?,
+            ips: each(result, "ips").map(ip).collect::<Result<_, NotPassed>>()?,
             routes: each(result, "routes").cloned().collect(),
         })
     }
 
-    /// The interface in the container that an address is on: the one its index names, otherwise the only one.
+    /// The interface of an address: the one of its index; without an index, the only one in the
+    /// container.
     pub fn interface_of(&self, ip: &Ip) -> Option<&Interface> {
         let mut inside = self.interfaces.iter().filter(|interface| interface.is_inside);
         match ip.interface {
@@ -229,29 +232,30 @@ impl Said {
     }
 }
 
-/// A container where duplicate address detection is off, as it is on the host from now on: what is asked about something
-/// else need not wait for it, which takes seconds where a plugin does.
-pub fn hurried(bench: &Bench, name: &str) -> Container {
-    let container = bench.container(name);
-    // Without IPv6 there is nothing to wait for either.
+/// Makes a container with duplicate address detection disabled, and disables it on the host. Tests
+/// of other properties then do not wait for it; the wait takes seconds with some plugins.
+pub fn without_dad(fixture: &Fixture, name: &str) -> Container {
+    let container = fixture.container(name);
+    // Without IPv6 there is nothing to disable.
     let off = || drop(fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0"));
     off();
     container.pod.enter(off);
     container
 }
 
-/// As [`hurried`], and added, with the result.
+/// As [`without_dad`], and adds the container. Returns the result, too.
 ///
 /// # Errors
 ///
 /// If ADD fails.
-pub fn hurried_added(bench: &Bench, name: &str) -> Result<(Container, Value), Stop> {
-    let container = hurried(bench, name);
-    let result = bench.call(&container).add().succeeds()?;
+pub fn added_without_dad(fixture: &Fixture, name: &str) -> Result<(Container, Value), NotPassed> {
+    let container = without_dad(fixture, name);
+    let result = fixture.call(&container).add().succeeds()?;
     Ok((container, result))
 }
 
-/// The part of [`Node::state`](testbed::Node::state) that is about one namespace, the host's being called `node`.
+/// The section of [`Node::state`](testbed::Node::state) for one namespace. The host's is called
+/// `node`.
 pub fn section<'a>(state: &'a str, name: &str) -> &'a str {
     let heading = format!("== {name}\n");
     let from = state.find(&heading).and_then(|start| state.get(start + heading.len()..));
@@ -259,9 +263,9 @@ pub fn section<'a>(state: &'a str, name: &str) -> &'a str {
     from.split_once("\n== ").map_or(from, |(section, _)| section)
 }
 
-/// A state without what changes by itself although nothing is left over: what is in files, counters for example; the
-/// MAC of a bridge, which is that of one of its ports if nobody gave it one; and the addresses that the kernel gives `lo`
-/// when it goes up, one of which stays when it goes down.
+/// A state without what changes by itself: the content of files, such as counters; the MAC address
+/// of a bridge, which the kernel copies from a port unless it is set; and the addresses of `lo`,
+/// one of which stays when `lo` goes down.
 pub fn lasting(state: &str) -> String {
     let line = |line: &str| {
         let words: Vec<&str> = line.split(' ').collect();
@@ -282,28 +286,12 @@ pub fn lasting(state: &str) -> String {
     lines.map(|text| line(text) + "\n").collect()
 }
 
-/// Whether the kernel gives such addresses to each link.
+/// Whether an address is a link-local address, which the kernel adds to each link.
 pub fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
-/// A text of an object, empty if there is none.
-pub fn text(object: &Value, key: &str) -> String {
-    object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-/// A number of an object, which some tools write as a text.
-pub fn number(object: &Value, key: &str) -> Option<u64> {
-    let value = object.get(key)?;
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
-}
-
-/// The entries of a list in an object.
-pub fn each<'a>(object: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    object.get(key).and_then(Value::as_array).into_iter().flatten()
-}
-
-/// What a tool lists as JSON. Some print nothing for an empty list.
+/// The JSON output of a tool. Some tools print nothing for an empty list.
 fn list(pod: &Pod, command: &[&str]) -> Vec<Value> {
     serde_json::from_str(&pod.run(command)).unwrap_or_default()
 }
@@ -312,7 +300,7 @@ fn list(pod: &Pod, command: &[&str]) -> Vec<Value> {
 mod tests {
     use serde_json::json;
 
-    use super::{Cidr, Said, lasting, section};
+    use super::{Cidr, ParsedResult, lasting, section};
 
     #[test]
     fn addresses_are_read_with_their_prefix() {
@@ -327,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_result_without_a_prefix_is_a_failure() {
-        assert!(Said::of(&json!({ "ips": [{ "address": "10.1.2.3" }] })).is_err());
+        assert!(ParsedResult::of(&json!({ "ips": [{ "address": "10.1.2.3" }] })).is_err());
     }
 
     #[test]
@@ -336,7 +324,7 @@ mod tests {
             "interfaces": [{ "name": "br0" }, { "name": "eth0", "sandbox": "/run/netns/a" }],
             "ips": [{ "address": "10.1.2.3/24", "interface": 1 }, { "address": "10.1.2.4/24" }]
         });
-        let said = Said::of(&result).unwrap();
+        let said = ParsedResult::of(&result).unwrap();
         let names: Vec<_> =
             said.ips.iter().map(|ip| &said.interface_of(ip).unwrap().name).collect();
         assert_eq!(names, ["eth0", "eth0"]);

@@ -1,4 +1,4 @@
-//! `cni-conformance`: judges a directory of CNI plugins.
+//! `cni-conformance`: tests a directory of CNI plugins.
 
 mod cli;
 
@@ -8,35 +8,54 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use cli::{Arguments, Compare, Files, Run, Show, What};
+use cli::{Action, Arguments, Compare, Files, Run, Show};
+use conformance::isolation::{self, Request};
 use conformance::lab::{self, Lab};
-use conformance::report::{self, Shown};
+use conformance::report::{self, TableOptions};
+use conformance::requirements::ALL;
 use conformance::runner::{self, Selection};
 use conformance::suite::Suite;
-use conformance::{Report, case, compare, ipam, requirements};
+use conformance::{Report, compare, discovery, ipam, kernel_support, signals, trace};
 
-/// The kit could not do its work.
+/// The exit status for an error of the kit.
 const CANNOT: u8 = 2;
 
 fn main() -> ExitCode {
-    if ipam::is_meant() {
+    if ipam::is_invoked() {
         return ipam::main();
     }
-    if let Some(ended) = case::hidden() {
-        return ended;
+    if let Some(status) = trace::hidden().or_else(|| isolation::hidden(perform)) {
+        return status;
     }
-    let ended = match Arguments::parse().command {
-        What::Run(arguments) => run(&arguments),
-        What::Compare(arguments) => swap(&arguments),
-        What::Report(arguments) => show(&arguments),
-        What::List(list) => say(&if list.markdown { report::markdown() } else { report::list() }),
-        What::Explain(explain) => requirements::find_or_suggest(&explain.id)
-            .and_then(|requirement| say(&report::explain(requirement))),
+    let arguments = Arguments::parse();
+    if let Err(error) = signals::watch() {
+        eprintln!("cni-conformance: {error}");
+    }
+    let status = match arguments.command {
+        Action::Run(arguments) => run(&arguments),
+        Action::Compare(arguments) => swap(&arguments),
+        Action::Report(arguments) => show(&arguments),
+        Action::List(list) => {
+            print(&if list.markdown { report::markdown(ALL) } else { report::list(ALL) })
+        }
+        Action::Explain(explain) => ALL
+            .find_or_suggest(&explain.id)
+            .and_then(|requirement| print(&report::explain(requirement, ALL))),
     };
-    ended.unwrap_or_else(|error| {
+    status.unwrap_or_else(|error| {
         eprintln!("cni-conformance: {error}");
         ExitCode::from(CANNOT)
     })
+}
+
+/// Performs a task for which the kit started itself.
+fn perform(request: &Request) -> ExitCode {
+    let performed = request
+        .perform(|case| runner::test(case, ALL))
+        .or_else(|| request.perform(discovery::AskVersions::perform))
+        .or_else(|| request.perform(|kinds| kernel_support::probe(&kinds)))
+        .or_else(|| request.perform(|scenario| compare::run(&scenario)));
+    performed.unwrap_or_else(|| isolation::broken("the kit does not know this task"))
 }
 
 fn run(arguments: &Run) -> Result<ExitCode, String> {
@@ -51,7 +70,7 @@ fn run(arguments: &Run) -> Result<ExitCode, String> {
         values.iter().for_each(|value| command.push_str(&format!(" {option} {}", word(value))));
     }
     let lab = arguments.lab.as_deref().map(Lab::find).transpose()?;
-    let mut report = runner::run(&Selection {
+    let selection = Selection {
         suite: Suite { folder: folder.clone(), path: path.clone() },
         label: label.clone(),
         command,
@@ -62,12 +81,13 @@ fn run(arguments: &Run) -> Result<ExitCode, String> {
         crash_every: arguments.crash_every,
         profiles: configs.iter().map(|file| read(file)).collect::<Result<_, _>>()?,
         jobs: arguments.jobs,
-    })?;
-    if let Some(lab) = lab {
-        lab.fill(&mut report, &lab_arguments(arguments)?)?;
+    };
+    let mut report = runner::run(&selection, ALL)?;
+    if let Some(lab) = lab.filter(|_| !report.is_incomplete()) {
+        report = filled(lab, report, lab_arguments(arguments)?)?;
     }
-    say(&report::table(std::slice::from_ref(&report), shown(arguments.verbose)))?;
-    let ended = judged(std::slice::from_ref(&report), arguments.strict);
+    print(&report::table(std::slice::from_ref(&report), shown(arguments.verbose)))?;
+    let status = exit_status(std::slice::from_ref(&report), arguments.strict);
     let written = if arguments.portable {
         let named = |path: &PathBuf| (path.display().to_string(), last(path));
         let mut folders: Vec<(String, String)> = path.iter().chain(&configs).map(named).collect();
@@ -81,10 +101,23 @@ fn run(arguments: &Run) -> Result<ExitCode, String> {
         write(file, &report::text(&written)?)?;
     }
     write_files(&[written], &arguments.files)?;
-    Ok(ended)
+    Ok(status)
 }
 
-/// The arguments with which the kit judges the same in the lab.
+/// The report, with the outcomes of the cases that ran in the lab.
+fn filled(lab: Lab, report: Report, arguments: Vec<String>) -> Result<Report, String> {
+    let mut with_lab = report.clone();
+    match signals::run_until_signal(move || lab.fill(&mut with_lab, &arguments).map(|()| with_lab))
+    {
+        Ok(filled) => filled,
+        Err(signal) => Ok(report.interrupted_by(
+            signal,
+            "while the lab ran the cases that this kernel does not support",
+        )),
+    }
+}
+
+/// The arguments of the kit in the lab.
 fn lab_arguments(arguments: &Run) -> Result<Vec<String>, String> {
     let files = [
         ("--bin-dir", std::slice::from_ref(&arguments.bin_dir)),
@@ -106,7 +139,7 @@ fn lab_arguments(arguments: &Run) -> Result<Vec<String>, String> {
     Ok(given)
 }
 
-/// What changes if one suite is swapped for the other.
+/// Compares two suites.
 fn swap(arguments: &Compare) -> Result<ExitCode, String> {
     let suite =
         |folder| Ok::<_, String>(Suite { folder: runner::absolute(folder)?, path: Vec::new() });
@@ -118,7 +151,7 @@ fn swap(arguments: &Compare) -> Result<ExitCode, String> {
         all: arguments.all,
         jobs: arguments.jobs,
     })?;
-    say(&compare::text(&comparison, arguments.all, io::stdout().is_terminal()))?;
+    print(&compare::text(&comparison, arguments.all, io::stdout().is_terminal()))?;
     if let Some(file) = &arguments.json {
         let text = serde_json::to_string_pretty(&comparison).map_err(|error| error.to_string())?;
         write(
@@ -139,14 +172,12 @@ fn swap(arguments: &Compare) -> Result<ExitCode, String> {
 fn show(arguments: &Show) -> Result<ExitCode, String> {
     let parse = |file: &PathBuf| {
         let report: Result<Report, _> = serde_json::from_str(&read(file)?);
-        report.map_err(|error| {
-            format!("{}: not a report that run --json wrote: {error}", file.display())
-        })
+        report.map_err(|error| format!("{}: not a report of run --json: {error}", file.display()))
     };
     let reports: Vec<Report> = arguments.reports.iter().map(parse).collect::<Result<_, _>>()?;
-    say(&report::table(&reports, shown(arguments.verbose)))?;
+    print(&report::table(&reports, shown(arguments.verbose)))?;
     write_files(&reports, &arguments.files)?;
-    Ok(judged(&reports, false))
+    Ok(exit_status(&reports, false))
 }
 
 fn write_files(reports: &[Report], files: &Files) -> Result<(), String> {
@@ -159,28 +190,36 @@ fn write_files(reports: &[Report], files: &Files) -> Result<(), String> {
     Ok(())
 }
 
-fn shown(verbose: bool) -> Shown {
+fn shown(verbose: bool) -> TableOptions {
     let terminal = io::stdout().is_terminal();
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let size = rustix::termios::tcgetwinsize(io::stdout());
     let width = size.map_or(0, |size| usize::from(size.ws_col));
-    Shown { verbose, colour: terminal && !plain, width: if width == 0 { 100 } else { width } }
+    TableOptions {
+        verbose,
+        colour: terminal && !plain,
+        width: if width == 0 { 100 } else { width },
+    }
 }
 
-/// The exit status that reports come to.
-fn judged(reports: &[Report], strict: bool) -> ExitCode {
+/// The exit status for reports.
+fn exit_status(reports: &[Report], strict: bool) -> ExitCode {
     let counts = || reports.iter().map(Report::count);
+    if let Some(status) = reports.iter().find_map(|report| report.status) {
+        return ExitCode::from(status);
+    }
     match () {
         () if counts().any(|count| count.failed > 0 || (strict && count.untestable > 0)) => {
             ExitCode::FAILURE
         }
+        () if reports.iter().any(Report::is_incomplete) => ExitCode::from(CANNOT),
         () if counts().any(|count| count.broken > 0) => ExitCode::from(CANNOT),
         () => ExitCode::SUCCESS,
     }
 }
 
-/// Prints, for as long as somebody reads it.
-fn say(text: &str) -> Result<ExitCode, String> {
+/// Prints text. A reader that closes the pipe is not an error.
+fn print(text: &str) -> Result<ExitCode, String> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("print: {error}")),
         _ => Ok(ExitCode::SUCCESS),
@@ -195,12 +234,12 @@ fn write(file: &Path, text: &str) -> Result<(), String> {
     fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
-/// The last part of a path.
+/// The last component of a path.
 fn last(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// A path as a shell takes it.
+/// Quotes a path for a shell.
 fn word(path: &Path) -> String {
     let path = path.display().to_string();
     match path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-:,=@+".contains(c)) {

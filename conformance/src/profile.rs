@@ -1,47 +1,53 @@
-//! What the kit has to know of a kind of plugin to test it: a configuration, and what the host must look like before.
+//! A profile contains what the kit needs to test a type of plugin: a configuration, and the
+//! preparation of the host.
 //!
-//! The profiles of the plugins that everybody knows are in `conformance/profiles/TYPE.json`. For any other plugin a file is
-//! given with `--config`: a profile of the same shape, or just a network configuration.
+//! The profiles of well-known plugins are in `conformance/profiles/TYPE.json`. For any other plugin
+//! the user gives a file with `--config`: a profile, or only a network configuration.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::bench::set;
+use crate::json::set;
 
-/// A plugin type and how it is tested.
+/// How to test a plugin type.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// What the plugin does.
     #[serde(default)]
     pub kind: Kind,
-    /// The kinds of links that the kernel must be able to make: `["ipvlan"]`. `bridge-vlan` is VLAN filtering, `iptables`
-    /// that program with a kernel it can work with.
+    /// The kinds of links that the kernel must support: `["ipvlan"]`. `bridge-vlan` means VLAN
+    /// filtering, `iptables` the program and its support in the kernel.
     #[serde(default)]
     pub needs: Vec<String>,
-    /// Lines of shell, run on the host before: the parent interface `uplink`, for example.
+    /// Shell commands that prepare the host. They create the parent interface `uplink`, for
+    /// example.
     #[serde(default)]
     pub setup: Vec<String>,
-    /// Lines of shell, run on the host for each new container: the device that shall be moved into it, for example.
-    /// `$NAME` is its namespace's name, `$NUMBER` a number of its own, from [`FIRST_NUMBER`] on.
+    /// Shell commands that run on the host for each new container. They create the device that the
+    /// plugin moves into it, for example. `$NAME` is the name of the namespace, `$NUMBER` a unique
+    /// number from [`FIRST_NUMBER`] on.
     #[serde(default)]
     pub container_setup: Vec<String>,
-    /// The configuration. The kit puts in `cniVersion`, `name`, and `type` if it is not there. An `ipam` of `"any"`
-    /// becomes one of an address management plugin of the suite. `$NUMBER` in a text becomes the container's number, and
-    /// a text that then has only digits becomes a number: `"8$NUMBER"` is the port 8101.
+    /// The network configuration. The kit adds `cniVersion`, `name`, and `type` if it is missing.
+    /// It replaces an `ipam` of `"any"` with the configuration of an IPAM plugin of the suite, and
+    /// `$NUMBER` in a string with the number of the container. A string that then consists of
+    /// digits becomes a number: `"8$NUMBER"` is the port 8101.
     pub config: Value,
-    /// Other configurations, as keys that replace those of `config`: a scenario each for comparisons.
+    /// Other configurations, as keys that replace those of `config`. Each is a scenario of a
+    /// comparison.
     #[serde(default)]
     pub variants: Vec<Variant>,
-    /// Whether the plugin refuses addresses of IPv6.
+    /// Whether the plugin rejects IPv6 addresses.
     #[serde(default)]
     pub ipv4_only: bool,
-    /// The keys of the configuration that name what each network has for itself: a bridge, a tunnel.
+    /// The keys of the configuration whose values must differ between networks: the name of a
+    /// bridge or a tunnel.
     #[serde(default)]
     pub per_network: Vec<String>,
-    /// With whom containers can talk: `host`, `container`.
+    /// The destinations that containers can reach: `host`, `container`.
     #[serde(default)]
     pub reaches: Vec<Reach>,
 }
@@ -50,21 +56,21 @@ pub struct Profile {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
-    /// What it is called in lists.
+    /// The name in lists.
     pub name: String,
-    /// Whether it makes no sense, so that a plugin has to refuse it.
+    /// Whether the configuration is invalid, so that the plugin must reject it.
     #[serde(default)]
     pub refused: bool,
-    /// The keys. `null` takes one away.
+    /// The keys. `null` removes a key.
     #[serde(default)]
     pub config: Map<String, Value>,
-    /// Further lines of shell, run on the host before.
+    /// More shell commands that prepare the host.
     #[serde(default)]
     pub setup: Vec<String>,
-    /// Further lines of shell, run on the host for each new container.
+    /// More shell commands for each new container.
     #[serde(default)]
     pub container_setup: Vec<String>,
-    /// What the kernel must be able to make, beyond the profile's.
+    /// More kinds of links that the kernel must support.
     #[serde(default)]
     pub needs: Vec<String>,
 }
@@ -73,16 +79,16 @@ pub struct Variant {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// It makes an interface in the container.
+    /// It creates an interface in the container.
     #[default]
     Interface,
     /// It manages addresses.
     Ipam,
-    /// It is called after another plugin, with its result.
+    /// The runtime calls it after another plugin, with its result.
     Chained,
 }
 
-/// Whom a container can talk to.
+/// A destination that a container can reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reach {
@@ -92,7 +98,7 @@ pub enum Reach {
     Container,
 }
 
-/// `(type, profile)` of the plugins that everybody knows.
+/// `(type, profile)` of well-known plugins.
 const KNOWN: &[(&str, &str)] = &[
     ("bandwidth", include_str!("../profiles/bandwidth.json")),
     ("bridge", include_str!("../profiles/bridge.json")),
@@ -114,51 +120,64 @@ const KNOWN: &[(&str, &str)] = &[
     ("vrf", include_str!("../profiles/vrf.json")),
 ];
 
-/// `(name, why)`: what suites come with that has no profile.
+/// `(name, why)`: programs of suites that have no profile, and the reason.
 const WITHOUT: &[(&str, &str)] = &[
     ("cni-conformance", "is this kit"),
-    ("cnitool", "is a command for people, not a plugin"),
-    ("dhcp", "needs a DHCP server and its own daemon, which the kit has not"),
+    ("cnitool", "is a command for operators, not a plugin"),
+    ("dhcp", "needs a DHCP server and its own daemon, which the kit does not have"),
 ];
 
-/// What `$NUMBER` is for the first container: three digits, so that numbers made with it have the same length.
+/// The value of `$NUMBER` for the first container. Three digits give all derived numbers the same
+/// length.
 pub const FIRST_NUMBER: u32 = 101;
 
 impl Profile {
-    /// The profile of a plugin that everybody knows.
+    /// The kit's profile of a well-known plugin.
     pub fn known(plugin: &str) -> Option<Profile> {
         let (_, text) = KNOWN.iter().find(|(name, _)| *name == plugin)?;
         serde_json::from_str(text).ok()
     }
 
-    /// The types that have a profile.
+    /// The profile of a plugin: the given one, or the kit's.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not a profile, or if the kit has no profile of this plugin.
+    pub fn of(plugin: &str, given: Option<&str>) -> Result<Profile, String> {
+        match given {
+            Some(text) => Profile::parse(text).map(|(_, profile)| profile),
+            None => Profile::known(plugin).ok_or_else(|| format!("{plugin}: no profile")),
+        }
+    }
+
+    /// The types of plugins with a profile.
     pub fn all() -> impl Iterator<Item = &'static str> {
         KNOWN.iter().map(|(name, _)| *name)
     }
 
-    /// Why a program is not judged that has no profile.
+    /// The reason why a program without a profile is not tested.
     pub fn why_without(program: &str) -> &'static str {
         let known = WITHOUT.iter().find(|(name, _)| *name == program);
         known.map_or("is not known to the kit; describe it with --config FILE", |(_, why)| *why)
     }
 
-    /// The configuration that has this key: the profile's own, or the first variant's that has it.
+    /// The first configuration with this key: that of the profile or of a variant.
     pub fn config_with(&self, key: &str) -> Option<Value> {
         let own = [None].into_iter().chain(self.variants.iter().map(Some));
         own.map(|variant| self.config_of(variant)).find(|config| config.get(key).is_some())
     }
 
-    /// Reads what `--config` names: the plugin's type, and its profile.
+    /// Parses a file of `--config`: returns the type of the plugin and the profile.
     ///
     /// # Errors
     ///
-    /// What is wrong with the text.
+    /// If the text is not valid.
     pub fn parse(text: &str) -> Result<(String, Profile), String> {
         let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let profile: Profile = match value.get("config") {
             Some(_) => serde_json::from_value(value).map_err(|error| error.to_string())?,
             None => {
-                // Of a list the kit tests the plugin at its head.
+                // Of a network configuration list the kit tests the first plugin.
                 let first = value.pointer("/plugins/0").unwrap_or(&value).clone();
                 serde_json::from_value(json!({ "config": first }))
                     .map_err(|error| error.to_string())?
@@ -169,11 +188,11 @@ impl Profile {
         Ok((plugin, profile))
     }
 
-    /// Reads several: the text and the profile of each plugin, by its type.
+    /// Parses several files: returns the text and the profile for each type of plugin.
     ///
     /// # Errors
     ///
-    /// What is wrong with a text.
+    /// If a text is not valid.
     pub fn parse_all(texts: &[String]) -> Result<BTreeMap<String, (String, Profile)>, String> {
         let parsed = texts.iter().map(|text| {
             let (name, profile) = Profile::parse(text)?;
@@ -182,7 +201,8 @@ impl Profile {
         parsed.collect()
     }
 
-    /// What the kernel must be able to do for a variant; for the configuration itself if it is none.
+    /// The kinds of links that the kernel must support for a variant, or for the profile's own
+    /// configuration.
     pub fn needs_of<'a>(
         &'a self,
         variant: Option<&'a Variant>,
@@ -190,7 +210,8 @@ impl Profile {
         self.needs.iter().chain(variant.into_iter().flat_map(|variant| &variant.needs))
     }
 
-    /// Makes a configuration that of another network, number `number` of those beside the usual one.
+    /// Changes a configuration to one of another network, the `number`-th in addition to the usual
+    /// one.
     pub fn rename(&self, config: &mut Value, network: &str, number: usize) {
         set(config, "name", network);
         for key in &self.per_network {
@@ -200,7 +221,7 @@ impl Profile {
         }
     }
 
-    /// The configuration with the keys of the variant of that name in their place; none is the configuration itself.
+    /// The configuration of a variant, or the profile's own.
     pub fn config_of(&self, variant: Option<&Variant>) -> Value {
         let mut config = self.config.clone();
         for (key, value) in variant.into_iter().flat_map(|variant| &variant.config) {
@@ -214,7 +235,7 @@ impl Profile {
     }
 }
 
-/// Puts a container's number into a configuration: see [`Profile::config`].
+/// Replaces `$NUMBER` in a configuration: see [`Profile::config`].
 pub fn put_number(value: &mut Value, number: u32) {
     match value {
         Value::String(text) if text.contains("$NUMBER") => {

@@ -1,6 +1,6 @@
-//! What was meant by a word that is not known.
+//! Suggestions for unknown words.
 
-/// "x: no such thing; did you mean y?", or the words that there are, if none is near.
+/// "x: no such thing; did you mean y?", or `otherwise` if no known word is similar.
 pub fn unknown<'a>(
     word: &str,
     thing: &str,
@@ -16,7 +16,7 @@ pub fn unknown<'a>(
     }
 }
 
-/// How many characters have to be put in, taken out or changed to make one word of the other.
+/// The edit distance between two words.
 fn distance(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.chars().count()).collect();
     for (line, a) in from.chars().enumerate() {

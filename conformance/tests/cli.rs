@@ -1,10 +1,5 @@
-//! The built command, with shell scripts in the place of plugins: what it says, what it writes, how it ends.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "test code: a panic is how it reports"
-)]
+//! The built command, with shell scripts as plugins: its output, its files and its exit status.
+#![cfg(test)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,22 +9,22 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, geteuid};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A plugin that knows VERSION, and nothing else.
+/// A plugin that supports only VERSION.
 const GOOD: &str = r#"echo '{"cniVersion": "1.1.0", "supportedVersions": ["1.0.0", "1.1.0"]}'"#;
-/// One whose answer is wrong, and as ugly as can be.
+/// A plugin with an invalid answer that contains harmful characters.
 const BAD: &str = r#"printf '{"cniVersion": "1.1.0"} \001 <script>alert("x")</script> ]]>'"#;
-/// What never ends; the process has the folder's name among its arguments.
+/// A plugin that never exits; the name of the directory is among its arguments.
 const HANG: &str = r#"echo >"${0%/*}/called"; exec sh -c 'while :; do sleep 1; done' "$0""#;
 
-/// A folder of plugins.
+/// A directory of plugins.
 struct Suite(TempDir);
 
-/// What a run of the command came to.
+/// The outcome of a run.
 struct Run {
     status: Option<i32>,
     stdout: String,
@@ -39,7 +34,7 @@ struct Run {
 impl Suite {
     fn new(plugins: &[(&str, &str)]) -> Suite {
         let suite = Suite(tempfile::tempdir().unwrap());
-        // For other users too.
+        // Readable for other users, too.
         fs::set_permissions(suite.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for (name, script) in plugins {
             let path = suite.file(name);
@@ -53,7 +48,7 @@ impl Suite {
         self.0.path().join(name)
     }
 
-    /// Judges the suite by the requirements about VERSION.
+    /// Runs the requirements on VERSION.
     fn version(&self, arguments: &[&str]) -> Run {
         self.run(&[&["--only", "S2.VERSION.1,S2.VERSION.2"], arguments].concat())
     }
@@ -62,7 +57,7 @@ impl Suite {
         kit(&[&["run", "--bin-dir", self.0.path().to_str().unwrap()], arguments].concat())
     }
 
-    /// A file that an option names, after a run of the good and a bad plugin.
+    /// The file of an option, after a run with the good and the bad plugin.
     fn written(&self, option: &str) -> String {
         let file = self.file("written");
         let run = self.version(&[option, file.to_str().unwrap()]);
@@ -101,7 +96,11 @@ fn a_suite_that_meets_everything_ends_with_0() {
     assert!(run.stdout.contains("mine: 2 requirements, 1 plugin, 2 cases in"), "{}", run.stdout);
     assert!(run.stdout.contains("2 passed, 0 failed"), "{}", run.stdout);
     assert!(!run.stdout.contains('\u{1b}'), "colour without a terminal: {}", run.stdout);
-    assert_eq!(run.stderr, "", "no progress without a terminal");
+    let progress: Vec<&str> = run.stderr.lines().collect();
+    assert!(
+        progress.len() == 2 && progress[1].starts_with("2 of 2 cases, 0 failed"),
+        "{progress:?}"
+    );
 }
 
 #[test]
@@ -136,7 +135,7 @@ fn the_command_that_repeats_a_failure_repeats_it() {
 fn what_cannot_be_done_ends_with_2_and_says_what_was_meant() {
     let suite = good_and_bad();
     let no_plugins = Suite::new(&[]);
-    for (run, says) in [
+    for (run, statement) in [
         (suite.run(&["--plugins", "brigde"]), "did you mean bridge?"),
         (suite.run(&["--only", "S2.VERSON.1"]), "did you mean S2.VERSION.1?"),
         (suite.run(&["--spec", "1.1"]), "a similar value exists: '1.1.0'"),
@@ -148,12 +147,12 @@ fn what_cannot_be_done_ends_with_2_and_says_what_was_meant() {
         (kit(&["report", "/nowhere/x.json"]), "/nowhere/x.json"),
         (kit(&["reprot"]), "'report'"),
     ] {
-        assert_eq!(run.status, Some(2), "{says}: {}{}", run.stdout, run.stderr);
-        assert!(run.stderr.contains(says), "{says:?} is missing: {}", run.stderr);
+        assert_eq!(run.status, Some(2), "{statement}: {}{}", run.stdout, run.stderr);
+        assert!(run.stderr.contains(statement), "{statement:?} is missing: {}", run.stderr);
     }
 }
 
-/// A profile of a plugin that needs what no kernel has.
+/// A profile of a plugin that needs a kind of link which no kernel supports.
 fn impossible(suite: &Suite) -> String {
     let file = suite.file("profile.json");
     fs::write(&file, r#"{"needs": ["impossible"], "config": {"type": "bridge"}}"#).unwrap();
@@ -171,12 +170,49 @@ fn what_cannot_be_tested_is_said_and_with_strict_a_failure() {
     assert_eq!(suite.version(&["--config", &profile, "--strict"]).status, Some(1));
 }
 
+/// A configuration that this kernel does not support is left out; the requirement is met by the
+/// others.
+#[test]
+fn configurations_that_were_not_tested_are_counted_and_named() {
+    let suite = Suite::new(&[("bridge", GOOD)]);
+    let profile = suite.file("profile.json");
+    let variants =
+        r#"[{"name": "odd", "needs": ["impossible"]}, {"name": "even", "needs": ["impossible"]}]"#;
+    let text = format!(r#"{{"config": {{"type": "bridge"}}, "variants": {variants}}}"#);
+    fs::write(&profile, text).unwrap();
+    let page = suite.file("page.html");
+    let [profile, file] = [&profile, &page].map(|path| path.to_str().unwrap());
+    let run = suite.run(&["--only", "LINUX.ADD.12", "--config", profile, "--html", file]);
+    assert_eq!(run.status, Some(0), "{}{}", run.stdout, run.stderr);
+    for said in [
+        "not tested  bridge with \"even\", \"odd\"\n  this kernel makes no impossible",
+        "0 not testable here, 2 configurations not tested;",
+    ] {
+        assert!(run.stdout.contains(said), "{said:?} is missing: {}", run.stdout);
+    }
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("Not tested <b>1</b>"), "{page}");
+    assert!(page.contains("Configurations not tested: 2"), "{page}");
+}
+
+#[test]
+fn the_page_opens_on_failures_if_there_are_any() {
+    let page = good_and_bad().written("--html");
+    assert!(page.contains("id=\"only-failed\" checked"), "{page}");
+    assert!(!page.contains("id=\"only-all\" checked"), "{page}");
+    let suite = Suite::new(&[("bridge", GOOD)]);
+    let file = suite.file("page.html");
+    assert_eq!(suite.version(&["--html", file.to_str().unwrap()]).status, Some(0));
+    let page = fs::read_to_string(file).unwrap();
+    assert!(page.contains("id=\"only-all\" checked"), "{page}");
+}
+
 #[test]
 fn the_junit_file_is_well_formed() {
     let text = good_and_bad().written("--junit");
     assert!(text.contains("<failure message="), "{text}");
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text}");
-    // By a reader that is not ours.
+    // Parsed by an independent program.
     let script = "import sys, xml.etree.ElementTree as tree\n\
                   root = tree.parse(sys.stdin).getroot()\n\
                   print(len(root.findall('.//testcase')), len(root.findall('.//failure')))";
@@ -197,7 +233,7 @@ fn the_page_stands_alone_and_runs_nothing_of_a_plugin() {
     }
     assert!(!page.contains("<script>alert"), "a plugin's output is part of the page");
     assert!(page.contains("&lt;script&gt;alert"), "the plugin's output is not shown");
-    // Every link leads somewhere.
+    // Every link has a target.
     for id in page.split("href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
         assert!(page.contains(&format!("id=\"{id}\"")), "#{id} leads nowhere");
     }
@@ -239,7 +275,7 @@ fn a_requirement_is_explained() {
 #[test]
 fn an_ordinary_user_can_judge() {
     let suite = Suite::new(&[("bridge", GOOD)]);
-    // A copy, because the build's folder may be closed to others.
+    // A copy, because other users may not be able to read the build directory.
     let copy = suite.file("cni-conformance");
     fs::copy(env!("CARGO_BIN_EXE_cni-conformance"), &copy).unwrap();
     let mut command = match geteuid().is_root() {
@@ -265,7 +301,47 @@ fn ctrl_c_while_a_plugin_is_tested_leaves_nothing() {
     interrupted(&format!("if mkdir \"${{0%/*}}/asked\"; then {GOOD}; else {HANG}; fi"));
 }
 
-/// Interrupts a run once the plugin hangs, as Ctrl-C does.
+#[test]
+fn a_run_that_a_limit_ends_reports_what_it_judged() {
+    let hangs = format!("if mkdir \"${{0%/*}}/asked\"; then {GOOD}; else {HANG}; fi");
+    let suite = Suite::new(&[("bridge", GOOD), ("ptp", &hangs)]);
+    let [json, junit, html] = ["json", "junit", "html"].map(|name| suite.file(name));
+    let mut command = command();
+    command.args(["run", "--only", "S2.VERSION.1,S2.VERSION.2", "--jobs", "1", "--bin-dir"]);
+    command.arg(suite.0.path());
+    for (option, file) in [("--json", &json), ("--junit", &junit), ("--html", &html)] {
+        command.arg(option).arg(file);
+    }
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !suite.file("called").exists() {
+        assert!(Instant::now() < deadline, "the plugin was not called");
+        thread::sleep(Duration::from_millis(20));
+    }
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(143), "{stdout}");
+    let why = "the run was ended by SIGTERM after 2 of 4 cases";
+    assert!(stdout.contains(&format!("incomplete: {why}")), "{stdout}");
+    assert!(stdout.contains("2 passed, 0 failed"), "{stdout}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("2 of 4 cases, 0 failed"), "{stderr}");
+    let report: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    assert_eq!(
+        (&report["incomplete"], report["cases"].as_array().unwrap().len()),
+        (&why.into(), 2)
+    );
+    let junit = fs::read_to_string(junit).unwrap();
+    assert!(junit.contains(&format!("<error message=\"{why}\"/>")), "{junit}");
+    let html = fs::read_to_string(html).unwrap();
+    assert!(html.contains(&format!("<b>Incomplete</b>: {why}.")), "{html}");
+    let shown = kit(&["report", json.to_str().unwrap()]);
+    assert_eq!(shown.status, Some(2), "{}{}", shown.stdout, shown.stderr);
+    assert!(shown.stdout.contains(why), "{}", shown.stdout);
+}
+
+/// Interrupts a run while the plugin hangs, as Ctrl-C does.
 fn interrupted(plugin: &str) {
     let suite = Suite::new(&[("ptp", plugin)]);
     let folder = suite.0.path();
@@ -283,17 +359,17 @@ fn interrupted(plugin: &str) {
     killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
     let status = child.wait().unwrap();
     assert!(!status.success(), "{status}");
-    // The kit itself gives up on a plugin after five seconds.
+    // The kit's own time limit for a plugin is five seconds.
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     while running(folder) {
-        // What goes with its namespaces may take a busy kernel a while.
+        // A busy kernel may take a while to end the processes of a namespace.
         assert!(started.elapsed() < Duration::from_secs(30), "something still runs");
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(fs::read_to_string("/proc/self/mounts").unwrap(), mounts);
 }
 
-/// Whether a process runs whose arguments name that folder.
+/// Whether a process is running whose arguments contain that directory.
 fn running(folder: &Path) -> bool {
     let folder = folder.to_str().unwrap();
     let processes = fs::read_dir("/proc").unwrap().flatten();

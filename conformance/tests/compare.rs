@@ -1,18 +1,12 @@
-//! `cni-conformance compare`: a suite does not differ from itself, and what differs is shown.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
+//! `cni-conformance compare`: a suite does not differ from itself, and differences are shown.
+#![cfg(test)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// One scenario of `ptp`, so that the test is quick.
+/// One scenario of `ptp` keeps the test quick.
 const CONFIG: &str =
     r#"{ "type": "ptp", "ipam": { "type": "host-local", "subnet": "10.1.2.0/24" } }"#;
 
@@ -52,7 +46,7 @@ fn another_mtu_is_shown_and_nothing_else() {
     let changed = folder.path().join("changed");
     fs::create_dir(&changed).unwrap();
     fs::copy(suite.join("host-local"), changed.join("host-local")).unwrap();
-    // The same plugin, but with a key that the configuration has not.
+    // The same plugin with a key that the configuration does not have.
     let real = suite.join("ptp");
     let wrapper = format!("#!/bin/sh\nsed 's/^{{/{{\"mtu\":1400,/' | {}\n", real.display());
     fs::write(changed.join("ptp"), wrapper).unwrap();
@@ -68,7 +62,7 @@ fn another_mtu_is_shown_and_nothing_else() {
         assert!(lines.contains(&line), "{line}\n{shown}");
     }
     let differing = lines.iter().filter(|line| line.starts_with("- ") || line.starts_with("+ "));
-    // Besides these, the two lines that say which suite is which.
+    // Two more lines name the suites.
     assert_eq!(differing.count(), 4 + 2, "{shown}");
 }
 

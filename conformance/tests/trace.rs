@@ -1,10 +1,11 @@
-//! Programs are followed with all their threads and child processes, and killed where it was asked for.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
+//! The tracer follows all threads and child processes of a program, and kills it at the requested
+//! point.
+#![cfg(test)]
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use conformance::trace::{Kill, OPTION, Traced, Way, run};
+use conformance::trace::{Kill, KillScope, OPTION, Traced, run};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -18,8 +19,8 @@ fn within(program: &[&str], at: Option<Kill>, deadline: Duration) -> Traced {
     run(launcher, b"read me", at, deadline).unwrap()
 }
 
-fn at(number: usize, way: Way) -> Option<Kill> {
-    Some(Kill { number, way })
+fn at(number: usize, scope: KillScope) -> Option<Kill> {
+    Some(Kill { number, scope })
 }
 
 #[test]
@@ -34,13 +35,13 @@ fn a_program_that_is_left_alone_does_what_it_always_does() {
 #[test]
 fn a_program_can_be_killed_before_its_first_call_and_before_its_last() {
     let whole = trace(&["/bin/true"], None).calls;
-    let first = trace(&["/bin/true"], at(1, Way::Everything));
+    let first = trace(&["/bin/true"], at(1, KillScope::Everything));
     assert_eq!((first.calls, first.status), (1, None));
-    let last = trace(&["/bin/true"], at(whole, Way::Alone));
+    let last = trace(&["/bin/true"], at(whole, KillScope::Alone));
     let killed = last.killed.unwrap();
     assert_eq!((killed.call.as_str(), killed.program.as_str()), ("exit_group", "true"));
     assert!(!killed.others && last.status.is_none());
-    let beyond = trace(&["/bin/true"], at(whole + 1, Way::Everything));
+    let beyond = trace(&["/bin/true"], at(whole + 1, KillScope::Everything));
     assert_eq!((beyond.killed, beyond.status), (None, Some(0)));
 }
 
@@ -48,7 +49,7 @@ fn a_program_can_be_killed_before_its_first_call_and_before_its_last() {
 fn the_call_is_the_same_each_time() {
     let whole = trace(&["/bin/true"], None).calls;
     for number in 1..=whole {
-        let of = || trace(&["/bin/true"], at(number, Way::Everything)).killed.unwrap().call;
+        let of = || trace(&["/bin/true"], at(number, KillScope::Everything)).killed.unwrap().call;
         assert_eq!(of(), of(), "no. {number}");
     }
 }
@@ -63,7 +64,8 @@ fn a_call_that_was_not_reached_was_not_made() {
     let mut was_made = Vec::new();
     for number in 1..=whole {
         let _ = std::fs::remove_dir(&made);
-        let killed = trace(&["/bin/mkdir", path], at(number, Way::Everything)).killed.unwrap();
+        let killed =
+            trace(&["/bin/mkdir", path], at(number, KillScope::Everything)).killed.unwrap();
         was_made.push((killed.call == format!("mkdir {path}"), made.exists()));
     }
     let call = was_made.iter().position(|(is_mkdir, _)| *is_mkdir).expect("mkdir is called");
@@ -80,17 +82,17 @@ fn child_processes_are_counted_and_killed_with_it() {
     let whole = trace(&program, None).calls;
     assert!(path.exists());
     std::fs::remove_file(&path).unwrap();
-    // Somewhere before the end, the child is at its work.
+    // A point at which the child process is running.
     let mut with_children = 0;
     for number in (1..whole).step_by(7) {
-        let traced = trace(&program, at(number, Way::Everything));
+        let traced = trace(&program, at(number, KillScope::Everything));
         with_children += usize::from(traced.killed.is_some_and(|killed| killed.others));
         assert!(!is_running(path.to_str().unwrap()), "it went on after no. {number}");
     }
     assert!(with_children > 0);
 }
 
-/// Whether a process has that in its arguments.
+/// Whether a process has this among its arguments.
 fn is_running(argument: &str) -> bool {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let arguments = |entry: std::fs::DirEntry| std::fs::read(entry.path().join("cmdline"));
@@ -107,7 +109,7 @@ fn children_of_a_program_that_is_killed_alone_go_on() {
     let whole = trace(&program, None).calls;
     std::fs::remove_file(&path).unwrap();
     let began = (1..whole).find_map(|number| {
-        let traced = trace(&program, at(number, Way::Alone));
+        let traced = trace(&program, at(number, KillScope::Alone));
         traced.killed.filter(|killed| killed.others).map(|_| traced.stdout)
     });
     assert_eq!(began.expect("there is a child"), "");
@@ -116,13 +118,14 @@ fn children_of_a_program_that_is_killed_alone_go_on() {
 
 #[test]
 fn threads_are_followed() {
-    let script = "import threading as t\na = [t.Thread(target=print, args=('x',)) for _ in range(5)]\n[b.start() for b in a]; [b.join() for b in a]";
+    let script = "import threading as t\na = [t.Thread(target=print, args=('x',)) for _ in \
+        range(5)]\n[b.start() for b in a]; [b.join() for b in a]";
     let Ok(true) = std::fs::exists("/usr/bin/python3") else { return };
     let traced = trace(&["/usr/bin/python3", "-c", script], None);
     assert_eq!((traced.status, traced.stdout.matches('x').count()), (Some(0), 5));
     for number in (1..traced.calls).step_by(traced.calls / 20) {
-        let killed = trace(&["/usr/bin/python3", "-c", script], at(number, Way::Alone));
-        // How many calls threads make depends on who waits for whom.
+        let killed = trace(&["/usr/bin/python3", "-c", script], at(number, KillScope::Alone));
+        // The number of system calls of threads depends on which of them waits.
         assert!(!killed.hung && killed.killed.is_none_or(|killed| !killed.others));
     }
 }

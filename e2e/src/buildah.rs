@@ -10,7 +10,7 @@ use crate::machine::{NETWORKS, PLUGINS, client, output};
 use crate::storage::Storage;
 use crate::{IMAGE, Machine, image};
 
-/// buildah with the image, and a container `CONTAINER` that is made of it.
+/// buildah with the image, and a container `CONTAINER` from it.
 #[derive(Debug)]
 pub struct Buildah {
     storage: Storage,
@@ -18,16 +18,16 @@ pub struct Buildah {
     plugins: PathBuf,
 }
 
-/// The container that [`Buildah::run`] runs commands in.
+/// The container in which [`Buildah::run`] runs commands.
 const CONTAINER: &str = "working";
 
 impl Buildah {
-    /// One that uses the installed plugins.
+    /// Uses the installed plugins.
     pub fn new(machine: &Machine) -> Buildah {
         Buildah::with_plugins(machine, Path::new(PLUGINS))
     }
 
-    /// One that uses the plugins of another folder.
+    /// Uses the plugins in another directory.
     pub fn with_plugins(machine: &Machine, plugins: &Path) -> Buildah {
         let (storage, folder) = (Storage::new(machine, &[plugins]), machine.folder("buildah"));
         let buildah = Buildah { storage, folder, plugins: plugins.to_owned() };
@@ -42,12 +42,12 @@ impl Buildah {
         buildah
     }
 
-    /// Runs a command on a network in the container: `buildah run`.
+    /// Runs a command in the container, connected to a network: `buildah run`.
     pub fn run(&self, network: &str, command: &[&str]) -> Output {
         output(self.networked("run", network).args([CONTAINER, "--"]).args(command))
     }
 
-    /// Builds an image, each `RUN` of it on a network: `buildah bud`.
+    /// Builds an image, with each `RUN` connected to a network: `buildah bud`.
     pub fn build(&self, network: &str, runs: &[&str]) -> Output {
         let context = self.folder.join("context");
         fs::create_dir_all(&context).unwrap();
@@ -57,7 +57,7 @@ impl Buildah {
         output(self.networked("bud", network).args(["--tag", "built", "--no-cache"]).arg(context))
     }
 
-    /// With all that concerns networks said on the command line.
+    /// With all network options on the command line.
     fn networked(&self, verb: &str, network: &str) -> Command {
         let mut command = self.storage.command("buildah");
         command.args([verb, "--isolation", "oci", "--runtime"]);

@@ -13,18 +13,18 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::machine::{NETWORKS, PLUGINS, client};
-use crate::{Cri, Machine, Pod, Sandbox, image};
+use crate::{Cri, Machine, image};
 
-/// Which containerd.
+/// A release of containerd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
-    /// The distribution's: 1.6 of Debian 12.
+    /// The release of the distribution: 1.6 in Debian 12.
     Stable,
-    /// Debian's newest: 2.1 or later, which calls STATUS.
+    /// Debian's newest release: 2.1 or later, which calls STATUS.
     Newest,
 }
 
-/// A containerd that runs, and the connection to it.
+/// A running containerd, and a connection to it.
 #[derive(Debug)]
 pub struct Containerd {
     release: Release,
@@ -35,7 +35,7 @@ pub struct Containerd {
 }
 
 impl Release {
-    /// The one that `E2E_CONTAINERD` asks for: `stable`, unless it says `newest`.
+    /// The release that `E2E_CONTAINERD` selects: `stable` (default) or `newest`.
     pub fn asked() -> Release {
         match std::env::var("E2E_CONTAINERD").as_deref() {
             Ok("stable") | Err(_) => Release::Stable,
@@ -51,7 +51,7 @@ impl Release {
         }
     }
 
-    /// Where its programs are. runc is the distribution's.
+    /// The directories of its programs. runc is the distribution's.
     fn path(self) -> String {
         let folders = [client(self.folder(), "usr/bin"), client("containerd", "usr/sbin")];
         let mut path: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
@@ -62,12 +62,13 @@ impl Release {
 }
 
 impl Containerd {
-    /// Starts containerd with the installed plugins and the networks of the machine, and gives it the image.
+    /// Starts containerd with the installed plugins and the networks of the machine, and imports
+    /// the image.
     pub fn start(machine: &Machine, release: Release) -> Containerd {
         Containerd::with_plugins(machine, release, Path::new(PLUGINS))
     }
 
-    /// As [`start`](Containerd::start), with the plugins of another folder.
+    /// As [`start`](Containerd::start), with the plugins in another directory.
     pub fn with_plugins(machine: &Machine, release: Release, plugins: &Path) -> Containerd {
         let folder = machine.folder("containerd");
         let cri = Cri::new(&folder.join("containerd.sock"));
@@ -91,10 +92,10 @@ impl Containerd {
         let mut command = Command::new(client(self.release.folder(), "usr/bin/containerd"));
         command.arg("-c").arg(config).env("PATH", self.release.path());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        // A signal to the test's group is not for the daemon: the test ends it.
+        // The daemon must not get signals to the test's process group: the test ends it.
         self.daemon = Some(command.process_group(0).spawn().expect("start containerd"));
         let deadline = Instant::now() + Duration::from_secs(60);
-        // The networks are read by then too.
+        // By then it has also read the networks.
         while let Err(reason) = self.cri.network() {
             let ended = self.daemon.as_mut().unwrap().try_wait().unwrap();
             assert!(
@@ -106,11 +107,11 @@ impl Containerd {
         }
     }
 
-    /// containerd's own configuration (its `config.toml`, version 2).
+    /// containerd's own configuration (`config.toml`, version 2).
     fn config(&self) -> String {
         let folder = self.folder.display();
         let plugins = self.plugins.display();
-        // Without the right to raise priorities against the kernel's memory killer, it may not try.
+        // Without the privilege to lower the OOM score, it must not try.
         format!(
             r#"version = 2
 root = "{folder}/root"
@@ -141,7 +142,7 @@ disabled_plugins = [
         )
     }
 
-    /// Configures a network on its machine, and waits until it has read that.
+    /// Configures a network on the machine, and waits until containerd has read it.
     pub fn network_on(&self, machine: &Machine, list: &Value) {
         machine.network(list.clone());
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -159,24 +160,8 @@ disabled_plugins = [
         }
     }
 
-    /// Starts a pod.
-    ///
-    /// # Panics
-    ///
-    /// If it does not start; see [`Cri::run_sandbox`] for one that must not.
-    pub fn pod(&self, name: &str) -> Pod<'_> {
-        self.pod_of(Sandbox::new(name))
-    }
-
-    /// Starts a pod with ports or annotations.
-    pub fn pod_of(&self, sandbox: Sandbox) -> Pod<'_> {
-        match self.cri.run_sandbox(&sandbox) {
-            Ok(id) => Pod::of(self, sandbox, id),
-            Err(error) => panic!("start the pod {}: {error}\n{}", sandbox.name, self.log()),
-        }
-    }
-
-    /// Does something over a connection of its own, on a thread of its own: the caller may interfere meanwhile.
+    /// Runs `work` with a connection of its own in a thread of its own: the caller may interfere
+    /// meanwhile.
     pub fn meanwhile<T: Send + 'static>(
         &self,
         work: impl FnOnce(Cri) -> T + Send + 'static,
@@ -185,7 +170,7 @@ disabled_plugins = [
         std::thread::spawn(move || work(Cri::new(&socket)))
     }
 
-    /// The command that talks to containerd, with its own arguments to come.
+    /// The client command of containerd, to which the caller adds arguments.
     pub fn ctr_command(&self) -> Command {
         let mut command = Command::new(client(self.release.folder(), "usr/bin/ctr"));
         command.env("PATH", self.release.path());
@@ -193,7 +178,7 @@ disabled_plugins = [
         command
     }
 
-    /// Runs `ctr`, which must succeed. Returns what it printed.
+    /// Runs `ctr`, which must succeed. Returns the standard output.
     pub fn ctr(&self, arguments: &[&str]) -> String {
         let output = self.ctr_command().args(arguments).output().unwrap();
         let said =
@@ -202,13 +187,13 @@ disabled_plugins = [
         said[0].clone()
     }
 
-    /// Ends it with SIGKILL. The pods live on.
+    /// Kills containerd with SIGKILL. The pods continue to run.
     pub fn kill(&mut self) {
         let mut daemon = self.daemon.take().expect("it runs");
         daemon.kill().and_then(|()| daemon.wait()).expect("kill containerd");
     }
 
-    /// Ends it in good order. The pods, if any, live on.
+    /// Stops containerd. The pods, if any, continue to run.
     pub fn stop(mut self) {
         let mut daemon = self.daemon.take().expect("it runs");
         kill(Pid::from_raw(daemon.id() as i32), Signal::SIGTERM).expect("stop containerd");
@@ -219,7 +204,7 @@ disabled_plugins = [
         self.folder.join("log")
     }
 
-    /// The last of what it logged.
+    /// The end of its log.
     pub fn log(&self) -> String {
         let log = fs::read_to_string(self.log_file()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();

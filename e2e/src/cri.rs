@@ -1,4 +1,4 @@
-//! A client of the runtimes' interface (CRI, version 1).
+//! A client of the Container Runtime Interface (CRI, version 1).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -21,10 +21,11 @@ use tokio::runtime::{Builder, Runtime};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-/// How long a call may take.
+/// The time limit for a call.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A connection to a runtime. Calls wait for their answer; an error is the runtime's text.
+/// A connection to a runtime. Calls block until the answer arrives; an error is the text of the
+/// runtime.
 #[derive(Debug)]
 pub struct Cri {
     /// Its threads, if any, are in the namespaces of the thread that made it.
@@ -32,32 +33,32 @@ pub struct Cri {
     client: RefCell<RuntimeServiceClient<Channel>>,
 }
 
-/// What is asked of a pod.
+/// The configuration of a pod.
 #[derive(Debug, Clone, Default)]
 pub struct Sandbox {
-    /// Its name; its namespace is `default`, its uid `uid-NAME`.
+    /// The name; its namespace is `default`, its uid `uid-NAME`.
     pub name: String,
-    /// Ports of the machine that lead to ports of the pod: TCP.
+    /// Ports of the machine that are mapped to TCP ports of the pod.
     pub ports: Vec<(i32, i32)>,
-    /// Kubernetes' annotations.
+    /// The Kubernetes annotations.
     pub annotations: HashMap<String, String>,
-    /// Whether it has the machine's network instead of one of its own: no plugin is called.
+    /// Whether it shares the machine's network: then the runtime calls no plugin.
     pub host_network: bool,
 }
 
-/// What a runtime says about its network.
+/// The state of the network in the runtime's status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkState {
-    /// Whether pods could be started.
+    /// Whether the runtime can start pods.
     pub is_ready: bool,
-    /// Why not.
+    /// The reason, if it cannot.
     pub reason: String,
-    /// What it has read of the configurations.
+    /// The network configurations that it has read.
     pub config: Value,
 }
 
 impl Sandbox {
-    /// One without ports and annotations.
+    /// A pod without ports and annotations.
     pub fn new(name: &str) -> Sandbox {
         Sandbox { name: name.to_owned(), ..Sandbox::default() }
     }
@@ -70,7 +71,7 @@ impl Sandbox {
                 namespace: "default".to_owned(),
                 attempt: 0,
             }),
-            // With the machine's network comes its name.
+            // A pod with the machine's network also has its host name.
             hostname: if self.host_network { String::new() } else { self.name.clone() },
             log_directory: format!("/run/testbed/logs/{}", self.name),
             port_mappings: self
@@ -100,7 +101,7 @@ impl Sandbox {
 }
 
 impl Cri {
-    /// Connects to the socket when it is first used.
+    /// Connects to the socket at the first call.
     pub fn new(socket: &Path) -> Cri {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let socket = socket.to_owned();
@@ -109,7 +110,7 @@ impl Cri {
             async { UnixStream::connect(socket).await.map(TokioIo::new) }
         });
         let _inside = runtime.enter();
-        // The address is not used: the socket is.
+        // The address is not used, only the socket.
         let endpoint = Endpoint::from_static("http://cri").timeout(DEADLINE);
         let channel = endpoint.connect_with_connector_lazy(connect);
         drop(_inside);
@@ -120,26 +121,27 @@ impl Cri {
         self.client.borrow().clone()
     }
 
-    /// Starts a pod's sandbox and returns its ID.
+    /// Starts the sandbox of a pod and returns its ID.
     ///
     /// # Errors
     ///
-    /// The runtime's.
+    /// The error of the runtime.
     pub fn run_sandbox(&self, sandbox: &Sandbox) -> Result<String, String> {
         self.runtime.block_on(start(self.client(), sandbox.config()))
     }
 
-    /// Starts several sandboxes at once. The results are in the order of the sandboxes, with how long each took.
+    /// Starts several sandboxes at once. Returns the results and the durations, in the order of the
+    /// sandboxes.
     pub fn run_sandboxes(&self, sandboxes: &[Sandbox]) -> Vec<(Result<String, String>, Duration)> {
         self.at_once(sandboxes.iter().map(|sandbox| start(self.client(), sandbox.config())))
     }
 
-    /// Stops several sandboxes at once, as [`run_sandboxes`](Cri::run_sandboxes) starts them.
+    /// Stops several sandboxes at once, like [`run_sandboxes`](Cri::run_sandboxes).
     pub fn stop_sandboxes(&self, ids: &[String]) -> Vec<(Result<(), String>, Duration)> {
         self.at_once(ids.iter().map(|id| stop(self.client(), id.clone())))
     }
 
-    /// All calls at once: their results, and how long each took.
+    /// Makes all calls at once. Returns the results and the durations.
     fn at_once<T: Send + 'static>(
         &self,
         calls: impl Iterator<Item = impl Future<Output = T> + Send + 'static>,
@@ -149,7 +151,7 @@ impl Cri {
             (call.await, begun.elapsed())
         };
         self.runtime.block_on(async {
-            // Spawned tasks on one thread: all requests are on their way before the first answer.
+            // Tasks on one thread: all requests are sent before the first answer arrives.
             let calls: Vec<_> = calls.map(|call| tokio::task::spawn(timed(call))).collect();
             let mut results = Vec::new();
             for call in calls {
@@ -159,20 +161,20 @@ impl Cri {
         })
     }
 
-    /// Stops a sandbox: its network goes.
+    /// Stops a sandbox, which removes its network.
     ///
     /// # Errors
     ///
-    /// The runtime's.
+    /// The error of the runtime.
     pub fn stop_sandbox(&self, id: &str) -> Result<(), String> {
         self.runtime.block_on(stop(self.client(), id.to_owned()))
     }
 
-    /// Removes a sandbox; one that runs is stopped.
+    /// Removes a sandbox; a running one is stopped first.
     ///
     /// # Errors
     ///
-    /// The runtime's.
+    /// The error of the runtime.
     pub fn remove_sandbox(&self, id: &str) -> Result<(), String> {
         let request = RemovePodSandboxRequest { pod_sandbox_id: id.to_owned() };
         let mut client = self.client();
@@ -184,7 +186,7 @@ impl Cri {
         self.listed(PodSandboxFilter::default())
     }
 
-    /// The IDs of those that run.
+    /// The IDs of the running sandboxes.
     pub fn live_sandboxes(&self) -> Vec<String> {
         let state = PodSandboxStateValue { state: PodSandboxState::SandboxReady.into() };
         self.listed(PodSandboxFilter { state: Some(state), ..PodSandboxFilter::default() })
@@ -197,11 +199,11 @@ impl Cri {
         list.items.into_iter().map(|sandbox| sandbox.id).collect()
     }
 
-    /// The addresses of a sandbox, and its runtime's own notes about it.
+    /// The addresses of a sandbox, and the runtime's verbose information.
     ///
     /// # Errors
     ///
-    /// The runtime's.
+    /// The error of the runtime.
     pub fn sandbox(&self, id: &str) -> Result<(Vec<String>, Value), String> {
         let request = PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: true };
         let mut client = self.client();
@@ -216,7 +218,7 @@ impl Cri {
     ///
     /// # Errors
     ///
-    /// The runtime's.
+    /// The error of the runtime.
     pub fn run_container(
         &self,
         sandbox_id: &str,
@@ -248,11 +250,11 @@ impl Cri {
         })
     }
 
-    /// Runs a command in a container: its exit status, and all that it printed.
+    /// Runs a command in a container. Returns the exit status and the output.
     ///
     /// # Errors
     ///
-    /// The runtime's.
+    /// The error of the runtime.
     pub fn exec(&self, container: &str, command: &[&str]) -> Result<(i32, String), String> {
         let request = ExecSyncRequest {
             container_id: container.to_owned(),
@@ -269,20 +271,20 @@ impl Cri {
     ///
     /// # Errors
     ///
-    /// The runtime's.
+    /// The error of the runtime.
     pub fn version(&self) -> Result<String, String> {
         let mut client = self.client();
         let answer = said(self.runtime.block_on(client.version(VersionRequest::default())))?;
-        // Without what a distribution has added.
+        // Without the suffix of a distribution.
         let version = answer.runtime_version.split(['~', '+']).next().unwrap_or_default();
         Ok(format!("{} {}", answer.runtime_name, version.trim_start_matches('v')))
     }
 
-    /// What the runtime says about its network.
+    /// The runtime's status of its network.
     ///
     /// # Errors
     ///
-    /// The runtime's.
+    /// The error of the runtime.
     pub fn network(&self) -> Result<NetworkState, String> {
         let mut client = self.client();
         let answer = client.status(StatusRequest { verbose: true });
@@ -308,12 +310,12 @@ async fn stop(mut client: RuntimeServiceClient<Channel>, id: String) -> Result<(
     said(client.stop_pod_sandbox(request).await).map(drop)
 }
 
-/// The answer, or what the runtime complained about.
+/// The answer, or the error of the runtime.
 fn said<T>(answer: Result<tonic::Response<T>, Status>) -> Result<T, String> {
     answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
 }
 
-/// An entry of a runtime's notes, which are JSON.
+/// An entry of the runtime's verbose information, which is JSON.
 fn parse(info: &HashMap<String, String>, key: &str) -> Value {
     info.get(key).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The image that all containers are made of, without any registry.
+//! The image of all containers, without a registry.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,10 +8,11 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
-/// The image's name: a busybox whose command sleeps, so it is also the one that holds a pod's namespaces.
+/// The name of the image: a busybox whose command sleeps. It is also the pause image, which holds
+/// the namespaces of a pod.
 pub const IMAGE: &str = "docker.io/library/pause:1";
 
-/// Writes the image to `file`, as `docker save` would.
+/// Writes the image to `file`, in the format of `docker save`.
 ///
 /// # Panics
 ///
@@ -81,7 +82,7 @@ fn hex(data: &[u8]) -> String {
     Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// This machine's processor in the words of images.
+/// This machine's architecture in the notation of images.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

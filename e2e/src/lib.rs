@@ -1,7 +1,8 @@
-//! What the tests with real container runtimes stand on: a [`Machine`] that has the plugins installed, [`Containerd`] on it,
-//! and its [`Pod`]s.
+//! The environment of the tests with real container runtimes: a [`Machine`] with the plugins
+//! installed, [`Containerd`] on it, and its [`Pod`]s.
 //!
-//! A test runs in a node of `scripts/node`, because runtimes leave processes behind, and makes a machine there:
+//! A test runs in a node of `scripts/node`, because runtimes leave processes behind, and makes a
+//! machine there:
 //!
 //! ```no_run
 //! use e2e::{Containerd, Machine, Release};
@@ -20,7 +21,7 @@
 //! testbed::assert_same!(before, machine.state());
 //! ```
 //!
-//! Whatever is missing is a panic that says what to do, never a skip.
+//! If anything is missing, the test panics with the remedy. It is never skipped.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,

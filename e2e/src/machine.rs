@@ -8,23 +8,24 @@ use std::process::Command;
 use serde_json::Value;
 use testbed::{Node, Output};
 
-/// Where runtimes look for plugins.
+/// The directory where runtimes search for plugins.
 pub const PLUGINS: &str = "/opt/cni/bin";
-/// Where runtimes look for networks.
+/// The directory where runtimes search for network configurations.
 pub const NETWORKS: &str = "/etc/cni/net.d";
-/// Where runtimes may keep what they like; not part of the [state](Node::state).
+/// The directory for the runtimes' own files; not part of the [state](Node::state).
 const SCRATCH: &str = "/run/testbed";
 
-/// A [`Node`] with an `/opt/cni` of its own that `scripts/install` has put the built plugins into, and nothing else.
+/// A [`Node`] with a private `/opt/cni`, into which `scripts/install` has installed the built
+/// plugins.
 #[derive(Debug)]
 pub struct Machine(Node);
 
 impl Machine {
-    /// Turns the calling thread into a machine. It has no networks yet.
+    /// Makes the calling thread a machine. It has no networks yet.
     ///
     /// # Panics
     ///
-    /// Outside of `scripts/node`, as [`Node::new`], and if the plugins cannot be installed.
+    /// As [`Node::new`], outside of `scripts/node`, and if the plugins cannot be installed.
     #[allow(clippy::new_without_default, reason = "it changes the calling thread: not a default")]
     pub fn new() -> Machine {
         let first = fs::read_to_string("/proc/1/cmdline").unwrap_or_default();
@@ -46,7 +47,7 @@ impl Machine {
         Machine(node)
     }
 
-    /// Configures a network, under a file of its name. Runtimes see it at once and whole.
+    /// Configures a network in a file of its name, which appears at once and complete.
     pub fn network(&self, list: Value) {
         let name = list["name"].as_str().expect("a network has a name");
         let file = Path::new(NETWORKS).join(format!("{name}.conflist"));
@@ -55,19 +56,19 @@ impl Machine {
         fs::rename(new, file).unwrap();
     }
 
-    /// Takes a network's configuration away.
+    /// Removes the configuration of a network.
     pub fn forget(&self, name: &str) {
         fs::remove_file(Path::new(NETWORKS).join(format!("{name}.conflist"))).unwrap();
     }
 
-    /// A new folder for what a runtime keeps.
+    /// A new directory for the files of a runtime.
     pub fn folder(&self, name: &str) -> PathBuf {
         let folder = Path::new(SCRATCH).join(name);
         fs::create_dir_all(&folder).unwrap();
         folder
     }
 
-    /// The machine's state, as [`Node::state`], without what the runtimes themselves keep.
+    /// The state of the machine, as [`Node::state`], without the files of the runtimes.
     pub fn state(&self) -> String {
         let of_a_runtime = |line: &&str| {
             let path = line.split_whitespace().nth(2).unwrap_or_default();
@@ -79,7 +80,8 @@ impl Machine {
         state.split_inclusive('\n').filter(|line| !of_a_runtime(line)).collect()
     }
 
-    /// What is different from the state before. A bridge's MAC, which is random, is `MAC`.
+    /// The differences from the state before. The MAC address of a bridge, which is random, becomes
+    /// `MAC`.
     pub fn changes(&self, before: &str) -> String {
         let changes = testbed::diff(before, &self.state());
         let line = |line: &str| match (line.contains(" bridge "), line.split_once(" mac ")) {
@@ -89,7 +91,7 @@ impl Machine {
         changes.lines().map(line).collect()
     }
 
-    /// The container network namespaces that are there.
+    /// The network namespaces of containers.
     pub fn namespaces(&self) -> Vec<String> {
         let names = fs::read_dir("/run/netns").unwrap().map(|entry| {
             entry.unwrap().file_name().into_string().expect("namespaces have plain names")
@@ -99,7 +101,7 @@ impl Machine {
         names
     }
 
-    /// The files that hold host-local's reservations: `NETWORK/ADDRESS`.
+    /// The files of host-local's reservations: `NETWORK/ADDRESS`.
     pub fn reservations(&self) -> Vec<String> {
         let found = self.sh("cd /var/lib/cni/networks 2>/dev/null || exit 0
             find . -path ./.index -prune -o -type f ! -name lock ! -name 'last_reserved_ip.*' -print | sort");
@@ -114,7 +116,7 @@ impl Deref for Machine {
     }
 }
 
-/// The folder of the sources.
+/// The directory of the sources.
 pub fn project() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     folder.to_owned()
@@ -124,7 +126,7 @@ pub fn project() -> PathBuf {
 ///
 /// # Panics
 ///
-/// If it is not there.
+/// If it is missing.
 pub fn client(name: &str, file: &str) -> PathBuf {
     let folder = std::env::var_os("FERROCNI_CLIENTS")
         .map_or_else(|| project().join("target/clients"), PathBuf::from);
@@ -133,7 +135,7 @@ pub fn client(name: &str, file: &str) -> PathBuf {
     path
 }
 
-/// What a command left behind.
+/// The outcome of a command.
 ///
 /// # Panics
 ///

@@ -14,12 +14,12 @@ use crate::{IMAGE, Machine, image};
 pub struct Podman(Storage);
 
 impl Podman {
-    /// One that uses the installed plugins.
+    /// Uses the installed plugins.
     pub fn new(machine: &Machine) -> Podman {
         Podman::with_plugins(machine, &[Path::new(PLUGINS)])
     }
 
-    /// One that looks for plugins in these folders.
+    /// Searches for plugins in these directories.
     pub fn with_plugins(machine: &Machine, plugins: &[&Path]) -> Podman {
         let podman = Podman(Storage::new(machine, plugins));
         let archive = machine.folder("podman").join("image.tar");
@@ -33,7 +33,7 @@ impl Podman {
         output(self.0.command("podman").args(arguments))
     }
 
-    /// Runs podman, which must succeed. Returns what it printed.
+    /// Runs podman, which must succeed. Returns the standard output.
     pub fn run(&self, arguments: &[&str]) -> String {
         let Output { status, stdout, stderr } = self.try_run(arguments);
         assert!(status.success(), "podman {}: {stdout}{stderr}", arguments.join(" "));
@@ -53,13 +53,13 @@ impl Podman {
         Pod::at(name, path.unwrap_or_else(|| panic!("{name} has no namespace: {settings:#}")))
     }
 
-    /// What podman says of a container's network: its `NetworkSettings`.
+    /// The network of a container, as podman reports it: its `NetworkSettings`.
     pub fn inspect(&self, name: &str) -> Value {
         let said = self.run(&["inspect", "--format", "{{json .NetworkSettings}}", name]);
         serde_json::from_str(&said).expect("podman prints JSON")
     }
 
-    /// What podman says of a container's addresses on a network: IPv4, IPv6.
+    /// The addresses of a container on a network, as podman reports them: IPv4, IPv6.
     pub fn addresses(&self, name: &str, network: &str) -> Vec<String> {
         let settings = self.inspect(name);
         let of = &settings["Networks"][network];
@@ -67,7 +67,7 @@ impl Podman {
         found.into_iter().filter(|address| !address.is_empty()).map(Into::into).collect()
     }
 
-    /// Removes containers and pods, all of them.
+    /// Removes all containers and pods.
     pub fn remove_all(&self) {
         self.run(&["pod", "rm", "--all", "--force", "--time", "0"]);
         self.run(&["rm", "--all", "--force", "--time", "0"]);

@@ -1,4 +1,4 @@
-//! Which plugins a runtime calls, and how.
+//! Records which plugins a runtime calls, and how.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 use crate::Machine;
 use crate::machine::PLUGINS;
 
-/// A folder of plugins that write down how they are called before they become the installed ones.
+/// A directory of scripts that record the call and then execute the installed plugin.
 #[derive(Debug)]
 pub struct Recorder(PathBuf);
 
 impl Recorder {
-    /// One for each installed plugin.
+    /// One script for each installed plugin.
     pub fn new(machine: &Machine) -> Recorder {
         let recorder = Recorder(machine.folder("recorder"));
         let calls = recorder.file();
         let script = format!(
-            "#!/bin/sh\nname=${{0##*/}}\necho \"$CNI_COMMAND $name $CNI_NETNS\" >>{}\nexec {PLUGINS}/$name\n",
+            "#!/bin/sh\nname=${{0##*/}}\necho \"$CNI_COMMAND $name $CNI_NETNS\" >>{}\nexec \
+             {PLUGINS}/$name\n",
             calls.display()
         );
         for plugin in fs::read_dir(PLUGINS).unwrap() {
@@ -28,12 +29,12 @@ impl Recorder {
         recorder
     }
 
-    /// Where the plugins are.
+    /// The directory of the scripts.
     pub fn folder(&self) -> &Path {
         &self.0
     }
 
-    /// The calls so far, in their order: the verb, the plugin, and the namespace.
+    /// The calls so far, in order: the command, the plugin, and the namespace.
     pub fn calls(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.file()).unwrap_or_default();
         calls.lines().map(|line| line.trim_end().to_owned()).collect()

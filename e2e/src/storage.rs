@@ -1,4 +1,4 @@
-//! What podman and buildah share: their settings, and the store that images are in.
+//! The settings and the image store of podman and buildah.
 
 use std::env::consts::ARCH;
 use std::fs;
@@ -8,18 +8,20 @@ use std::process::{Command, Stdio};
 use crate::Machine;
 use crate::machine::{NETWORKS, client};
 
-/// A store of images and the settings to use it with. Nothing of the machine's own is read or written.
+/// An image store, and the settings to use it. It is independent of the machine's.
 #[derive(Debug)]
 pub struct Storage(PathBuf);
 
 impl Storage {
-    /// An empty store. Plugins are looked for in these folders, networks where [`Machine::network`] puts them.
+    /// An empty store. podman searches for plugins in these directories, and for networks where
+    /// [`Machine::network`] puts them.
     pub fn new(machine: &Machine, plugins: &[&Path]) -> Storage {
         let storage = Storage(machine.folder("containers"));
         let folder = storage.0.display();
         let anything = r#"{ "default": [{ "type": "insecureAcceptAnything" }] }"#;
         let store = format!(
-            "[storage]\ndriver = \"overlay\"\ngraphroot = \"{folder}/root\"\nrunroot = \"{folder}/run\"\n"
+            "[storage]\ndriver = \"overlay\"\ngraphroot = \"{folder}/root\"\nrunroot = \
+             \"{folder}/run\"\n"
         );
         for (file, text) in [
             ("containers.conf", storage.settings(plugins)),
@@ -35,7 +37,7 @@ impl Storage {
         storage
     }
 
-    /// `podman` or `buildah`, with its arguments to come.
+    /// `podman` or `buildah`, to which the caller adds arguments.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(client("podman", &format!("usr/bin/{program}")));
         command.env_remove("XDG_RUNTIME_DIR").env_remove("XDG_CONFIG_HOME");
@@ -43,7 +45,7 @@ impl Storage {
         command
     }
 
-    /// What its programs, and those that they start, are to know.
+    /// The environment of its programs, and of those that they start.
     fn environment(&self) -> [(&'static str, String); 6] {
         let path = std::env::var("PATH").unwrap_or_default();
         let (own, runc) = (client("podman", "usr/bin"), client("containerd", "usr/sbin"));
@@ -61,7 +63,8 @@ impl Storage {
         ]
     }
 
-    /// `containers.conf`. When a container ends, conmon starts podman to clean up, so it has to know the environment.
+    /// `containers.conf`. At the end of a container, conmon starts podman to clean up, so it must
+    /// have the environment, too.
     fn settings(&self, plugins: &[&Path]) -> String {
         let environment = self.environment().map(|(name, value)| format!("{name}={value}"));
         format!(

@@ -1,4 +1,4 @@
-//! Web servers, and asking them.
+//! Web servers and clients.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,7 +11,7 @@ use testbed::Pod;
 
 use crate::Machine;
 
-/// How long a server may take to start, to be reached, and to answer.
+/// The time limit for a server to start, to become reachable, and to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A web server that serves `from NAME`; it ends when dropped.
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Web(Child);
 
 impl Web {
-    /// Starts one in a network namespace.
+    /// Starts a server in a network namespace.
     pub fn start(machine: &Machine, namespace: &Pod) -> Web {
         let folder = machine.folder(&format!("web-{}", namespace.name()));
         std::fs::write(folder.join("index.html"), format!("from {}\n", namespace.name())).unwrap();
@@ -36,7 +36,8 @@ impl Drop for Web {
     }
 }
 
-/// The page that the server at `address` has for somebody in the network namespace. The server may still be starting.
+/// The page of the server at `address`, requested from a network namespace. The server may still be
+/// starting.
 ///
 /// # Panics
 ///

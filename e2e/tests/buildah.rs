@@ -1,16 +1,11 @@
-//! buildah drives the plugins: around each command that it runs in a container, by hand or in a build.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
+//! buildah calls the plugins around each command that it runs in a container, in `run` and in a
+//! build.
+#![cfg(test)]
 
 use e2e::{Buildah, Machine, Recorder, Web};
 use serde_json::{Value, json};
 
-/// The network `pods` of one plugin, dual stack, in a version.
+/// The dual-stack network `pods` with one plugin, in a version.
 fn network(version: &str, mut plugin: Value) -> Value {
     plugin["ipMasq"] = json!(true);
     plugin["ipam"] = json!({
@@ -29,10 +24,10 @@ fn ptp(version: &str) -> Value {
     network(version, json!({ "type": "ptp" }))
 }
 
-/// A command that asks the server beyond the machine for its page, over IPv4 and IPv6.
+/// A command that requests the page of the server outside the machine, over IPv4 and IPv6.
 const FETCH: &str = "wget -qO- http://192.0.2.2/ && wget -qO- http://[2001:db8:ffff::2]/";
 
-/// Runs and builds on a network reach what is beyond the machine. Returns what stays.
+/// Runs and builds on a network reach the outside. Returns what stays behind.
 fn reach_what_is_beyond(networks: [Value; 2]) -> String {
     let machine = Machine::new();
     let outside = machine.outside();
@@ -81,7 +76,7 @@ fn each_run_is_an_attachment_of_its_own() {
     let built = buildah.build("pods", &["true", "ip addr", "false"]);
     assert!(!built.status.success());
     assert!(built.stderr.contains("\"RUN false\""), "{}", built.stderr);
-    // All networks are looked at, but once.
+    // buildah checks all networks, but each once.
     let mut expected = vec!["VERSION bridge dummy", "VERSION ptp dummy"];
     expected.extend(["ADD bridge", "ADD host-local", "DEL bridge", "DEL host-local"].repeat(3));
     let calls = recorder.calls();
@@ -100,7 +95,7 @@ fn the_default_network_is_the_one_called_podman() {
     let run = buildah.run("private", &["ip", "addr", "show", "dev", "eth0"]);
     assert!(run.stdout.contains("inet 10.88.0.2/24"), "{}{}", run.stdout, run.stderr);
     machine.forget("podman");
-    // Without a file it has plugins that are not here.
+    // Without a file it uses plugins that this project does not have.
     let run = buildah.run("private", &["true"]);
     let said = r#"Error: plugin type="portmap" failed (add): failed to find plugin "portmap" in path [/opt/cni/bin]"#;
     assert_eq!(run.stderr.lines().last(), Some(said));
@@ -143,7 +138,8 @@ fn a_network_in_a_version_that_buildah_does_not_know_is_refused() {
     let buildah = Buildah::new(&machine);
     machine.network(ptp("1.1.0"));
     let run = buildah.run("pods", &["true"]);
-    // The plugins say that they speak it, so buildah takes it; but its own library cannot read the result.
+    // The plugins report support for this version, so buildah accepts it; but buildah's own library
+    // cannot read the result.
     let said = r#"Error: plugin type="ptp" failed (add): unsupported CNI result version "1.1.0""#;
     assert_eq!(run.stderr.lines().last(), Some(said));
     assert_eq!((machine.namespaces(), machine.reservations()), (vec![], vec![]));

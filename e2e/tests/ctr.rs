@@ -1,11 +1,5 @@
-//! `ctr run --cni` drives the plugins: what it takes down itself, and what has to be taken down for it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
+//! `ctr run --cni` calls the plugins: what ctr cleans up itself, and what needs a clean-up.
+#![cfg(test)]
 
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -69,7 +63,7 @@ fn cnitool(machine: &Machine, arguments: &[&str]) -> Output {
     done
 }
 
-/// What `cnitool gc` says first of a network in version 1.0.0.
+/// The first message of `cnitool gc` on a network in version 1.0.0.
 const NO_GC: &str = "the configuration of pods is of version 1.0.0, in which plugins know no GC: only what is in the cache \
     goes. Give it \"cniVersions\": [\"1.0.0\", \"1.1.0\"] too\n";
 
@@ -107,7 +101,7 @@ fn attached_containers_leave_nothing() {
     insta::assert_snapshot!(machine.changes(&before));
 }
 
-/// The addresses of eth0, both families.
+/// The IPv4 and IPv6 addresses of eth0.
 fn addresses(pod: &Pod) -> Vec<String> {
     let shown: Value =
         serde_json::from_str(&pod.run(&["ip", "-j", "addr", "show", "dev", "eth0"])).unwrap();
@@ -150,7 +144,7 @@ fn detached_containers_are_taken_down_by_cnitool() {
     assert_eq!(machine.reservations(), ["pods/10.88.0.4", "pods/fd00:88::4"]);
     assert!(live.ping(outside.v4) && live.ping(outside.v6));
     containerd.ctr(&["task", "kill", "--signal", "SIGKILL", "c"]);
-    // The newer ctr takes down what it kills.
+    // The newer ctr cleans up after a task that it kills.
     let left = if Release::asked() == Release::Newest { 0 } else { 2 };
     assert_eq!(machine.reservations().len(), left);
     end(&containerd, "c");
@@ -200,7 +194,7 @@ fn a_chain_that_fails_is_taken_down() {
     let failed = ctr(&containerd, &["run", "--detach", "--cni", IMAGE, "b"]);
     assert!(failed.stderr.starts_with(said), "{}", failed.stderr);
     assert_eq!(machine.reservations().len(), 2);
-    // Nothing is cached of an ADD that failed, but DEL needs nothing.
+    // A failed ADD leaves no cached result, but DEL needs none.
     let namespace = "/proc/gone/ns/net";
     cnitool(&machine, &["del", "pods", namespace, "--container-id", "default-b"]);
     assert_eq!(machine.reservations(), [""; 0]);

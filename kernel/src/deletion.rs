@@ -1,8 +1,9 @@
 //! Deleting many links at once.
 //!
-//! Whoever deletes a link waits for the kernel's grace period, 13 to 20 ms, so a hundred links one after the other take
-//! two seconds. Two things make it less: links of one namespace that are in one group (`ip-link(8)`) go with one request
-//! and one wait; and requests from several sockets wait together.
+//! Each deletion of a link waits for a grace period of the kernel, 13 to 20 ms, so deleting a
+//! hundred links one by one takes two seconds. Two things shorten this: one request deletes all
+//! links of a link group (`ip-link(8)`) in a namespace, with one wait; and requests from several
+//! sockets wait at the same time.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,19 +17,21 @@ use crate::netnsid;
 use crate::rtnl::{Message, Request, Rtnl};
 use crate::side::Side;
 
-/// How many go in one group: the kernel lets nobody else change links until all of them are unlinked.
+/// The number of links in a group. The kernel blocks all other changes of links until it has
+/// unlinked the whole group.
 const GROUP_SIZE: usize = 128;
-/// How many sockets ask at the same time where a group is of no use.
+/// The number of sockets that send requests at the same time for links that no group can hold.
 const SOCKETS: usize = 32;
-/// What a thread that sends and receives needs, several times over.
+/// The stack of a thread: several times what sending and receiving needs.
 const STACK: usize = 128 * 1024;
-/// Set in the numbers of groups of doomed links; [`Owner::group`](crate::Owner::group) never sets it.
+/// A bit of the numbers of groups of doomed links. [`Owner::group`](crate::Owner::group) never sets
+/// it.
 const DOOMED_GROUP: u32 = 0x8000_0000;
 
-/// A link that has to go.
+/// A link to delete.
 #[derive(Debug)]
-pub(crate) struct Doomed {
-    /// The id of its namespace (see [`netnsid`]); none for this one.
+pub struct Doomed {
+    /// The id of its namespace (see [`netnsid`]); `None` for this one.
     pub(crate) namespace: Option<i32>,
     pub(crate) link: Link,
 }
@@ -42,9 +45,10 @@ impl Doomed {
     }
 }
 
-/// Deletes links, and returns everything that went wrong. What is gone already is fine.
+/// Deletes links, and returns all errors. A link that no longer exists is not an error.
 pub(crate) fn delete_all(host: &mut Side, doomed: Vec<Doomed>) -> Vec<Error> {
-    // A link without an alias is known by the group that it has: it must not change, we may be killed before the end.
+    // A link without an alias is identified by its group, so the group must not change: this call
+    // may be killed before it deletes the link.
     let (grouped, apart): (Vec<_>, Vec<_>) = doomed
         .into_iter()
         .partition(|doomed| doomed.namespace.is_none() && !doomed.link.alias.is_empty());
@@ -54,7 +58,7 @@ pub(crate) fn delete_all(host: &mut Side, doomed: Vec<Doomed>) -> Vec<Error> {
     } else {
         let group = DOOMED_GROUP | RandomState::new().hash_one("group") as u32;
         for chunk in grouped.chunks(GROUP_SIZE) {
-            // One link that the kernel does not let go holds up its whole group.
+            // One link that cannot be deleted blocks its whole group.
             if delete_as_group(host, chunk, group).is_err() {
                 errors.extend(delete_apart(host, chunk));
             }
@@ -66,28 +70,29 @@ pub(crate) fn delete_all(host: &mut Side, doomed: Vec<Doomed>) -> Vec<Error> {
 
 /// Puts links into a group that no other link is in, and deletes the group.
 ///
-/// The number is of this call alone, so whatever others do at the same time, nothing goes but these links. Killed in
-/// between, the links are as they were, but for a group that nobody asks for: their alias says whose they are.
+/// Only this call uses the number, so it deletes only these links, whatever other processes do at
+/// the same time. If it is killed in between, the links differ only in their group, which does not
+/// matter: their alias identifies the owner.
 fn delete_as_group(host: &mut Side, doomed: &[Doomed], group: u32) -> Result<()> {
     for Doomed { link, .. } in doomed {
         let message = link::with_index(link.index).link_group(group).build();
-        let action = format!("put the interface {} into a group", link.name);
+        let action = format!("move the interface {} into a link group", link.name);
         host.queue(link::set(action, message).tolerate(&[nix::libc::ENODEV]));
     }
     let moved = host.flush();
     let message = LinkMessageBuilder::<LinkUnspec>::default().link_group(group).build();
-    let request = Request::new("delete a group of interfaces", 0, Message::DelLink(message));
+    let request = Request::new("delete a link group", 0, Message::DelLink(message));
     moved.and(host.now(request.tolerate(&[nix::libc::ENODEV])))
 }
 
-/// Deletes each link by a request of its own, from several sockets.
+/// Deletes each link by a separate request, from several sockets.
 fn delete_apart(host: &mut Side, doomed: &[Doomed]) -> Vec<Error> {
     let next = AtomicUsize::new(0);
     let share = |send: &mut dyn FnMut(Request) -> Result<()>| -> Vec<Error> {
         let one = || doomed.get(next.fetch_add(1, Ordering::Relaxed));
         std::iter::from_fn(one).filter_map(|doomed| send(doomed.request()).err()).collect()
     };
-    // Whoever cannot start or has no socket leaves its share to the others.
+    // A thread that cannot start or gets no socket leaves its share to the others.
     let help = || match Rtnl::open() {
         Ok(mut rtnl) => share(&mut |request| rtnl.execute(&[request])),
         Err(_) => Vec::new(),

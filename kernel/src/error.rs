@@ -1,23 +1,24 @@
-//! What the kernel refused, in words: what was tried, on which object, what the kernel said, and the way out.
+//! An error about a kernel object: the action, the object, the kernel's reason, and a remedy.
 
 use std::fmt;
 use std::io;
 
-/// What every fallible call of this crate returns.
+/// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failed operation on a kernel object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// What was tried, with the object's name: `create bridge cni0`.
+    /// The action, with the object's name: `create bridge cni0`.
     pub action: String,
-    /// The error number (`errno(3)`); 0 if the kernel was not asked.
+    /// The error number (`errno(3)`); 0 if the error does not come from the kernel.
     pub errno: i32,
-    /// The kernel's or a tool's own words (netlink extended ack), or what this crate found.
+    /// The message of the kernel (netlink extended ack) or of a tool, or what this crate found.
     pub said: String,
-    /// What the user can do about it; empty if nothing is known.
+    /// The remedy, for the user; empty if none is known.
     pub hint: String,
     pub(crate) namespace: bool,
+    pub(crate) unanswered: bool,
 }
 
 impl Error {
@@ -29,29 +30,30 @@ impl Error {
             said: String::new(),
             hint: String::new(),
             namespace: false,
+            unanswered: false,
         }
     }
 
-    /// This crate found something that must not be.
+    /// This crate found an invalid state.
     pub fn found(action: impl Into<String>, said: impl Into<String>) -> Error {
         Error { said: said.into(), ..Error::errno(action, 0) }
     }
 
-    /// Adds the way out.
+    /// Adds the remedy.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = hint.into();
         self
     }
 
-    /// Adds the kernel's own words.
+    /// Adds the kernel's message.
     #[must_use]
     pub fn said(mut self, said: impl Into<String>) -> Error {
         self.said = said.into();
         self
     }
 
-    /// Marks the error as one about a network namespace, not about something in it.
+    /// Marks the error as one about a network namespace itself, not about an object in it.
     #[must_use]
     pub(crate) fn in_namespace(mut self) -> Error {
         self.namespace = true;
@@ -63,7 +65,19 @@ impl Error {
         self.namespace
     }
 
-    /// Whether the object was not there: for a removal, success.
+    /// Marks the error as a lost answer to a request that was sent.
+    #[must_use]
+    pub(crate) fn without_answer(mut self) -> Error {
+        self.unanswered = true;
+        self
+    }
+
+    /// Whether the request was sent and its answer was lost. The kernel may have carried it out.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.unanswered
+    }
+
+    /// Whether the object does not exist. For a removal, that is success.
     pub fn is_gone(&self) -> bool {
         matches!(
             self.errno,
@@ -71,7 +85,7 @@ impl Error {
         )
     }
 
-    /// Whether the object was there already.
+    /// Whether the object exists already.
     pub fn is_taken(&self) -> bool {
         self.errno == libc_errno::EEXIST
     }
@@ -90,7 +104,8 @@ impl Error {
     }
 }
 
-/// The error numbers this crate decides by (`errno(3)`, the same on every Linux architecture we build for).
+/// The error numbers on which this crate decides (`errno(3)`, the same on every Linux architecture
+/// that it is built for).
 pub(crate) mod libc_errno {
     pub(crate) use nix::libc::{EADDRNOTAVAIL, EEXIST, ENODEV, ENOENT, ESRCH};
 }
@@ -103,13 +118,13 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Says what was being done when an operating system call failed.
+/// Names the action in the error of an operating system call.
 pub trait Doing<T> {
     /// Turns the error into one that names `action`.
     ///
     /// # Errors
     ///
-    /// The error this is called on, as [`Error`].
+    /// Returns the error that it is called on, as [`Error`].
     fn doing<S: Into<String>>(self, action: impl FnOnce() -> S) -> Result<T>;
 }
 

@@ -1,64 +1,71 @@
-//! What can be done with any plan, written once: apply, compare, repair, remove, collect.
+//! The operations on any plan: apply, compare, repair, remove, collect.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use ipnetwork::IpNetwork;
-
-use crate::deletion::{self, Doomed};
 use crate::error::{Error, Result};
+use crate::kind::{Applied, At, Mode, Ownership, Removal, Step, Undo};
 use crate::link::{self, Link};
-use crate::netns::{Lock, Namespace};
-use crate::object::{self, At, Mode, Object, Undo};
-use crate::owner::{Mac, Owner};
-use crate::plan::{Ownership, Place, Plan, Step};
-use crate::rtnl::Request;
-use crate::rules;
-use crate::shims;
+use crate::living;
+use crate::lock::{HostLock, Locks};
+use crate::netns::Place;
+use crate::plan::Plan;
 use crate::side::{Side, Sides};
+use crate::sweep::{Deletion, Swept};
 
-/// What applying a plan found out that the plan could not say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// The MAC addresses of the shared links, by name.
-    pub macs: BTreeMap<String, Mac>,
-    /// The addresses of the container's loopback link, if the plan is about that: the first of each family.
-    pub loopback: Vec<IpNetwork>,
-}
+/// The maximum duration of a repair while another call changes the same objects, such as an ADD
+/// that began with an older list of peers and writes thousands of routes.
+const LONGEST_REPAIR: Duration = Duration::from_secs(10);
 
 impl Plan {
-    /// ADD: makes everything in the plan exist. Owned objects must not be there yet; shared ones may.
+    /// ADD: creates all objects of the plan. Owned objects must not exist yet; shared ones may.
     ///
     /// # Errors
     ///
-    /// The first object that could not be made. What this call made is gone again, except for shared objects that
-    /// somebody else uses by now.
+    /// Returns the error about the first object that could not be created. The call has then rolled
+    /// back what it made, except for shared objects that another attachment uses by now.
     pub fn apply(&self) -> Result<Applied> {
-        self.apply_over(Sides::open(self)?)
+        self.apply_over(self.sides()?, &Locks::open()?)
     }
 
-    pub(crate) fn apply_over(&self, mut sides: Sides) -> Result<Applied> {
-        // Held until the end: whoever wants to take back a shared object sees that it may be in use.
-        let lock = Namespace::current()?.lock_shared();
+    pub(crate) fn apply_over(&self, mut sides: Sides, locks: &Locks) -> Result<Applied> {
+        // Held until the end, so that a call that wants to roll back a shared object sees that it
+        // may be in use.
+        let lock = locks.share_host();
         let mut undo = Vec::new();
         let done =
             self.make(&mut sides, Mode::Add, &mut undo).and_then(|()| self.observe(&mut sides));
-        done.map_err(|error| take_back(self, &mut sides, undo, lock, error))
+        done.map_err(|error| roll_back(self, &mut sides, undo, lock, error))
     }
 
-    /// CHECK: every difference between the plan and what is there, one line each.
+    /// STATUS: checks that ADD could write the sysctls that it requires, as far as can be known
+    /// without writing.
     ///
     /// # Errors
     ///
-    /// It could not be looked at, for example because the container's namespace is gone.
+    /// Returns an error for the first sysctl that cannot be written, with a remedy.
+    pub fn settable(&self) -> Result<()> {
+        let mut on_host = self.steps.iter().filter(|step| step.place == Place::Host);
+        on_host.try_for_each(|step| step.object.settable())
+    }
+
+    /// CHECK: every difference between the plan and the kernel's state, one line each.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the state cannot be read, for example because the container's namespace
+    /// is gone.
     pub fn diff(&self) -> Result<Vec<String>> {
-        let mut sides = Sides::open(self)?;
+        let mut sides = self.sides()?;
         let mut differences: Vec<String> = Vec::new();
         for step in &self.steps {
             let mut nothing = Vec::new();
             let mut at = self.at(&mut sides, step, Mode::Repair, &mut nothing);
             let found = step.object.diff(&mut at)?;
-            // What steps share, such as a base chain, differs once.
+            // An object that several steps share, such as a base chain, is reported once.
             let new = found.into_iter().filter(|difference| !differences.contains(difference));
             let new: Vec<_> = new.collect();
             differences.extend(new);
@@ -66,66 +73,143 @@ impl Plan {
         Ok(differences)
     }
 
-    /// Puts right what differs, taking nothing down, and says what that was.
+    /// Repairs the differences without taking an object down, and returns them.
     ///
     /// # Errors
     ///
-    /// What could not be put right, or what still differs afterwards.
+    /// Returns an error for what could not be repaired, or still differs afterwards.
     pub fn repair(&self) -> Result<Vec<String>> {
         let before = self.diff()?;
         if before.is_empty() {
             return Ok(before);
         }
-        let mut sides = Sides::open(self)?;
-        let _lock = Namespace::current()?.lock_shared();
-        // What was put right stays so, even if a later step fails.
-        self.make(&mut sides, Mode::Repair, &mut Vec::new())?;
-        drop(sides);
-        match self.diff()?.as_slice() {
+        let locks = Locks::open()?;
+        let _lock = locks.share_host();
+        let until = Instant::now() + LONGEST_REPAIR;
+        let mut left = before.clone();
+        loop {
+            // Repairs stay, even if a later step fails.
+            self.make(&mut self.sides()?, Mode::Repair, &mut Vec::new())?;
+            let now = self.diff()?;
+            // As long as the differences change, another call is at work.
+            if now.is_empty() || now == left || Instant::now() > until {
+                left = now;
+                break;
+            }
+            left = now;
+        }
+        let what = match self.owner.container.is_empty() {
+            true => "repair what the network has on this host",
+            false => "repair the attachment",
+        };
+        match left.as_slice() {
             [] => Ok(before),
-            left => Err(Error::found("repair the attachment", left.join("; "))),
+            left => Err(Error::found(what, left.join("; "))),
         }
     }
 
-    /// DEL: removes what the owner owns. What is gone already is no error, and neither is a pod that is.
+    /// DEL: removes what the owner owns. Neither an object nor a container that no longer exists is
+    /// an error.
+    ///
+    /// `swept` are the kinds of which it removes all objects of the owner, including those that the
+    /// plan does not name because the configuration has changed since ADD. The owner may have more
+    /// addresses than the plan names, so this reads the host's tables completely.
     ///
     /// # Errors
     ///
-    /// Everything that could not be removed; the rest is.
-    pub fn remove(&self) -> Result<()> {
-        let mut sides = Sides::open_lazily(self)?;
+    /// Returns the errors about the objects that could not be removed. The others are removed.
+    pub fn remove(&self, swept: &[Swept]) -> Result<()> {
+        self.remove_holding(&[], swept)
+    }
+
+    /// As [`remove`](Plan::remove), if the addresses that the IPAM plugin holds for the owner are
+    /// known. It requests objects by these addresses as keys, so its cost does not grow with the
+    /// number of other attachments.
+    ///
+    /// # Errors
+    ///
+    /// As of [`remove`](Plan::remove).
+    pub fn remove_holding(&self, held: &[IpAddr], swept: &[Swept]) -> Result<()> {
+        self.with_own_names().remove_named(held, swept)
+    }
+
+    /// The plan with the link that the owner's ADD made, if the plan names a different link.
+    fn with_own_names(&self) -> Cow<'_, Plan> {
+        let on_host = self.owned().filter(|step| step.place == Place::Host);
+        let own = on_host.filter_map(|step| step.object.of_owner(&self.owner)).next();
+        let Some(own) = own else { return Cow::Borrowed(self) };
+        let mut plan = self.clone();
+        plan.push(Place::Host, Ownership::Owned, own);
+        Cow::Owned(plan)
+    }
+
+    fn remove_named(&self, held: &[IpAddr], swept: &[Swept]) -> Result<()> {
+        let mut sides = Sides::open_lazily(self.pod.as_deref())?;
+        sides.held = held.to_vec();
         let mut errors = Vec::new();
-        // What cannot be seen now is looked at again, and complained of, by whoever needs it.
+        // A failure is ignored here: the code that needs the link reads it again and reports the
+        // error.
         sides.look_at(&self.host_links()).ok();
-        // The rules go first: the kernel waits for a grace period when the socket to nf_tables is closed after that, and
-        // again for every deleted link. Closed last, both wait for the same one.
-        errors.extend(self.silence(&mut sides).err());
-        errors.extend(rules::remove(self, &mut sides).err());
-        let is_rule = |object: &Object| matches!(object, Object::Masquerade(_) | Object::Guard(_));
-        let is_shim = |object: &Object| matches!(object, Object::Shim(_));
-        errors.extend(self.remove_objects(&mut sides, is_shim));
-        let sweep = || shims::sweep(&mut Side::open(Place::Host, None)?, &self.owner.network);
+        // Rules are removed first. The kernel waits for a grace period for each deleted link, and
+        // when the socket to nf_tables is closed after a removal. If that socket is closed last,
+        // both waits end together.
+        let silenced = self.steps.iter().try_for_each(|step| {
+            step.object.silence(&mut self.at(&mut sides, step, Mode::Repair, &mut Vec::new()))
+        });
+        errors.extend(silenced.err());
+        // A chained plugin has the same owner as the plugin that makes the interface.
+        let is_swept = self.owned().any(|step| step.object.is_interface());
+        if is_swept {
+            self.sweep(&mut sides, swept, &mut errors);
+        }
+        errors.extend(self.remove_objects(&mut sides, |removal| removal == Removal::First));
         thread::scope(|scope| {
-            // The network's link on the host, if this was the last attachment, goes at the same time as the container's.
-            let has_shim = self.steps.iter().any(|step| is_shim(&step.object));
-            let sweeper = has_shim.then(|| thread::Builder::new().spawn_scoped(scope, sweep));
-            let is_other = |object: &Object| !is_rule(object) && !is_shim(object);
-            errors.extend(self.remove_objects(&mut sides, is_other));
-            let swept = match sweeper {
-                Some(Ok(sweeper)) => sweeper.join().unwrap_or_else(|_| sweep()),
-                Some(Err(_)) => sweep(),
+            // What the network leaves behind if this was its last attachment is removed at the same
+            // time as the container's link.
+            let farewell = self.owned().find_map(|step| step.object.farewell());
+            let network = &self.owner.network;
+            let farewell = farewell
+                .map(|farewell| move || farewell(&mut Side::open(Place::Host, None)?, network));
+            let beside =
+                farewell.map(|work| (thread::Builder::new().spawn_scoped(scope, work), work));
+            errors.extend(self.remove_objects(&mut sides, |removal| match removal {
+                Removal::First => false,
+                Removal::Swept => !is_swept,
+                Removal::Last => true,
+            }));
+            let ended = match beside {
+                Some((Ok(thread), work)) => thread.join().unwrap_or_else(|_| work()),
+                Some((Err(_), work)) => work(),
                 None => Ok(()),
             };
-            errors.extend(swept.err());
+            errors.extend(ended.err());
         });
         all_of(errors)
     }
 
-    /// Removes what the owner owns of what `is_meant`, and returns what went wrong.
-    fn remove_objects(&self, sides: &mut Sides, is_meant: impl Fn(&Object) -> bool) -> Vec<Error> {
+    /// Removes the owner's objects of some kinds, including those that the plan does not name.
+    fn sweep(&self, sides: &mut Sides, swept: &[Swept], errors: &mut Vec<Error>) {
+        let (owner, steps) = (&self.owner, self.steps.as_slice());
+        let mut del = Deletion { sides, owner, steps, doomed: Vec::new() };
+        let mut failed = Vec::new();
+        for kind in swept {
+            failed.extend((kind.doom)(&mut del).err());
+        }
+        for kind in swept {
+            failed.extend((kind.remove)(&mut del).err());
+        }
+        // Kinds with the same requirement on the kernel fail with the same error.
+        for error in failed {
+            if !errors.contains(&error) {
+                errors.push(error);
+            }
+        }
+    }
+
+    /// Removes the owner's objects whose removal `is_meant` selects, and returns the errors.
+    fn remove_objects(&self, sides: &mut Sides, is_meant: impl Fn(Removal) -> bool) -> Vec<Error> {
         let mut errors = Vec::new();
-        let owned = self.steps.iter().filter(|step| step.ownership == Ownership::Owned);
-        for step in owned.rev().filter(|step| is_meant(&step.object)) {
+        for step in self.owned().rev().filter(|step| is_meant(step.object.removal())) {
             let mut nothing = Vec::new();
             let mut at = self.at(sides, step, Mode::Repair, &mut nothing);
             errors.extend(step.object.remove(&mut at).err().filter(|error| !error.is_gone()));
@@ -134,38 +218,11 @@ impl Plan {
         errors
     }
 
-    /// The links on the host that have to be known to remove what the owner owns.
+    /// The links on the host that must be known to remove what the owner owns.
     fn host_links(&self) -> Vec<&str> {
-        let on_host = self.steps.iter().filter(|step| step.place == Place::Host);
-        let owned = on_host.filter(|step| step.ownership == Ownership::Owned);
-        let names: BTreeSet<&str> = owned
-            .filter_map(|step| match &step.object {
-                Object::Veth(veth) => Some(veth.name.as_str()),
-                Object::Neighbours(neighbours) => Some(neighbours.link.as_str()),
-                _ => None,
-            })
-            .collect();
+        let on_host = self.owned().filter(|step| step.place == Place::Host);
+        let names: BTreeSet<&str> = on_host.filter_map(|step| step.object.looks_at()).collect();
         names.into_iter().collect()
-    }
-
-    /// Takes guarded ports down: nothing passes any more, so nothing unguarded does.
-    fn silence(&self, sides: &mut Sides) -> Result<()> {
-        let is_guarded = |port: &str| {
-            let mut objects = self.steps.iter().map(|step| &step.object);
-            objects.any(|object| matches!(object, Object::Guard(guard) if guard.port == port))
-        };
-        for step in &self.steps {
-            let Object::Veth(veth) = &step.object else { continue };
-            if !is_guarded(&veth.name) {
-                continue;
-            }
-            let link = sides.host_link(&veth.name)?;
-            if let Some(link) = link.filter(|link| veth.is_ours(link, &self.owner.tag())) {
-                // A GC, or the end of the container, may take the link while we look.
-                sides.host.now(down(&veth.name, &link).tolerate(&[nix::libc::ENODEV]))?;
-            }
-        }
-        Ok(())
     }
 
     fn make(&self, sides: &mut Sides, mode: Mode, undo: &mut Vec<Undo>) -> Result<()> {
@@ -175,100 +232,120 @@ impl Plan {
         sides.flush()
     }
 
-    fn at<'a>(
+    pub(crate) fn at<'a>(
         &'a self,
         sides: &'a mut Sides,
-        step: &Step,
+        step: &'a Step,
         mode: Mode,
         undo: &'a mut Vec<Undo>,
     ) -> At<'a> {
-        At { sides, place: step.place, ownership: step.ownership, owner: &self.owner, mode, undo }
+        At {
+            sides,
+            place: step.place,
+            ownership: step.ownership,
+            owner: &self.owner,
+            object: &step.object,
+            steps: &self.steps,
+            mode,
+            undo,
+        }
     }
 
-    /// Reads the MACs of shared links, which the plan cannot know.
+    /// Reads the values that the plan cannot know.
     fn observe(&self, sides: &mut Sides) -> Result<Applied> {
         let mut applied = Applied::default();
-        if self.steps.iter().any(|step| matches!(step.object, Object::Loopback(_))) {
-            applied.loopback = object::loopback_addresses(sides.side(Place::Pod)?)?;
-        }
-        for step in self.steps.iter().filter(|step| step.ownership == Ownership::Shared) {
-            let name = match &step.object {
-                Object::Bridge(bridge) => &bridge.name,
-                Object::Veth(veth) => &veth.peer.name,
-                _ => continue,
-            };
-            if let Some(mac) = sides.host.unchanged(name)?.mac {
-                applied.macs.insert(name.clone(), mac);
-            }
+        for step in &self.steps {
+            let mut nothing = Vec::new();
+            let mut at = self.at(sides, step, Mode::Repair, &mut nothing);
+            step.object.observe(&mut at, &mut applied)?;
         }
         Ok(applied)
     }
 }
 
-/// Takes back what a failed ADD made, last thing first, and gives the error that made it fail.
+/// Rolls back what a failed ADD made, in reverse order, and returns the error that made it fail.
 ///
-/// Shared objects are only taken back if no other ADD is under way (it may be about to use them) and no port is left.
-fn take_back(plan: &Plan, sides: &mut Sides, undo: Vec<Undo>, lock: Lock, error: Error) -> Error {
-    let alone = lock.try_exclusive();
+/// Rolls back shared objects only if no other ADD is running (which may be about to use them) and
+/// no port is left. Host objects of the attachment stay if a link of the same attachment, made by
+/// an earlier ADD, is live, because they belong to that link.
+fn roll_back(
+    plan: &Plan,
+    sides: &mut Sides,
+    undo: Vec<Undo>,
+    lock: HostLock<'_>,
+    error: Error,
+) -> Error {
+    // Do not send the requests of the steps after the failed one.
+    sides.discard();
     let mut failures = Vec::new();
-    let has_shim = undo
-        .iter()
-        .any(|undo| matches!(undo, Undo::Step(_, object) if matches!(**object, Object::Shim(_))));
-    for undo in undo.into_iter().rev() {
-        if let Err(failure) = take_back_one(plan, sides, undo, alone) {
-            failures.push(failure.to_string());
-        }
+    let (links, others): (Vec<_>, Vec<_>) =
+        undo.into_iter().rev().partition(|undo| matches!(undo, Undo::Link(..)));
+    let mut back = |sides: &mut Sides, undo, alone| match take_back_one(plan, sides, undo, alone) {
+        // The kernel deleted it with the container's end, or another program deleted it.
+        Err(failure) if failure.is_gone() => {}
+        Err(failure) => failures.push(failure.to_string()),
+        Ok(()) => {}
+    };
+    links.into_iter().for_each(|undo| back(sides, undo, false));
+    let (mut owned, shared): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|undo| matches!(undo, Undo::Step(..)));
+    if !owned.is_empty() && living::lives(plan, &mut sides.host).unwrap_or(true) {
+        owned.clear();
     }
+    let farewell = owned.iter().find_map(|undo| match undo {
+        Undo::Step(_, object) => object.farewell(),
+        _ => None,
+    });
+    owned.into_iter().for_each(|undo| back(sides, undo, false));
+    // Every ADD waits while the lock is exclusive, so it is exclusive only as long as necessary.
+    let alone = lock.try_exclusive();
+    shared.into_iter().for_each(|undo| back(sides, undo, alone));
     failures.extend(sides.flush().err().map(|failure| failure.to_string()));
     drop(lock);
-    if has_shim && let Err(failure) = shims::sweep(&mut sides.host, &plan.owner.network) {
+    let ended = farewell.map(|farewell| farewell(&mut sides.host, &plan.owner.network));
+    if let Some(Err(failure)) = ended {
         failures.push(failure.to_string());
     }
     if failures.is_empty() {
         return error;
     }
-    let said = format!("{}; and taking it back failed: {}", error.reason(), failures.join("; "));
+    let said = format!("{}; and the rollback failed: {}", error.reason(), failures.join("; "));
     Error { errno: 0, ..error.clone() }.said(said)
 }
 
 fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Result<()> {
     match undo {
-        Undo::Link(place, name) => {
-            let side = sides.side(place)?;
-            side.link(&name)?.map_or(Ok(()), |link| side.now(link::delete(&name, link.index)))
+        Undo::Link(place, made) => {
+            let link = sides.side(place)?.link(&made.name)?;
+            let Some(link) = link.filter(|link| made.is_owned(link, &plan.owner)) else {
+                return Ok(());
+            };
+            if let (false, Some((place, peer))) = (made.is_certain, &made.peer) {
+                let far = sides.side(*place)?.link(peer)?;
+                if far.is_none_or(|far| link.peer != Some(far.index)) {
+                    return Ok(());
+                }
+            }
+            sides.side(place)?.now(link::delete(&made.name, link.index))
         }
-        Undo::SharedSysctl(link, sysctl) if alone => {
-            unused(sides, &link)?.map_or(Ok(()), |_| sysctl.ensure())
+        Undo::Shared(name, undo) if alone => {
+            unused(sides, &name)?.map_or(Ok(()), |link| undo(&mut sides.host, &link))
         }
-        Undo::SharedLink(name) if alone => unused(sides, &name)?
-            .map_or(Ok(()), |link| sides.host.now(link::delete(&name, link.index))),
-        Undo::SharedAddress(name, address) if alone => unused(sides, &name)?
-            .map_or(Ok(()), |link| {
-                sides.host.now(object::remove_address(&name, link.index, address))
-            }),
-        Undo::SharedUp(name) if alone => {
-            unused(sides, &name)?.map_or(Ok(()), |link| sides.host.now(down(&name, &link)))
-        }
-        Undo::SharedLink(_)
-        | Undo::SharedAddress(..)
-        | Undo::SharedUp(_)
-        | Undo::SharedSysctl(..) => Ok(()),
+        Undo::Shared(..) => Ok(()),
         Undo::Step(place, object) => object.remove(&mut At {
             sides,
             place,
             ownership: Ownership::Owned,
             owner: &plan.owner,
+            object: &object,
+            steps: &plan.steps,
             mode: Mode::Repair,
             undo: &mut Vec::new(),
         }),
     }
 }
 
-fn down(name: &str, link: &Link) -> Request {
-    link::set(format!("set {name} down"), link::with_index(link.index).down().build())
-}
-
-/// A shared link on the host, if it is there and nobody's port is in it.
+/// A shared link of the host, if it exists and has no ports.
 fn unused(sides: &mut Sides, name: &str) -> Result<Option<Link>> {
     let Some(link) = sides.host.link(name)? else { return Ok(None) };
     let ports = sides.host.dump("list the ports of a bridge", link::ports_of(link.index))?;
@@ -276,59 +353,7 @@ fn unused(sides: &mut Sides, name: &str) -> Result<Option<Link>> {
     Ok(Some(link).filter(|_| !has_ports))
 }
 
-/// GC: removes what is owned by attachments of `network` other than `valid`, found by the marks on the objects. Without
-/// any valid one, also the tunnel and the routes that the network has on this host.
-///
-/// # Errors
-///
-/// Everything that could not be removed; the rest is.
-pub fn collect(network: &str, valid: &[Owner]) -> Result<()> {
-    let valid_tags: HashSet<String> = valid.iter().map(Owner::tag).collect();
-    let is_stale = |tag: &str| Owner::tag_is_of_network(tag, network) && !valid_tags.contains(tag);
-    let mut sides = Sides::host_only()?;
-    let mut errors = Vec::new();
-    errors.extend(rules::collect(&mut sides, network, valid, &is_stale).err());
-    if valid.is_empty() {
-        errors.extend(object::collect_routes(&mut sides, network).err());
-        errors.extend(object::collect_tunnels(&mut sides, network).err());
-    }
-    let mut doomed = Vec::new();
-    for stale in [
-        stale_links(&mut sides.host, network, valid, &is_stale),
-        object::macvlan::stale(&mut sides.host, network, valid),
-    ] {
-        match stale {
-            Ok(stale) => doomed.extend(stale),
-            Err(error) => errors.push(error),
-        }
-    }
-    errors.extend(deletion::delete_all(&mut sides.host, doomed));
-    errors.extend(shims::collect(&mut sides.host, network, valid).err());
-    all_of(errors)
-}
-
-/// GC: the links on the host that belong to attachments of the network whose tag is stale.
-fn stale_links(
-    host: &mut Side,
-    network: &str,
-    valid: &[Owner],
-    is_stale: &dyn Fn(&str) -> bool,
-) -> Result<Vec<Doomed>> {
-    let valid_names: HashSet<String> = valid.iter().map(Owner::host_ifname).collect();
-    let group = Owner::group(network);
-    // A link whose ADD was killed before it had an alias is known by its group.
-    let is_nameless = |link: &Link| {
-        link.alias.is_empty()
-            && link.group == group
-            && link.name.starts_with("veth")
-            && !valid_names.contains(&link.name)
-    };
-    let mut links = host.links()?;
-    links.retain(|link| is_stale(&link.alias) || is_nameless(link));
-    Ok(links.into_iter().map(|link| Doomed { namespace: None, link }).collect())
-}
-
-fn all_of(errors: Vec<Error>) -> Result<()> {
+pub(crate) fn all_of(errors: Vec<Error>) -> Result<()> {
     let mut errors = errors.into_iter();
     let Some(first) = errors.next() else { return Ok(()) };
     let rest: Vec<String> = errors.map(|error| error.to_string()).collect();

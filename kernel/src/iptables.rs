@@ -1,4 +1,5 @@
-//! Masquerade by the host's iptables: the reference suite's `ipMasqBackend: "iptables"`, chain for chain.
+//! Masquerade by the host's iptables, with the same chains as the reference suite's
+//! `ipMasqBackend: "iptables"`.
 //!
 //! ```text
 //! -A POSTROUTING -s 10.1.2.5/32 -m comment --comment "name: \"dbnet\" id: \"c1\"" -j CNI-0123456789abcdef01234567
@@ -6,9 +7,9 @@
 //! -A CNI-0123456789abcdef01234567 ! -d 224.0.0.0/4 -m comment --comment "…" -j MASQUERADE
 //! ```
 //!
-//! The names, rules and comments are the reference's, so either suite cleans up after the other. A call runs at most
-//! two programs per address family: `iptables-save` to look, `iptables-restore --noflush` to write what is missing, all
-//! of it or nothing.
+//! The names, rules and comments are the reference's, so each suite can clean up after the other. A
+//! call runs at most two programs per address family: `iptables-save` to read the rules, and
+//! `iptables-restore --noflush` to write the missing ones atomically.
 
 mod rules;
 mod run;
@@ -24,14 +25,14 @@ use self::run::Family;
 use crate::owner::hex;
 use crate::{Error, Result};
 
-/// Masquerades what a container sends from `addresses` (each with its subnet's prefix) to anything outside the subnet,
-/// except multicast. True if something was missing.
+/// Masquerades what a container sends from `addresses` (each with its subnet's prefix) to a
+/// destination outside the subnet, except multicast. Returns whether something was missing.
 ///
 /// `iptables -t nat -A POSTROUTING -s 10.1.2.5 -j CNI-…` and the rules of that chain
 ///
 /// # Errors
 ///
-/// No iptables is installed, it refuses, or a name cannot be part of a rule.
+/// Returns an error if iptables is not installed or fails, or if a name cannot be part of a rule.
 pub fn masquerade(network: &str, container: &str, addresses: &[IpNetwork]) -> Result<bool> {
     let chain = Chain::of(network, container)?;
     let mut wrote = false;
@@ -41,11 +42,12 @@ pub fn masquerade(network: &str, container: &str, addresses: &[IpNetwork]) -> Re
     Ok(wrote)
 }
 
-/// Whether there is an iptables at all. Of which families it is asked later, only the addresses say.
+/// Whether an iptables of any family is installed. Which family is needed is known only with the
+/// addresses.
 ///
 /// # Errors
 ///
-/// Neither family's is installed.
+/// Returns an error if iptables is installed for neither family.
 pub fn usable() -> Result<()> {
     match Family::BOTH.iter().any(|family| family.is_installed()) {
         true => Ok(()),
@@ -53,12 +55,31 @@ pub fn usable() -> Result<()> {
     }
 }
 
-/// How often what `iptables-save` said may be out of date by the time of `iptables-restore`: another process, perhaps
-/// one that a killed plugin had started, changed the same chain.
+/// Whether the legacy iptables drops forwarded packets that no rule accepts: `Some(true)` if no
+/// rule can accept any. `None` if it does not drop them, if its filter table is not loaded, or if
+/// its program is not installed.
+///
+/// # Errors
+///
+/// Returns an error if the program fails.
+pub fn legacy_forward_drops(is_ipv4: bool) -> Result<Option<bool>> {
+    let family = if is_ipv4 { Family::Ipv4 } else { Family::Ipv6 };
+    match run::legacy_forward(family)? {
+        Some(rules) if rules.lines().any(|line| line == "-P FORWARD DROP") => {
+            let is_rule = |line: &&str| line.starts_with("-A FORWARD ");
+            let drops = |line: &str| line.contains(" -j DROP") || line.contains(" -j REJECT");
+            Ok(Some(rules.lines().filter(is_rule).all(drops)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// How many times the rules may change between `iptables-save` and `iptables-restore`, for example
+/// by a process that a killed plugin has started.
 const TRIES: usize = 5;
 
-/// Looks, writes what `plan` makes of it, and looks again where that was refused, until nothing is to be written. True
-/// if something was.
+/// Reads the rules and writes the changes that `plan` derives from them. If iptables refuses, it
+/// reads again, until no change is left. Returns whether it wrote a change.
 fn converge(family: Family, plan: impl Fn(&Saved) -> Change) -> Result<bool> {
     let mut refused = Ok(false);
     for _ in 0..TRIES {
@@ -74,11 +95,12 @@ fn converge(family: Family, plan: impl Fn(&Saved) -> Change) -> Result<bool> {
     refused
 }
 
-/// What [`masquerade`] would write: each missing chain or rule, as iptables writes it. Empty if nothing is missing.
+/// The chains and rules that [`masquerade`] would write, as iptables writes them. Empty if none is
+/// missing.
 ///
 /// # Errors
 ///
-/// As of [`masquerade`].
+/// As for [`masquerade`].
 pub fn missing(network: &str, container: &str, addresses: &[IpNetwork]) -> Result<Vec<String>> {
     let chain = Chain::of(network, container)?;
     let mut missing = Vec::new();
@@ -91,14 +113,28 @@ pub fn missing(network: &str, container: &str, addresses: &[IpNetwork]) -> Resul
     Ok(missing)
 }
 
-/// Ends the masquerade of a container's `addresses`, or of all it has on the network when they are not known (`None`).
-/// True if there was one.
+/// The commands of [`masquerade`] for an address without any rules, for plans. Empty if a name
+/// cannot be part of a rule.
+pub fn shown(network: &str, container: &str, address: IpNetwork) -> Vec<String> {
+    let Ok(chain) = Chain::of(network, container) else { return Vec::new() };
+    let mut commands = Vec::new();
+    for (family, addresses) in by_family(&[address]) {
+        let change = chain.missing(&Saved::default(), &addresses);
+        let program = family.name();
+        commands.extend(change.lines().into_iter().map(|line| format!("{program} -t nat {line}")));
+    }
+    commands
+}
+
+/// Ends the masquerade of a container's `addresses`, or of all addresses that it has on the network
+/// if they are not known (`None`). Returns whether there was one.
 ///
-/// The chain goes with the last rule that leads to it: a container's interfaces on one network share it.
+/// Removes the chain with the last rule that jumps to it: a container's interfaces on one network
+/// share it.
 ///
 /// # Errors
 ///
-/// As of [`masquerade`]. A family whose iptables is not installed has nothing to remove.
+/// As for [`masquerade`]. A family whose iptables is not installed has nothing to remove.
 pub fn unmasquerade(
     network: &str,
     container: &str,
@@ -124,21 +160,36 @@ pub fn unmasquerade(
     Ok(removed)
 }
 
+/// The masqueraded containers of `network` whose ID is stale.
+///
+/// # Errors
+///
+/// As for [`unmasquerade`].
+pub fn stale(network: &str, is_stale: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+    let mut found = BTreeSet::new();
+    for family in Family::BOTH.iter().filter(|family| family.is_installed()) {
+        found.extend(stale_in(&Saved::read(*family)?, network, &is_stale));
+    }
+    Ok(found.into_iter().collect())
+}
+
+fn stale_in(saved: &Saved, network: &str, is_stale: &impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let containers = saved.rules.iter().filter_map(|rule| container_of(rule, network));
+    containers.filter(|container| is_stale(container)).collect()
+}
+
 /// Ends the masquerade of every container of `network` whose ID is stale. Returns the IDs.
 ///
 /// # Errors
 ///
-/// As of [`unmasquerade`].
+/// As for [`unmasquerade`].
 pub fn collect(network: &str, is_stale: impl Fn(&str) -> bool) -> Result<Vec<String>> {
     let mut gone = BTreeSet::new();
     for family in Family::BOTH {
         if !family.is_installed() {
             continue; // nothing can be there
         }
-        let stale = |saved: &Saved| -> BTreeSet<String> {
-            let containers = saved.rules.iter().filter_map(|rule| container_of(rule, network));
-            containers.filter(|container| is_stale(container)).collect()
-        };
+        let stale = |saved: &Saved| stale_in(saved, network, &is_stale);
         gone.extend(stale(&Saved::read(family)?));
         converge(family, |saved| {
             let mut change = Change::default();
@@ -151,7 +202,7 @@ pub fn collect(network: &str, is_stale: impl Fn(&str) -> bool) -> Result<Vec<Str
     Ok(gone.into_iter().collect())
 }
 
-/// The chain of a container on a network: `CNI-` and 24 hex digits of a SHA-512 of both names.
+/// The chain of a container on a network: `CNI-` and 24 hex digits of the SHA-512 of both names.
 pub fn chain_name(network: &str, container: &str) -> String {
     let mut name = format!("CNI-{}", hex(&Sha512::digest(format!("{network}{container}"))));
     name.truncate(28);
@@ -170,14 +221,14 @@ impl Chain {
         for name in [network, container] {
             if bad(name) {
                 let action = format!("name {name:?} in an iptables rule");
-                return Err(Error::found(action, "it is empty or has characters that cannot be"));
+                return Err(Error::found(action, "it is empty or contains invalid characters"));
             }
         }
         let comment = comment(network, container);
         Ok(Chain { name: chain_name(network, container), comment })
     }
 
-    /// What `saved` lacks for `addresses`, which are of one family.
+    /// The rules for `addresses`, which are of one family, that `saved` lacks.
     fn missing(&self, saved: &Saved, addresses: &[IpNetwork]) -> Change {
         let mut change = Change::default();
         if !saved.chains.contains(&self.name) {
@@ -192,7 +243,7 @@ impl Chain {
             match (saved.has(&inside), saved.has(&beyond)) {
                 (true, _) => {}
                 (false, false) => change.add(inside),
-                // A subnet that comes later: accepted before the masquerade that ends the chain.
+                // A later subnet must be accepted before the masquerade that ends the chain.
                 (false, true) => change.insert(inside),
             }
         }
@@ -219,7 +270,7 @@ fn comment(network: &str, container: &str) -> String {
     format!("name: \"{}\" id: \"{}\"", quoted(network), quoted(container))
 }
 
-/// The container whose chain on `network` a rule is in, or leads to.
+/// The container whose chain on `network` contains the rule, or is its target.
 fn container_of(rule: &Rule, network: &str) -> Option<String> {
     let rest = rule.after("--comment")?.strip_prefix("name: \"")?;
     let (of, container) = rest.strip_suffix('"')?.split_once("\" id: \"")?;
@@ -229,7 +280,8 @@ fn container_of(rule: &Rule, network: &str) -> Option<String> {
     (of == network && is_ours).then_some(container)
 }
 
-/// Whether a rule is for packets from this address: alone, or as old versions wrote it, with all of its subnet.
+/// Whether a rule matches packets from this address: from it alone, or from its whole subnet, as
+/// old versions wrote it.
 fn is_source(rule: &Rule, address: IpNetwork) -> bool {
     rule.after("-s").is_some_and(|from| from == host(address.ip()) || from == network(address))
 }

@@ -1,7 +1,8 @@
-//! Linux networking as plans: what should exist, applied, compared and removed by one executor.
+//! Linux networking as plans: one executor applies, compares and removes the objects of a plan.
 //!
-//! A [`Plan`] lists kernel objects; [`Plan::apply`], [`Plan::diff`], [`Plan::repair`] and [`Plan::remove`] do the rest.
-//! Nothing here knows of CNI: an [`Owner`] is three names, a pod is the path of a network namespace.
+//! A [`Plan`] lists kernel objects; [`Plan::apply`], [`Plan::diff`], [`Plan::repair`] and
+//! [`Plan::remove`] do the rest. This crate is independent of CNI: an [`Owner`] is three names, and
+//! a container is the path of a network namespace.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -20,8 +21,15 @@
 mod deletion;
 mod error;
 mod executor;
+mod existing;
+mod fib;
 pub mod iptables;
+mod kind;
+mod kinds;
 mod link;
+mod living;
+mod lock;
+mod memory;
 mod monitor;
 mod netns;
 mod netnsid;
@@ -32,22 +40,35 @@ mod parent;
 mod plan;
 mod ready;
 mod rtnl;
-mod rules;
-mod shims;
+mod same_mac;
 mod side;
+mod stale;
 mod survey;
+mod sweep;
+mod sysctl;
+mod users;
 mod wireless;
 
 pub use error::{Doing, Error, Result};
-pub use executor::{Applied, collect};
-pub use link::Link;
-pub use netns::Namespace;
+pub use kind::{Applied, Ownership, Step};
+pub use kinds::makes;
+pub use link::{Link, MacvlanMode, TunnelEnds};
+pub use living::{Home, homes, lives_of};
+pub use lock::Turn;
+pub use memory::{Memory, Values};
+pub use netns::{Namespace, Place};
+pub use netnsid::{inhabitants, mounted};
 pub use object::{
-    Address, Announce, Backend, Bridge, Conflict, Guard, Loopback, Macvlan, MacvlanMode,
-    Masquerade, Mtu, Neighbours, Object, Peer, Port, Route, RouteSet, Shim, Sysctl, Tunnel, Up,
-    Veth, Vlans, Wait,
+    Address, Announce, Backend, Bridge, Conflict, Dummy, FormerTunnel, Guard, LinkSettings,
+    Loopback, Macvlan, Masquerade, Mtu, Neighbours, Over, Peer, PodCidrs, Port, Route, RouteSet,
+    Settings, Shim, SourceFilter, Tunnel, Up, Veth, Vlans, Wait,
 };
 pub use owner::{Mac, Owner};
-pub use plan::{Ownership, Place, Plan, Step};
-pub use ready::{Ready, ready};
-pub use survey::{Egress, KnownRoute, Survey};
+pub use plan::Plan;
+pub use ready::Ready;
+pub use same_mac::refuse_same_mac;
+pub use stale::{collect, stale, stale_links};
+pub use survey::{Egress, KnownRoute, RouteOver, Survey};
+pub use sweep::{Of, Stale, Swept};
+pub use sysctl::Sysctl;
+pub use users::Users;

@@ -5,32 +5,42 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{NSFS_MAGIC, PROC_SUPER_MAGIC, fstatfs};
+use serde::Serialize;
 
 use crate::error::{Doing, Error, Result};
 
 /// The file of the namespace this thread is in (`namespaces(7)`).
-const OWN: &str = "/proc/thread-self/ns/net";
+pub(crate) const OWN: &str = "/proc/thread-self/ns/net";
+
+/// The namespace an object is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// The host's namespace, in which the plugin was started.
+    Host,
+    /// The container's namespace.
+    Pod,
+}
 
 /// An open network namespace.
 #[derive(Debug)]
 pub struct Namespace {
     file: File,
     path: String,
-    /// The namespace to come back to, opened when this one is first entered. An open namespace stays on one thread, so
-    /// it is always the same.
+    /// The namespace to return to, opened when this one is first entered. An open namespace stays
+    /// on one thread, so it is always the same.
     home: OnceCell<File>,
 }
 
 impl Namespace {
-    /// The namespace the thread is in: the host's, for a plugin.
+    /// The thread's namespace, which is the host's for a plugin.
     ///
     /// # Errors
     ///
-    /// `/proc` cannot be read.
+    /// Returns an error if `/proc` cannot be read.
     pub fn current() -> Result<Namespace> {
         let file = File::open(OWN).doing(|| format!("open {OWN}"))?;
         Ok(Namespace { file, path: OWN.to_owned(), home: OnceCell::new() })
@@ -40,11 +50,12 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// [`Error::is_namespace`] is true for all of them: the path is not there, or is no network namespace.
+    /// Returns an error, for which [`Error::is_namespace`] is true, if the path does not exist or
+    /// is not a network namespace.
     pub fn open(path: &Path) -> Result<Namespace> {
         let shown = path.display().to_string();
         let action = || format!("open the network namespace {shown}");
-        // Not blocking: a path that is a pipe must not hang us.
+        // Not blocking: opening a path that is a pipe must not hang.
         let mut options = File::options();
         let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
         let file = file.doing(action).map_err(Error::in_namespace)?;
@@ -52,7 +63,7 @@ impl Namespace {
         if kind != NSFS_MAGIC && kind != PROC_SUPER_MAGIC {
             return Err(Error::found(
                 action(),
-                "this is no namespace but an ordinary file or folder",
+                "this is a file or directory, not a network namespace",
             )
             .hint(
                 "give the path of a network namespace, such as /run/netns/NAME or /proc/PID/ns/net",
@@ -66,7 +77,7 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// The kernel would not say.
+    /// Returns an error if the kernel refuses.
     pub fn is_same(&self, other: &Namespace) -> Result<bool> {
         let identity = |ns: &Namespace| {
             ns.file
@@ -77,12 +88,12 @@ impl Namespace {
         Ok(identity(self)? == identity(other)?)
     }
 
-    /// Runs `work` inside the namespace and comes back, whatever `work` returns.
+    /// Runs `work` inside the namespace and returns to the former one, whatever `work` returns.
     ///
     /// # Errors
     ///
-    /// The namespace could not be entered, or what `work` returned. A thread that cannot come back must not go on
-    /// working in the wrong namespace: the process ends.
+    /// Returns an error if the namespace cannot be entered, or the error of `work`. A thread that
+    /// cannot return must not continue in the wrong namespace, so the process ends.
     pub fn enter<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let home = match self.home.get() {
             Some(home) => home,
@@ -99,52 +110,7 @@ impl Namespace {
     }
 }
 
-/// A lock on a network namespace (`flock(2)` on its file): shared by those who make something in it, exclusive for who
-/// takes back something shared. It is gone with the process.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    file: File,
-    is_held: bool,
-}
-
-/// How often, and how long apart, the lock is asked for: some ten times as long as anybody of ours has it exclusively.
-const TRIES: u32 = 50;
-const PAUSE: Duration = Duration::from_millis(4);
-
-impl Namespace {
-    /// Takes the lock, together with others. Whoever can open the file can hold it, so nobody waits for long: without it
-    /// the work goes on, and what is shared is then not taken back.
-    pub(crate) fn lock_shared(self) -> Lock {
-        for _ in 0..TRIES {
-            if self.file.try_lock_shared().is_ok() {
-                return Lock { file: self.file, is_held: true };
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Lock { file: self.file, is_held: false }
-    }
-
-    /// Takes the lock alone, as soon as nobody else has it; none if that is not so in time.
-    pub(crate) fn lock_exclusive(self, patience: Duration) -> Option<Lock> {
-        let deadline = Instant::now() + patience;
-        while self.file.try_lock().is_err() {
-            if Instant::now() > deadline {
-                return None;
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Some(Lock { file: self.file, is_held: true })
-    }
-}
-
-impl Lock {
-    /// Whether nobody else has the lock; nobody else gets it then.
-    pub(crate) fn try_exclusive(&self) -> bool {
-        self.is_held && self.file.try_lock().is_ok()
-    }
-}
-
-/// Goes back when dropped, also if `work` unwinds.
+/// Returns to the namespace when dropped, also if `work` unwinds.
 struct Return<'a>(&'a File);
 
 impl Drop for Return<'_> {

@@ -1,9 +1,10 @@
-//! Who a kernel object belongs to, and the names that follow from it.
+//! The owner of a kernel object, and the names that derive from it.
 //!
-//! Nothing about an attachment is random: the host's end of its wire, its MAC addresses and the comments on its rules
-//! all derive from (network, container, interface). So DEL and GC need no memory of what ADD did.
+//! Nothing about an attachment is random: the name of the host's end of its veth pair, its MAC
+//! addresses and the comments on its rules all derive from (network, container, interface). So DEL
+//! and GC need no record of what ADD did.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::Ipv6Addr;
 
 use serde::{Deserialize, Serialize};
@@ -20,18 +21,19 @@ pub struct Owner {
     pub ifname: String,
 }
 
-/// What a [tag](Owner::tag) starts with, so that a person sees whose it is.
+/// The prefix of a [tag](Owner::tag), so that a person recognises the owner.
 const MARK: &str = "ferrocni:";
-/// The longest tag: what fits into an nf_tables comment (128 bytes with its end); link aliases may have 255.
+/// The maximum length of a tag, which must fit into an nf_tables comment (128 bytes with the final
+/// zero byte); link aliases may have 255.
 const TAG_MAX: usize = 127;
-/// What the names of shims start with.
+/// The prefix of the names of shims.
 pub(crate) const SHIM_PREFIX: &str = "shim-";
 
 impl Owner {
-    /// The text that marks objects as this attachment's: `ferrocni:NETWORK/CONTAINER/IFNAME`.
+    /// The text that marks an object as this attachment's: `ferrocni:NETWORK/CONTAINER/IFNAME`.
     ///
-    /// It goes into link aliases and rule comments. Where that is too long, a digest stands for the container
-    /// (`~` and 32 hex digits), and for the network too if it has to.
+    /// It is used in link aliases and rule comments. If it would be too long, a digest stands for
+    /// the container (`~` and 32 hex digits), and if necessary for the network too.
     pub fn tag(&self) -> String {
         let plain = format!("{MARK}{}/{}/{}", self.network, self.container, self.ifname);
         if plain.len() <= TAG_MAX {
@@ -45,8 +47,8 @@ impl Owner {
         format!("{MARK}{}/{container}/{}", shorten(&self.network), self.ifname)
     }
 
-    /// The text that marks what a network has on the host for all its attachments: `ferrocni:NETWORK`, which is nobody's
-    /// [tag](Owner::tag).
+    /// The text that marks objects which a network has on the host for all its attachments:
+    /// `ferrocni:NETWORK`, which is not the [tag](Owner::tag) of any attachment.
     pub fn network_tag(network: &str) -> String {
         let plain = format!("{MARK}{network}");
         if plain.len() <= TAG_MAX { plain } else { format!("{MARK}{}", shorten(network)) }
@@ -59,20 +61,21 @@ impl Owner {
             .is_some_and(|(of, _)| of == network || of == shorten(network))
     }
 
-    /// The names in a [tag](Owner::tag) of an attachment, as they are in it: a digest may stand for the network's and the
-    /// container's.
+    /// The names in a [tag](Owner::tag) of an attachment, as written there: a digest may stand for
+    /// the network and the container.
     pub fn of_tag(tag: &str) -> Option<Owner> {
         let mut names = tag.strip_prefix(MARK)?.splitn(3, '/').map(str::to_owned);
         let (network, container, ifname) = (names.next()?, names.next()?, names.next()?);
         Some(Owner { network, container, ifname })
     }
 
-    /// Whether `tag` is one of ours at all.
+    /// Whether `tag` is a tag of this suite.
     pub fn is_tag(tag: &str) -> bool {
         tag.starts_with(MARK)
     }
 
-    /// The name of the host's end of the attachment's wire: `veth` and 11 hex digits, as long as a name may be.
+    /// The name of the host's end of the attachment's veth pair: `veth` and 11 hex digits, the
+    /// maximum length of a name.
     pub fn host_ifname(&self) -> String {
         let mut name = hex(&self.digest("host-ifname"));
         name.truncate(11);
@@ -84,28 +87,31 @@ impl Owner {
         Mac::local(self.digest(role))
     }
 
-    /// The link group (`ip-link(8)`) that marks a network's links from birth, before they can have an alias.
+    /// The link group (`ip-link(8)`) that marks a network's links from their creation, before they
+    /// can have an alias.
     ///
-    /// Never 0, which is the group of all other links.
+    /// Never 0, which is the default group.
     pub fn group(network: &str) -> u32 {
         let digest: [u8; 32] = Sha256::digest(network).into();
         let [a, b, c, d, ..] = digest;
         (u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff).max(1)
     }
 
-    /// The name of a network's shim over a parent (see [`Shim`](crate::Shim)): `shim-` and 10 hex digits.
+    /// The name of a network's shim over a parent (see [`Shim`](crate::Shim)): `shim-` and 10 hex
+    /// digits.
     pub fn shim_ifname(network: &str, parent: &str) -> String {
         let mut name = hex(&digest(&["shim-ifname", network, parent]));
         name.truncate(10);
         format!("{SHIM_PREFIX}{name}")
     }
 
-    /// The MAC address of a network's shim over the parent that has the MAC `parent`: no other machine's on that wire.
+    /// The MAC address of a network's shim over the parent with the MAC address `parent`. It
+    /// differs from those of other hosts on the same network.
     pub fn shim_mac(network: &str, parent: Mac) -> Mac {
         Mac::local(digest(&["shim-mac", network, &parent.to_string()]))
     }
 
-    /// The alias of a shim. It is no [tag](Owner::tag): a shim belongs to no attachment.
+    /// The alias of a shim. It is not a [tag](Owner::tag), because a shim belongs to no attachment.
     pub fn shim_alias(network: &str, parent: &str) -> String {
         let plain = format!("ferrocni-shim:{network}/{parent}");
         if plain.len() <= TAG_MAX {
@@ -115,15 +121,29 @@ impl Owner {
         }
     }
 
-    /// A number that stands for the attachment where no text fits, as in the metric of a route on a link that several
-    /// attachments share. Never 0.
+    /// A number that identifies the attachment where no text fits, as in the metric of a route on a
+    /// link that several attachments share. Never 0.
     pub fn number(&self) -> u32 {
         let [a, b, c, d, ..] = self.digest("number");
         (u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff).max(1)
     }
 
+    /// The number of the attachment's lock, if several hosts share the lock file. It is longer than
+    /// [`number`](Owner::number), with which two attachments would collide too often.
+    pub(crate) fn lock_number(&self, host: u64) -> u64 {
+        let digest = self.digest(&format!("lock {host}"));
+        digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+
     fn digest(&self, role: &str) -> [u8; 32] {
         digest(&[role, &self.network, &self.container, &self.ifname])
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Owner { network, container, ifname } = self;
+        write!(f, "{ifname} of container {container} to network {network}")
     }
 }
 
@@ -136,7 +156,7 @@ fn digest(parts: &[&str]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// A name too long for where it has to go.
+/// A digest of a name that is too long.
 fn shorten(name: &str) -> String {
     let mut digest = hex(&Sha256::digest(name));
     digest.truncate(32);
@@ -163,7 +183,7 @@ impl Mac {
         Mac([(a & 0xfc) | 0x02, b, c, d, e, f])
     }
 
-    /// The link-local IPv6 address that a link with this MAC gives itself (RFC 4291 appendix A).
+    /// The link-local IPv6 address of a link with this MAC address (RFC 4291 appendix A).
     pub fn link_local(self) -> Ipv6Addr {
         let [a, b, c, d, e, f] = self.0.map(u16::from);
         let low = [((a ^ 2) << 8) | b, (c << 8) | 0xff, 0xfe00 | d, (e << 8) | f];
@@ -171,7 +191,16 @@ impl Mac {
         Ipv6Addr::new(0xfe80, 0, 0, 0, h, i, j, k)
     }
 
-    /// Reads `02:00:5e:10:00:01`, `02-00-5e-10-00-01` or `0200.5e10.0001`.
+    /// The reason why no link can have the address; `None` if a link can.
+    pub fn obstacle(&self) -> Option<&'static str> {
+        let [first, ..] = self.0;
+        if self.0 == [0; 6] {
+            return Some("it is all zero");
+        }
+        (first & 1 != 0).then_some("it is a multicast address")
+    }
+
+    /// Parses `02:00:5e:10:00:01`, `02-00-5e-10-00-01` or `0200.5e10.0001`.
     pub fn parse(text: &str) -> Option<Mac> {
         let digits: String = match text.len() {
             17 if text.split(':').count() == 6 || text.split('-').count() == 6 => text

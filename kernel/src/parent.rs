@@ -1,4 +1,4 @@
-//! Why a link cannot carry macvlan links, and the way out.
+//! Reasons why a link cannot carry macvlan links, with remedies.
 
 use std::fs;
 use std::path::Path;
@@ -6,13 +6,12 @@ use std::path::Path;
 use netlink_packet_route::link::InfoKind;
 
 use crate::error::{Error, Result};
-use crate::link::Link;
+use crate::link::{Link, MacvlanMode};
 use crate::netnsid;
-use crate::object::MacvlanMode;
 use crate::side::Side;
 use crate::wireless;
 
-/// What is known to be in the way before the kernel is asked.
+/// The obstacles that are known before the kernel is asked.
 pub(crate) fn obstacle(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Error>> {
     match unfit(side, parent, mode)? {
         None => taken(side, parent),
@@ -25,15 +24,14 @@ fn found(parent: &Link, said: String, hint: String) -> Option<Error> {
     Some(Error::found(action, said).hint(hint))
 }
 
-/// What is in the way about the parent itself.
+/// Obstacles in the parent itself.
 fn unfit(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Error>> {
     let name = &parent.name;
     let found = |said: String, hint: String| found(parent, said, hint);
     if !parent.ethernet {
         return Ok(found(
-            format!("{name} is no Ethernet link"),
-            "\"master\" has to be an Ethernet link: a network card, a bond, a VLAN, a bridge"
-                .into(),
+            format!("{name} is not an Ethernet link"),
+            "\"master\" must be an Ethernet link: a network card, a bond, a VLAN, a bridge".into(),
         ));
     }
     let master = match parent.master {
@@ -43,39 +41,38 @@ fn unfit(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Err
     if let Some(master) = master.filter(takes_all_frames) {
         return Ok(found(
             format!(
-                "{name} is a port of the {} {}, which takes all its frames",
+                "{name} is a port of the {} {}, which receives all its frames",
                 master.kind, master.name
             ),
             format!(
-                "use \"master\": \"{}\", or take the port out: ip link set {name} nomaster",
+                "use \"master\": \"{}\", or remove it from there: ip link set {name} nomaster",
                 master.name
             ),
         ));
-    }
-    if !parent.up {
-        return Ok(found(format!("{name} is down"), format!("ip link set {name} up")));
     }
     if mode != MacvlanMode::Passthru
         && parent.kind.is_empty()
         && wireless::is_client(side, parent.index)
     {
         return Ok(found(
-            format!("{name} is a wireless link, whose access point takes frames from one MAC address only"),
+            format!("{name} is a wireless link, whose access point accepts frames from one MAC \
+                address only"),
             "use ptp, or ipvlan, which keep the host's MAC address; or mode passthru for a single container".into(),
         ));
     }
     Ok(None)
 }
 
-/// What is in the way among the links over the parent.
+/// Obstacles in the links over the parent.
 fn taken(side: &mut Side, parent: &Link) -> Result<Option<Error>> {
     let mut links = side.links_of(&InfoKind::MacVlan)?;
-    // A kernel that does not know the kind has none, but would give all links. Where it is no module, making the link tells.
+    // A kernel that does not know the kind has no such links, but would report all links. If ipvlan
+    // is not a module, the kernel's refusal tells.
     if Path::new("/sys/module/ipvlan").exists() {
         links.extend(side.links_of(&InfoKind::IpVlan)?);
     }
     let children =
-        || links.iter().filter(|link| link.peer == Some(parent.index) && !link.elsewhere);
+        || links.iter().filter(|link| link.peer == Some(parent.index) && link.namespace.is_none());
     if let Some(child) = children().find(|child| child.kind.starts_with("ipvlan")) {
         return Ok(found(
             parent,
@@ -87,21 +84,22 @@ fn taken(side: &mut Side, parent: &Link) -> Result<Option<Error>> {
     if let Some(child) = children().find(is_passthru) {
         return Ok(found(
             parent,
-            format!("{} has it for itself, in mode passthru", child.name),
+            format!("{} has exclusive use of it, in mode passthru", child.name),
             OTHER_PARENT.into(),
         ));
     }
     Ok(None)
 }
 
-const OTHER_PARENT: &str = "a parent carries either macvlan or ipvlan links, and a macvlan link in mode passthru alone: use another parent";
+const OTHER_PARENT: &str = "a parent carries either macvlan or ipvlan links, or a single macvlan \
+    link in mode passthru: use another parent";
 
-/// Controllers that a port hands its frames to before a macvlan link could have them. A VRF is none of them.
+/// Controllers that receive a port's frames before a macvlan link could. A VRF is not one of them.
 fn takes_all_frames(master: &Link) -> bool {
     ["bridge", "bond", "team", "openvswitch", "hsr"].contains(&master.kind.as_str())
 }
 
-/// What the kernel meant when it refused to make a link over a parent.
+/// Explains the kernel's refusal to create a link over a parent.
 pub(crate) fn explain(side: &mut Side, name: &str, mode: MacvlanMode, error: Error) -> Error {
     let Ok(Some(parent)) = side.link(name) else { return error };
     if let Ok(Some(obstacle)) = obstacle(side, &parent, mode) {
@@ -110,10 +108,10 @@ pub(crate) fn explain(side: &mut Side, name: &str, mode: MacvlanMode, error: Err
     if !matches!(error.errno, nix::libc::EBUSY | nix::libc::EINVAL) {
         return error;
     }
-    // Who has taken the parent may be in another namespace, where only its alias says what it is.
+    // The link that uses the parent may be in another namespace, where only its alias describes it.
     let links = netnsid::links(side, None).unwrap_or_default();
     let is_in_the_way = |link: &Link| {
-        let is_child = link.peer == Some(parent.index) && link.elsewhere;
+        let is_child = link.peer == Some(parent.index) && link.namespace.is_some();
         let is_alone =
             link.macvlan_mode == Some(MacvlanMode::Passthru) || mode == MacvlanMode::Passthru;
         is_child && (link.kind.starts_with("ipvlan") || (link.kind == "macvlan" && is_alone))
@@ -122,12 +120,12 @@ pub(crate) fn explain(side: &mut Side, name: &str, mode: MacvlanMode, error: Err
         Some((_, link)) => {
             let whose = if link.alias.is_empty() { &link.name } else { &link.alias };
             let how = link.macvlan_mode.map_or("", MacvlanMode::as_str);
-            let said = format!("{name} is taken by the {} link {whose} of a container", link.kind);
+            let said = format!("{name} is in use by the {} link {whose} of a container", link.kind);
             error.said(format!("{said} {how}").trim_end()).hint(OTHER_PARENT)
         }
         None if error.said.is_empty() && error.errno == nix::libc::EBUSY => error
             .said(format!(
-                "something else takes all frames of {name}: a bridge, a bond, ipvlan links"
+                "{name} is in exclusive use, for example by a bridge, a bond or ipvlan links"
             ))
             .hint(OTHER_PARENT),
         None => error.hint(OTHER_PARENT),
@@ -135,14 +133,15 @@ pub(crate) fn explain(side: &mut Side, name: &str, mode: MacvlanMode, error: Err
 }
 
 impl Link {
-    /// The driver of the device behind the link, where there is one and `/sys` shows it.
+    /// The driver of the device behind the link, if there is one and `/sys` shows it.
     pub fn driver(&self) -> Option<String> {
         let driver = fs::read_link(Path::new(&folder(self)?).join("device/driver")).ok()?;
         Some(driver.file_name()?.to_str()?.to_owned())
     }
 }
 
-/// The folder of a link below `/sys`, if that is the link and not another namespace's of the same name.
+/// The directory of a link below `/sys`, if it is that link's and not that of a link with the same
+/// name in another namespace.
 fn folder(link: &Link) -> Option<String> {
     let folder = format!("/sys/class/net/{}", link.name);
     let read = |file: &str| fs::read_to_string(format!("{folder}/{file}")).ok();

@@ -1,89 +1,86 @@
-//! Plans: what should exist in the kernel for an attachment, as plain data.
+//! Plans: the kernel objects that should exist for an attachment, as plain data.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::object::Object;
+use crate::error::Result;
+use crate::kind::{AND, Kind, Ownership, Step};
+use crate::netns::Place;
+use crate::nft;
 use crate::owner::Owner;
+use crate::side::Sides;
 
-/// What should exist for one attachment, in the order in which it is made.
+/// The objects that should exist for one attachment, in the order of their creation.
 ///
-/// A plan is made by a pure function and says everything the executor needs: [`Plan::apply`](crate::Plan::apply) makes
-/// it so, [`Plan::diff`](crate::Plan::diff) compares, [`Plan::remove`](crate::Plan::remove) takes away what the owner
-/// owns. It prints as `ip(8)`, `sysctl(8)` and `nft(8)` commands, so that a person reads what will happen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A pure function makes the plan, which contains everything the executor needs:
+/// [`Plan::apply`](crate::Plan::apply) creates the objects, [`Plan::diff`](crate::Plan::diff)
+/// compares them, and [`Plan::remove`](crate::Plan::remove) removes what the owner owns. It prints
+/// as `ip(8)`, `sysctl(8)` and `nft(8)` commands, so that a person can read what will happen.
+#[derive(Debug, Clone, Serialize)]
 pub struct Plan {
-    /// Whose objects these are.
+    /// The owner of the objects.
     pub owner: Owner,
-    /// The path of the container's network namespace; none if it is not known (any more).
+    /// The path of the container's network namespace; `None` if it is not known, or no longer.
     pub pod: Option<PathBuf>,
     /// The objects.
     pub steps: Vec<Step>,
-}
-
-/// One object of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// Where it is.
-    pub place: Place,
-    /// Who it belongs to.
-    pub ownership: Ownership,
-    /// What it is.
-    pub object: Object,
-    /// Why it is needed, where that is not plain.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub why: String,
-    /// The object as a command, for people. Only written: reading a plan makes it anew.
-    #[serde(default)]
-    pub shown: String,
-}
-
-/// The namespace an object is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Place {
-    /// The host's: where the plugin was started.
-    Host,
-    /// The container's.
-    Pod,
-}
-
-/// Whether an object goes with the attachment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Ownership {
-    /// It is this attachment's alone: DEL removes it.
-    Owned,
-    /// Others use it too: ADD makes it if it is missing, DEL leaves it.
-    Shared,
+    /// The deadline of the call that applies the plan; `None` if the caller sets none.
+    #[serde(skip)]
+    pub until: Option<Instant>,
 }
 
 impl Plan {
     /// An empty plan.
     pub fn new(owner: Owner, pod: Option<&Path>) -> Plan {
-        Plan { owner, pod: pod.map(Path::to_owned), steps: Vec::new() }
+        Plan { owner, pod: pod.map(Path::to_owned), steps: Vec::new(), until: None }
     }
 
     /// Adds an object of this attachment alone.
-    pub fn own(&mut self, place: Place, object: impl Into<Object>) {
-        self.push(place, Ownership::Owned, object.into());
+    pub fn own(&mut self, place: Place, object: impl Kind) {
+        self.push(place, Ownership::Owned, Arc::new(object));
     }
 
     /// Adds an object that other attachments use too.
-    pub fn share(&mut self, place: Place, object: impl Into<Object>) {
-        self.push(place, Ownership::Shared, object.into());
+    pub fn share(&mut self, place: Place, object: impl Kind) {
+        self.push(place, Ownership::Shared, Arc::new(object));
     }
 
-    /// Says why the object that was added last is needed.
+    /// Sets the reason for the object that was added last.
     pub fn because(&mut self, why: impl Into<String>) {
         if let Some(step) = self.steps.last_mut() {
             step.why = why.into();
         }
     }
 
-    fn push(&mut self, place: Place, ownership: Ownership, object: Object) {
-        let shown = object.show(place);
-        self.steps.push(Step { place, ownership, object, why: String::new(), shown });
+    /// Whether an object is of the kind with this name in JSON, for example `macvlan`.
+    pub fn has(&self, kind: &str) -> bool {
+        self.steps.iter().any(|step| step.object.name() == kind)
+    }
+
+    /// Opens both namespaces.
+    pub(crate) fn sides(&self) -> Result<Sides> {
+        Sides::open(self.pod.as_deref(), self.until)
+    }
+
+    pub(crate) fn owned(&self) -> impl DoubleEndedIterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.is_owned())
+    }
+
+    pub(crate) fn push(&mut self, place: Place, ownership: Ownership, object: Arc<dyn Kind>) {
+        let shown = match object.is_shown_late() {
+            true => String::new(),
+            false => object.show_for(place, &self.owner),
+        };
+        // A shared object, such as a table, is declared only by the first step that needs it.
+        let is_new = |command: &&str| {
+            !command.starts_with(nft::ADD)
+                || !self.steps.iter().flat_map(Step::commands).any(|other| other == *command)
+        };
+        let shown = shown.split(AND).filter(is_new).collect::<Vec<_>>().join(AND);
+        let (why, existing) = (String::new(), Vec::new());
+        self.steps.push(Step { place, ownership, object, why, shown, existing });
     }
 }

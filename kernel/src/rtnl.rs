@@ -1,9 +1,13 @@
-//! rtnetlink: requests to one network namespace, several in one datagram, each with its own answer.
+//! rtnetlink: requests to one network namespace, several in one datagram, each with a separate
+//! answer.
 //!
-//! The messages are those of `netlink-packet-route`, mostly made by the builders of `rtnetlink`. The exchange itself
-//! is here because no library offers what a short-lived process needs: many requests in one round trip, the kernel's
-//! own words for a refusal (extended ack), and dumps that are repeated when they were interrupted. [`Message`] stands
-//! for the library's own enum of all messages, whose parsers for what we never ask would be a third of each plugin.
+//! The messages are those of `netlink-packet-route`, mostly built with `rtnetlink`. The exchange is
+//! implemented here because no library offers what a short-lived process needs: many requests in
+//! one round trip, the kernel's reason for a refusal (extended ack), and dumps that are repeated if
+//! they were interrupted. [`Message`] replaces the library's own enum of all messages, whose
+//! parsers for unused messages would be a third of each plugin.
+
+use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
     Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_ECHO, NLM_F_REQUEST,
@@ -13,26 +17,30 @@ use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::nsid::NsidMessage;
 use netlink_packet_route::route::RouteMessage;
+use netlink_packet_route::rule::RuleMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use crate::error::{Doing, Error, Result};
 
-/// What a dump is asked for at most before it counts as a fault of the kernel.
+/// The minimum number and duration of tries before a dump counts as failed: on a busy host links
+/// change between any two parts of it.
 const DUMP_TRIES: usize = 10;
-/// Room for one datagram of answers; the kernel never makes larger ones (`netlink(7)`).
+const DUMP_PATIENCE: Duration = Duration::from_secs(30);
+/// The maximum size of a datagram of answers (`netlink(7)`).
 const BUFFER: usize = 32 * 1024;
-/// Requests that go into one datagram at most, so that their answers fit the receive buffer.
+/// The maximum number of requests in one datagram, so that their answers fit into the receive
+/// buffer.
 const BATCH: usize = 64;
 
-/// One request, with what it does in words for the error message.
+/// One request, with its action for the error message.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) message: Message,
-    /// `NLM_F_CREATE` and the like; the ones every request needs are added.
+    /// `NLM_F_CREATE` and the like; the flags that every request needs are added.
     pub(crate) flags: u16,
-    /// What it does, for the error: `add address 10.1.2.5/24 to eth0`.
+    /// The action, for the error: `add address 10.1.2.5/24 to eth0`.
     pub(crate) action: String,
-    /// Error numbers that are as good as success.
+    /// Error numbers that count as success.
     pub(crate) tolerated: &'static [i32],
 }
 
@@ -47,7 +55,7 @@ impl Request {
     }
 }
 
-/// A socket to the rtnetlink of the network namespace it was opened in.
+/// A socket to the rtnetlink of the network namespace in which it was opened.
 pub(crate) struct Rtnl {
     socket: Socket,
     sequence: u32,
@@ -61,11 +69,11 @@ impl std::fmt::Debug for Rtnl {
 }
 
 impl Rtnl {
-    /// Opens a socket in the network namespace the thread is in.
+    /// Opens a socket in the thread's network namespace.
     pub(crate) fn open() -> Result<Rtnl> {
         let open = || {
             let socket = Socket::new(NETLINK_ROUTE)?;
-            // It gets its address with that, and hears nobody else.
+            // This also assigns the socket's address, and limits the senders to the kernel.
             socket.connect(&SocketAddr::new(0, 0))?;
             socket.set_ext_ack(true)?;
             socket.set_cap_ack(true)?;
@@ -76,10 +84,10 @@ impl Rtnl {
         Ok(Rtnl { socket, sequence: 0, buffer: Vec::with_capacity(BUFFER) })
     }
 
-    /// Sends all requests, in order; returns the first error, after all were answered.
+    /// Sends all requests, in order. Returns the first error, after all answers have arrived.
     ///
-    /// The kernel goes on after a failed request, so only requests belong together of which a later one does no harm
-    /// when an earlier one failed.
+    /// The kernel continues after a failed request, so requests are batched only if a later one is
+    /// harmless when an earlier one fails.
     pub(crate) fn execute(&mut self, requests: &[Request]) -> Result<()> {
         let mut first_error = Ok(());
         for some in requests.chunks(BATCH) {
@@ -88,13 +96,14 @@ impl Rtnl {
         first_error
     }
 
-    /// Makes a link, and gives it as the kernel echoes it: before it was put into a bridge. None from kernels before 6.2.
+    /// Creates a link, and returns it as the kernel echoes it, before it was put into a bridge.
+    /// Kernels before 6.2 return `None`.
     pub(crate) fn make(&mut self, request: Request) -> Result<Option<Vec<u8>>> {
         self.exchange(&[request], NLM_F_ECHO)
     }
 
-    /// Sends requests in one datagram. A refusal is always answered; that the others were carried out is said once, after the
-    /// last one.
+    /// Sends requests in one datagram. The kernel answers each refusal; one acknowledgement after
+    /// the last request stands for all others.
     fn exchange(&mut self, requests: &[Request], flags: u16) -> Result<Option<Vec<u8>>> {
         let first = self.sequence.wrapping_add(1);
         let mut datagram = Vec::new();
@@ -109,11 +118,11 @@ impl Rtnl {
 
         let (mut done, mut echo) = (Ok(()), None);
         loop {
-            for answer in self.receive()? {
+            for answer in self.receive().map_err(Error::without_answer)? {
                 let (sequence, errno, said) = match answer {
                     Answer::Ack { sequence, errno, said } => (sequence, errno, said),
                     Answer::Object { sequence, body, .. } if sequence == last => {
-                        echo = Some(body);
+                        echo = Some(body.to_owned());
                         continue;
                     }
                     _ => continue,
@@ -131,7 +140,7 @@ impl Rtnl {
         }
     }
 
-    /// Asks for one object; none if there is no such object.
+    /// Requests one object; `None` if it does not exist.
     pub(crate) fn get(&mut self, request: Request) -> Result<Option<Vec<u8>>> {
         self.sequence = self.sequence.wrapping_add(1);
         let asked = self.sequence;
@@ -142,7 +151,7 @@ impl Rtnl {
             for answer in self.receive()? {
                 match answer {
                     Answer::Object { sequence, body, .. } if sequence == asked => {
-                        return Ok(Some(body));
+                        return Ok(Some(body.to_owned()));
                     }
                     Answer::Ack { sequence, errno, said } if sequence == asked => {
                         let error = Error::errno(request.action, errno).said(said);
@@ -154,8 +163,8 @@ impl Rtnl {
         }
     }
 
-    /// Asks for one object with each request, in few datagrams; none where there is no such object, which `is_none` knows by
-    /// the error's number.
+    /// Requests one object with each request, in few datagrams; `None` for an object that does not
+    /// exist, which `is_none` recognises by the error number.
     pub(crate) fn get_each(
         &mut self,
         requests: Vec<Request>,
@@ -187,7 +196,7 @@ impl Rtnl {
         while found.iter().any(Option::is_none) {
             for answer in self.receive()? {
                 let (sequence, object) = match answer {
-                    Answer::Object { sequence, body, .. } => (sequence, Ok(body)),
+                    Answer::Object { sequence, body, .. } => (sequence, Ok(body.to_owned())),
                     Answer::Ack { sequence, errno, said } => (sequence, Err((errno, said))),
                     Answer::Done { .. } | Answer::Other => continue,
                 };
@@ -208,21 +217,40 @@ impl Rtnl {
         failed.map(|()| found.into_iter().map(Option::flatten).collect())
     }
 
-    /// Asks for all objects of a kind. A dump that the kernel says was interrupted by a change is asked for again.
+    /// Requests all objects of a kind. Repeats a dump that the kernel reports as interrupted by a
+    /// change.
     pub(crate) fn dump(&mut self, action: &str, message: &Message) -> Result<Vec<Vec<u8>>> {
-        for _ in 0..DUMP_TRIES {
-            if let Some(objects) = self.try_dump(action, message)? {
+        self.dump_as(action, message, |body| Some(body.to_owned()))
+    }
+
+    /// As [`Rtnl::dump`], but parses each object in the receive buffer; `read` may skip objects.
+    pub(crate) fn dump_as<T>(
+        &mut self,
+        action: &str,
+        message: &Message,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let deadline = Instant::now() + DUMP_PATIENCE;
+        let mut tries = 0;
+        while tries < DUMP_TRIES || Instant::now() < deadline {
+            if let Some(objects) = self.try_dump(action, message, &read)? {
                 return Ok(objects);
             }
+            tries += 1;
         }
         Err(Error::found(
             action,
-            format!("the list changed while it was read, {DUMP_TRIES} times in a row"),
+            format!("the list changed while it was read, {tries} times in a row"),
         ))
     }
 
-    /// One dump; none if it was interrupted.
-    fn try_dump(&mut self, action: &str, message: &Message) -> Result<Option<Vec<Vec<u8>>>> {
+    /// One dump; `None` if it was interrupted.
+    fn try_dump<T>(
+        &mut self,
+        action: &str,
+        message: &Message,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Option<Vec<T>>> {
         self.sequence = self.sequence.wrapping_add(1);
         let asked = self.sequence;
         let mut datagram = Vec::new();
@@ -235,7 +263,7 @@ impl Rtnl {
                 match answer {
                     Answer::Object { sequence, flags, body } if sequence == asked => {
                         whole &= flags & NLM_F_DUMP_INTR == 0;
-                        objects.push(body);
+                        objects.extend(read(body));
                     }
                     Answer::Done { sequence, flags } if sequence == asked => {
                         whole &= flags & NLM_F_DUMP_INTR == 0;
@@ -251,7 +279,7 @@ impl Rtnl {
     }
 
     /// The answers in the next datagram.
-    fn receive(&mut self) -> Result<Vec<Answer>> {
+    fn receive(&mut self) -> Result<Vec<Answer<'_>>> {
         self.buffer.clear();
         while let Err(error) = self.socket.recv(&mut self.buffer, 0) {
             if error.kind() != std::io::ErrorKind::Interrupted {
@@ -270,12 +298,12 @@ impl Rtnl {
 }
 
 /// One message from the kernel.
-enum Answer {
+enum Answer<'a> {
     /// The body of a message about an object: its fixed part and its attributes.
     Object {
         sequence: u32,
         flags: u16,
-        body: Vec<u8>,
+        body: &'a [u8],
     },
     Ack {
         sequence: u32,
@@ -289,17 +317,18 @@ enum Answer {
     Other,
 }
 
-/// The header of a netlink message (`netlink(7)`): its length in bytes, type, flags, sequence number and port.
+/// The header of a netlink message (`netlink(7)`): its length in bytes, type, flags, sequence
+/// number and port.
 const HEADER: usize = 16;
 /// `NLMSG_ERROR`, also an acknowledgement.
 const ERROR: u16 = 2;
 /// `NLMSG_DONE`, the end of a dump.
 const DONE: u16 = 3;
-/// Types below are netlink's own.
+/// Types below this are netlink's own.
 const FIRST_OF_RTNETLINK: u16 = 16;
 
-impl Answer {
-    fn parse(bytes: &[u8]) -> Result<Answer> {
+impl Answer<'_> {
+    fn parse(bytes: &[u8]) -> Result<Answer<'_>> {
         let (kind, flags, sequence) = (half(bytes, 4), half(bytes, 6), word(bytes, 8));
         let payload = bytes.get(HEADER..).unwrap_or_default();
         Ok(match kind {
@@ -311,18 +340,18 @@ impl Answer {
             }
             DONE => Answer::Done { sequence, flags },
             kind if kind < FIRST_OF_RTNETLINK => Answer::Other,
-            _ => Answer::Object { sequence, flags, body: payload.to_owned() },
+            _ => Answer::Object { sequence, flags, body: payload },
         })
     }
 }
 
-/// The 16 bits at an offset, in the machine's order; 0 beyond the end.
+/// The 16 bits at an offset, in the host's byte order; 0 beyond the end.
 pub(crate) fn half(bytes: &[u8], at: usize) -> u16 {
     let bytes = bytes.get(at..).and_then(|bytes| bytes.first_chunk());
     bytes.map_or(0, |bytes| u16::from_ne_bytes(*bytes))
 }
 
-/// The first message of a datagram, and what follows it.
+/// The first message of a datagram, and the rest.
 fn split_message(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     let short = || Error::found("read the kernel's answer", "it ends in the middle of a message");
     let length = bytes.first_chunk::<4>().ok_or_else(short)?;
@@ -331,8 +360,8 @@ fn split_message(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     Ok((message, bytes.get(aligned(length)..).unwrap_or_default()))
 }
 
-/// The kernel's own words in an error message: the attribute `NLMSGERR_ATTR_MSG` behind the header of the refused
-/// request (`include/uapi/linux/netlink.h`).
+/// The kernel's reason in an error message: the attribute `NLMSGERR_ATTR_MSG` behind the header of
+/// the refused request (`include/uapi/linux/netlink.h`).
 fn extended_ack(bytes: &[u8]) -> String {
     const NLMSGERR_ATTR_MSG: u16 = 1;
     let mut found = attributes(bytes.get(HEADER..).unwrap_or_default());
@@ -342,7 +371,8 @@ fn extended_ack(bytes: &[u8]) -> String {
         .unwrap_or_default()
 }
 
-/// The attributes in a message or in another attribute: type and value. They end where one is cut short.
+/// The attributes in a message or in another attribute: type and value. Ends at the first truncated
+/// one.
 pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     /// The upper bits are flags (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
     const TYPE_MASK: u16 = 0x3fff;
@@ -361,12 +391,12 @@ pub(crate) fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value).trim_end_matches('\0').to_owned()
 }
 
-/// Netlink messages and attributes start at multiples of four.
+/// Netlink messages and attributes are aligned to four bytes.
 fn aligned(length: usize) -> usize {
     length.next_multiple_of(4)
 }
 
-/// The 32 bits at an offset, in the machine's order; 0 beyond the end.
+/// The 32 bits at an offset, in the host's byte order; 0 beyond the end.
 pub(crate) fn word(bytes: &[u8], at: usize) -> u32 {
     let bytes = bytes.get(at..).and_then(|bytes| bytes.first_chunk());
     bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes))
@@ -375,7 +405,7 @@ pub(crate) fn word(bytes: &[u8], at: usize) -> u32 {
 fn append(datagram: &mut Vec<u8>, message: &Message, flags: u16, sequence: u32) {
     let (kind, body) = message.parts();
     let (start, length) = (datagram.len(), HEADER + body.buffer_len());
-    // A request of ours has a few hundred bytes.
+    // Requests of this crate have a few hundred bytes.
     datagram.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
     datagram.extend([kind.to_ne_bytes(), flags.to_ne_bytes()].concat());
     datagram.extend(sequence.to_ne_bytes());
@@ -386,7 +416,7 @@ fn append(datagram: &mut Vec<u8>, message: &Message, flags: u16, sequence: u32) 
     }
 }
 
-/// Declares the messages that are ever sent, with their types (`rtnetlink(7)`).
+/// Declares the messages that are sent, with their types (`rtnetlink(7)`).
 macro_rules! messages {
     ($($name:ident($body:ident) = $kind:literal,)*) => {
         /// A message of rtnetlink.
@@ -420,6 +450,7 @@ messages! {
     NewNeighbour(NeighbourMessage) = 28,
     DelNeighbour(NeighbourMessage) = 29,
     GetNeighbour(NeighbourMessage) = 30,
+    GetRule(RuleMessage) = 34,
     NewNsid(NsidMessage) = 88,
     GetNsid(NsidMessage) = 90,
 }

@@ -1,8 +1,10 @@
-//! The kernel as a plan sees it: two network namespaces, each with a socket, what was read and what waits to be sent.
+//! The namespace handles of a plan: for each of its two network namespaces a socket, the state that
+//! was read, and the queued requests.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::Parseable;
@@ -14,70 +16,91 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 
 use crate::error::{Error, Result};
 use crate::link::{self, Link};
-use crate::netns::Namespace;
+use crate::netns::{Namespace, Place};
 use crate::nft::Nft;
-use crate::object::Sysctl;
-use crate::plan::{Place, Plan};
 use crate::rtnl::{Message, Request, Rtnl};
+use crate::sysctl::Sysctl;
 
-/// Both namespaces of an attachment.
+/// The handles of both namespaces of an attachment.
 #[derive(Debug)]
-pub(crate) struct Sides {
+pub struct Sides {
     pub(crate) host: Side,
     pod: Option<Side>,
-    /// The path of a pod's side that is opened when it is asked for.
+    /// The path of the container's namespace, which is opened on first use.
     unopened: Option<PathBuf>,
-    /// Links of the host as [`look_at`](Sides::look_at) saw them.
+    /// Links of the host as [`look_at`](Sides::look_at) read them.
     looked_at: HashMap<String, Option<Link>>,
+    /// For DEL: all addresses of the attachment, which are those that the IPAM plugin holds for it.
+    /// Empty if they are unknown.
+    pub(crate) held: Vec<IpAddr>,
     nft: Option<Nft>,
+    /// The deadline of the call, if the caller set one.
+    until: Option<Instant>,
+    /// When the waits of this call end: see [`Sides::patience`].
+    patience: Option<Instant>,
 }
 
+/// The maximum duration of all waits of a call together. 300 ADDs and 300 DELs at once on two CPUs
+/// keep the kernel's queues busy for 10 s to 20 s.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 impl Sides {
-    /// Opens the host's side, and the pod's if the plan has one.
-    pub(crate) fn open(plan: &Plan) -> Result<Sides> {
-        let pod = match &plan.pod {
+    /// Opens the host's handle, and the container's if there is a path. `until` is the deadline of
+    /// the call.
+    pub(crate) fn open(pod: Option<&Path>, until: Option<Instant>) -> Result<Sides> {
+        let pod = match pod {
             Some(path) => Some(Side::open(Place::Pod, Some(Namespace::open(path)?))?),
             None => None,
         };
-        Ok(Sides { pod, ..Sides::host_only()? })
+        Sides::beside(pod, until)
     }
 
-    /// Opens the host's side beside a pod's that is open already.
-    pub(crate) fn with_pod(pod: Side) -> Result<Sides> {
-        Ok(Sides { pod: Some(pod), ..Sides::host_only()? })
+    /// Opens the host's handle. The container's, if there is one, is already open.
+    pub(crate) fn beside(pod: Option<Side>, until: Option<Instant>) -> Result<Sides> {
+        Ok(Sides { pod, until, ..Sides::host_only()? })
     }
 
-    /// Only the host's side: what GC can count on.
+    /// Only the host's handle, because GC cannot rely on the container's namespace.
     pub(crate) fn host_only() -> Result<Sides> {
         Ok(Sides {
             host: Side::open(Place::Host, None)?,
             pod: None,
             unopened: None,
             looked_at: HashMap::new(),
+            held: Vec::new(),
             nft: None,
+            until: None,
+            patience: None,
         })
     }
 
-    /// For DEL: the host's side, and the pod's when [`pod`](Sides::pod) is asked for it, because most often it is not.
-    pub(crate) fn open_lazily(plan: &Plan) -> Result<Sides> {
-        Ok(Sides { unopened: plan.pod.clone(), ..Sides::host_only()? })
+    /// For DEL: opens the host's handle, and the container's on the first call of
+    /// [`pod`](Sides::pod), because most DELs do not need it.
+    pub(crate) fn open_lazily(pod: Option<&Path>) -> Result<Sides> {
+        Ok(Sides { unopened: pod.map(Path::to_owned), ..Sides::host_only()? })
     }
 
-    /// The side of a place.
+    /// When the waits of this call end, counted from the first of them. A call with a deadline
+    /// reserves a tenth of its time for the steps after the waits.
+    pub(crate) fn patience(&mut self) -> Instant {
+        let now = Instant::now();
+        let left = self.until.map(|until| until.saturating_duration_since(now));
+        let limit = left.map_or(PATIENCE, |left| PATIENCE.min(left - left / 10));
+        *self.patience.get_or_insert(now + limit)
+    }
+
+    /// The handle of a namespace.
     pub(crate) fn side(&mut self, place: Place) -> Result<&mut Side> {
         match place {
             Place::Host => Ok(&mut self.host),
             Place::Pod => self.pod.as_mut().ok_or_else(|| {
-                Error::found(
-                    "look into the container's network namespace",
-                    "no namespace was given",
-                )
-                .in_namespace()
+                Error::found("open the container's network namespace", "no namespace was given")
+                    .in_namespace()
             }),
         }
     }
 
-    /// The pod's side; none if there is none, or it is gone.
+    /// The container's handle; `None` if there is no namespace, or if it no longer exists.
     pub(crate) fn pod(&mut self) -> Result<Option<&mut Side>> {
         if let Some(path) = self.unopened.take() {
             let opened = Namespace::open(&path).and_then(|pod| Side::open(Place::Pod, Some(pod)));
@@ -89,8 +112,28 @@ impl Sides {
         Ok(self.pod.as_mut())
     }
 
-    /// Looks at links of the host, all at once, for [`host_link`](Sides::host_link). Requests about links wait for the one
-    /// lock that changes are made under, 150 ms where 32 DELs run at once; those of one datagram wait together.
+    /// Whether the container's namespace is the host's own.
+    pub(crate) fn pod_is_host(&self) -> Result<bool> {
+        match self.pod.as_ref().and_then(Side::namespace) {
+            Some(pod) => pod.is_same(&Namespace::current()?),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether a link of the container has an address that the IPAM plugin holds for the
+    /// attachment. The host's own links never count.
+    pub(crate) fn holds_ours(&mut self, link: &Link) -> Result<bool> {
+        if self.held.is_empty() || self.pod_is_host()? {
+            return Ok(false);
+        }
+        let Some(pod) = self.pod.as_mut() else { return Ok(false) };
+        let held = pod.addresses(link.index)?;
+        Ok(held.iter().any(|held| self.held.contains(&held.address.ip())))
+    }
+
+    /// Reads links of the host, all at once, for [`host_link`](Sides::host_link). Requests about
+    /// links wait for the kernel's lock on links, for 150 ms if 32 DELs run at once; the requests
+    /// of one datagram wait together.
     pub(crate) fn look_at(&mut self, names: &[&str]) -> Result<()> {
         let requests = names.iter().map(|name| link::by_name(name)).collect();
         let found = self.host.get_each(requests, Error::is_gone)?;
@@ -99,7 +142,7 @@ impl Sides {
         Ok(())
     }
 
-    /// A link of the host: as it was looked at, or as it is now.
+    /// A link of the host: as read before, or its current state.
     pub(crate) fn host_link(&mut self, name: &str) -> Result<Option<Link>> {
         match self.looked_at.get(name) {
             Some(link) => Ok(link.clone()),
@@ -107,8 +150,9 @@ impl Sides {
         }
     }
 
-    /// The host's nf_tables. The socket stays open until the end of the call: closing it waits for a grace period
-    /// when something was deleted, and that wait is then shared with the one for the deleted link.
+    /// The host's nf_tables. The socket stays open until the end of the call: closing it after a
+    /// removal waits for a grace period, and the wait for the deleted link then runs at the same
+    /// time.
     pub(crate) fn nft(&mut self) -> Result<&mut Nft> {
         let nft = match self.nft.take() {
             Some(nft) => nft,
@@ -117,7 +161,7 @@ impl Sides {
         Ok(self.nft.insert(nft))
     }
 
-    /// Runs `work` with the host's side and the pod's namespace, if there is one.
+    /// Runs `work` with the host's handle and the container's namespace, if there is one.
     pub(crate) fn with_pod_namespace(
         &mut self,
         work: impl FnOnce(&mut Side, &Namespace) -> Result<()>,
@@ -128,25 +172,31 @@ impl Sides {
         }
     }
 
-    /// Sends what waits, on both sides.
+    /// Discards the queued requests of both handles.
+    pub(crate) fn discard(&mut self) {
+        self.host.discard();
+        self.pod.iter_mut().for_each(Side::discard);
+    }
+
+    /// Sends the queued requests of both handles.
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.host.flush()?;
         self.pod.as_mut().map_or(Ok(()), Side::flush)
     }
 }
 
-/// One network namespace.
+/// The handle of one network namespace.
 #[derive(Debug)]
-pub(crate) struct Side {
+pub struct Side {
     place: Place,
-    /// None for the namespace the process is in.
+    /// `None` for the namespace of the process.
     namespace: Option<Namespace>,
     rtnl: Rtnl,
-    /// Settings that are to be written before what waits to be sent.
+    /// Settings to write before the queued requests are sent.
     settings: Vec<Sysctl>,
     waiting: Vec<Request>,
     indexes: HashMap<String, u32>,
-    /// Links as they were read since the last request that could have changed them.
+    /// Links as read since the last request that could have changed them.
     seen: HashMap<String, Link>,
     /// The addresses of links, by the links' indexes.
     addresses: HashMap<u32, Vec<HeldAddress>>,
@@ -172,12 +222,12 @@ impl Side {
         })
     }
 
-    /// The open namespace of the pod; none on the host's side.
+    /// The open namespace of the container; `None` for the host's handle.
     pub(crate) fn namespace(&self) -> Option<&Namespace> {
         self.namespace.as_ref()
     }
 
-    /// Runs `work` in this namespace, for what has no socket: `/proc/sys/net`.
+    /// Runs `work` in this namespace, for access without a socket: `/proc/sys/net`.
     pub(crate) fn inside<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         match &self.namespace {
             Some(namespace) => namespace.enter(work),
@@ -185,21 +235,23 @@ impl Side {
         }
     }
 
-    /// Writes a setting before what waits is sent. Settings that follow each other are written in one visit to the namespace.
+    /// Queues the write of a setting before the queued requests. Consecutive settings are written
+    /// in one visit to the namespace.
     pub(crate) fn write(&mut self, setting: Sysctl) {
         self.settings.push(setting);
     }
 
-    /// Puts a request behind those that wait. They go out together, before anything is read or done otherwise.
+    /// Queues a request. All queued requests are sent together, before anything is read or changed
+    /// in another way.
     pub(crate) fn queue(&mut self, request: Request) {
         self.waiting.push(request);
     }
 
-    /// Writes and sends what waits.
+    /// Writes the queued settings and sends the queued requests.
     pub(crate) fn flush(&mut self) -> Result<()> {
         if !self.settings.is_empty() {
             let settings = std::mem::take(&mut self.settings);
-            self.inside(|| settings.iter().try_for_each(Sysctl::write))?;
+            self.inside(|| settings.iter().try_for_each(Sysctl::set))?;
         }
         if self.waiting.is_empty() {
             return Ok(());
@@ -209,14 +261,21 @@ impl Side {
         self.rtnl.execute(&std::mem::take(&mut self.waiting))
     }
 
-    /// Sends what waits, then this one request.
+    /// Discards queued writes and requests.
+    pub(crate) fn discard(&mut self) {
+        self.settings.clear();
+        self.waiting.clear();
+    }
+
+    /// Sends the queued requests, then this one.
     pub(crate) fn now(&mut self, request: Request) -> Result<()> {
         self.flush()?;
         self.queue(request);
         self.flush()
     }
 
-    /// Sends what waits, then the request that makes a link, whose index is known from then on if the kernel says it.
+    /// Sends the queued requests, then the request that creates a link. Its index is known from
+    /// then on, if the kernel reports it.
     pub(crate) fn make(&mut self, request: Request) -> Result<Option<Link>> {
         self.flush()?;
         self.forget();
@@ -228,12 +287,12 @@ impl Side {
         Ok(made)
     }
 
-    /// Remembers the index of a link.
+    /// Stores the index of a link.
     pub(crate) fn learn(&mut self, name: &str, index: u32) {
         self.indexes.insert(name.to_owned(), index);
     }
 
-    /// The link of a name, as it is now.
+    /// The current state of the link with this name.
     pub(crate) fn link(&mut self, name: &str) -> Result<Option<Link>> {
         self.flush()?;
         let link = self.rtnl.get(link::by_name(name))?.map(|body| Link::read(&body));
@@ -245,18 +304,18 @@ impl Side {
         Ok(link)
     }
 
-    /// The link of an index, as it is now.
+    /// The current state of the link with this index.
     pub(crate) fn link_at(&mut self, index: u32) -> Result<Option<Link>> {
         self.flush()?;
         Ok(self.rtnl.get(link::by_index(index))?.map(|body| Link::read(&body)))
     }
 
-    /// The link of a name, which has to be there.
+    /// The link with this name, which must exist.
     pub(crate) fn existing(&mut self, name: &str) -> Result<Link> {
         self.link(name)?.ok_or_else(|| self.missing(name))
     }
 
-    /// As [`Side::existing`], but read again only if something was done since.
+    /// As [`Side::existing`], but read again only after a request that may have changed it.
     pub(crate) fn unchanged(&mut self, name: &str) -> Result<Link> {
         self.flush()?;
         match self.seen.get(name) {
@@ -265,7 +324,7 @@ impl Side {
         }
     }
 
-    /// The index of a link that was looked at or made in this call before.
+    /// The index of a link that this call has read or created.
     pub(crate) fn index(&mut self, name: &str) -> Result<u32> {
         match self.indexes.get(name) {
             Some(index) => Ok(*index),
@@ -294,7 +353,8 @@ impl Side {
         Ok(links.iter().map(|body| Link::read(body)).collect())
     }
 
-    /// The addresses of a link. The kernel chooses them, so this costs the same however many others the namespace has.
+    /// The addresses of a link. The kernel filters, so the cost does not depend on the other
+    /// addresses of the namespace.
     pub(crate) fn addresses(&mut self, link: u32) -> Result<Vec<HeldAddress>> {
         const ACTION: &str = "list the addresses of a link";
         self.flush()?;
@@ -313,7 +373,7 @@ impl Side {
         Ok(held)
     }
 
-    /// Forgets what was read, so that it is read again.
+    /// Discards what was read, so that it is read again.
     pub(crate) fn forget(&mut self) {
         self.addresses.clear();
         self.routes = None;
@@ -330,7 +390,7 @@ impl Side {
         Ok(self.routes.as_deref().unwrap_or_default())
     }
 
-    /// The routes of a family in a table, over a link if one is given. The kernel chooses them.
+    /// The routes of a family in a table, over a link if one is given. The kernel filters.
     pub(crate) fn routes_in(
         &mut self,
         family: AddressFamily,
@@ -349,8 +409,8 @@ impl Side {
         }
     }
 
-    /// The routes over a link that have a protocol number. The kernel chooses them, so this costs the same however many
-    /// other routes there are.
+    /// The routes over a link with a protocol number. The kernel filters, so the cost does not
+    /// depend on the number of other routes.
     pub(crate) fn routes_over(&mut self, link: u32, protocol: u8) -> Result<Vec<RouteMessage>> {
         const ACTION: &str = "list the routes of a link";
         self.flush()?;
@@ -366,7 +426,7 @@ impl Side {
                 Err(error) => return Err(error),
             }
         }
-        // A kernel that cannot choose gives all of them.
+        // A kernel that cannot filter reports all routes.
         found.retain(|route| {
             route.header.protocol == protocol.into()
                 && route.attributes.contains(&RouteAttribute::Oif(link))
@@ -374,10 +434,12 @@ impl Side {
         Ok(found)
     }
 
-    /// Whether packets to an address of a link are for this namespace itself: `ip -6 route get ADDRESS oif LINK` says
-    /// `local`. One question, however large the tables are.
+    /// Whether packets to an address of a link are for this namespace itself:
+    /// `ip -6 route get ADDRESS oif LINK` prints `local`. One request, however large the tables
+    /// are.
     pub(crate) fn is_local(&mut self, address: Ipv6Addr, link: u32) -> Result<bool> {
-        /// Where the kind of route is in `struct rtmsg`, and `RTN_LOCAL` (`include/uapi/linux/rtnetlink.h`).
+        /// The offset of the route's type in `struct rtmsg`, and `RTN_LOCAL`
+        /// (`include/uapi/linux/rtnetlink.h`).
         const KIND: usize = 7;
         const LOCAL: u8 = 2;
         self.flush()?;
@@ -394,7 +456,7 @@ impl Side {
         }
     }
 
-    /// As many questions in few datagrams. See [`Rtnl::get_each`].
+    /// Several requests in few datagrams. See [`Rtnl::get_each`].
     pub(crate) fn get_each(
         &mut self,
         requests: Vec<Request>,
@@ -404,28 +466,52 @@ impl Side {
         self.rtnl.get_each(requests, is_none)
     }
 
-    /// Every neighbour that a request asks for.
+    /// All neighbours that match a request.
     pub(crate) fn neighbours(&mut self, asked: NeighbourMessage) -> Result<Vec<NeighbourMessage>> {
         const ACTION: &str = "list the neighbours";
         self.flush()?;
         parsed(ACTION, &self.rtnl.dump(ACTION, &Message::GetNeighbour(asked))?)
     }
 
-    /// The bodies of a list of links that shows more than [`Side::links`].
+    /// The objects of a list, each parsed in the receive buffer.
+    pub(crate) fn dump_as<T>(
+        &mut self,
+        action: &str,
+        message: Message,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        self.flush()?;
+        self.rtnl.dump_as(action, &message, read)
+    }
+
+    /// The addresses of every link of a family, each with the index of its link.
+    pub(crate) fn all_addresses(&mut self, family: AddressFamily) -> Result<Vec<(u32, IpNetwork)>> {
+        const ACTION: &str = "list the addresses";
+        let mut asked = AddressMessage::default();
+        asked.header.family = family;
+        let bodies = self.dump(ACTION, Message::GetAddress(asked))?;
+        let messages = parsed::<AddressMessage>(ACTION, &bodies)?;
+        let held = |message: &AddressMessage| {
+            Some((message.header.index, HeldAddress::read(message)?.address))
+        };
+        Ok(messages.iter().filter_map(held).collect())
+    }
+
+    /// The bodies of a list of links with more than [`Side::links`] reports.
     pub(crate) fn dump(&mut self, action: &str, message: Message) -> Result<Vec<Vec<u8>>> {
         self.flush()?;
         self.rtnl.dump(action, &message)
     }
 }
 
-/// Reads a list with the library's parser.
+/// Parses a list with the library's parser.
 pub(crate) fn parsed<T: Parseable<[u8]>>(action: &str, bodies: &[Vec<u8>]) -> Result<Vec<T>> {
     let parse =
         |body: &Vec<u8>| T::parse(body).map_err(|error| Error::found(action, error.to_string()));
     bodies.iter().map(parse).collect()
 }
 
-/// An address that a link has.
+/// An address of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HeldAddress {
     pub(crate) address: IpNetwork,
@@ -433,18 +519,25 @@ pub(crate) struct HeldAddress {
     pub(crate) tentative: bool,
     /// Duplicate address detection found another owner.
     pub(crate) duplicate: bool,
+    /// It was added without a route to its subnet.
+    pub(crate) noprefixroute: bool,
+    /// The number of the program that added it (`proto`); 0 if none was set.
+    pub(crate) protocol: u8,
 }
 
 impl HeldAddress {
     fn read(message: &AddressMessage) -> Option<HeldAddress> {
         let mut address: Option<IpAddr> = None;
         let mut flags = message.header.flags.bits().into();
+        let mut protocol = 0;
         for attribute in &message.attributes {
             match attribute {
-                // IFA_LOCAL is the address itself where IFA_ADDRESS is the peer's (point to point).
+                // For a point-to-point link, IFA_ADDRESS is the peer's address, and IFA_LOCAL is
+                // the link's.
                 AddressAttribute::Local(local) => address = Some(*local),
                 AddressAttribute::Address(other) => address = address.or(Some(*other)),
                 AddressAttribute::Flags(all) => flags = all.bits(),
+                AddressAttribute::Protocol(by) => protocol = u8::from(*by),
                 _ => {}
             }
         }
@@ -453,6 +546,8 @@ impl HeldAddress {
             address: IpNetwork::new(address?, message.header.prefix_len).ok()?,
             tentative: flags.contains(AddressFlags::Tentative),
             duplicate: flags.contains(AddressFlags::Dadfailed),
+            noprefixroute: flags.contains(AddressFlags::Noprefixroute),
+            protocol,
         })
     }
 }

@@ -1,4 +1,5 @@
-//! Whether a link is the client of a wireless network, asked over generic netlink (`include/uapi/linux/nl80211.h`).
+//! Whether a link is the client of a wireless network, read over generic netlink
+//! (`include/uapi/linux/nl80211.h`).
 
 use std::path::Path;
 
@@ -10,7 +11,8 @@ use crate::side::Side;
 /// `struct nlmsghdr` and `struct genlmsghdr` in bytes.
 const HEADERS: usize = 20;
 const NLM_F_REQUEST: u16 = 1;
-/// The family that knows all families, its question for one by name, and the attributes with number and name.
+/// The family of the generic netlink controller, its request for a family by name, and the
+/// attributes with number and name.
 const CONTROLLER: u16 = 16;
 const GET_FAMILY: u8 = 3;
 const FAMILY_ID: u16 = 1;
@@ -22,10 +24,11 @@ const FOUR_ADDRESSES: u16 = 83;
 const STATION: u32 = 2;
 const P2P_CLIENT: u32 = 8;
 
-/// Whether the access point that a link talks to takes frames from the link's own MAC address only: it is a client and
-/// does not name a fourth address. What cannot be found out is none.
+/// Whether the access point accepts frames only from the link's own MAC address, because the link
+/// is a client without four-address mode. False if that cannot be determined.
 pub(crate) fn is_client(side: &Side, index: u32) -> bool {
-    // The question for a family makes the kernel load it: a machine without wireless links is spared that.
+    // The request for a family makes the kernel load its module, which a host without wireless
+    // links does not need.
     Path::new("/sys/module/cfg80211").exists()
         && side.inside(|| Ok(ask_for(index))).ok().flatten().unwrap_or(false)
 }
@@ -49,7 +52,7 @@ fn ask_for(index: u32) -> Option<bool> {
     Some(is_client && !names_more)
 }
 
-/// Sends one question with one attribute; none if the answer is an error.
+/// Sends one request with one attribute; `None` if the answer is an error.
 fn ask(socket: &Socket, family: u16, command: u8, (kind, value): (u16, &[u8])) -> Option<Vec<u8>> {
     let attribute = u16::try_from(4 + value.len()).ok()?;
     let length = u32::try_from((HEADERS + 4 + value.len()).next_multiple_of(4)).ok()?;

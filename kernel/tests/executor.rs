@@ -1,23 +1,20 @@
-//! Plans against a real kernel, each test in network namespaces of its own.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
+//! Plans on the real kernel, each test in its own network namespaces.
+#![cfg(test)]
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use kernel::Place::{Host, Pod};
 use kernel::{
-    Address, Announce, Bridge, Conflict, Mac, Neighbours, Owner, Peer, Plan, Port, Route, Sysctl,
-    Up, Veth, Wait,
+    Address, Announce, Bridge, Conflict, Mac, Neighbours, Owner, Peer, Plan, Port, Route, Swept,
+    Sysctl, Up, Veth, Wait,
 };
 use nix::sched::{CloneFlags, unshare};
 
-/// A namespace that lives as long as a sleeping process in it.
+/// The kinds of objects that these plans may leave behind.
+const SWEPT: [Swept; 2] = [Swept::of::<Neighbours>(), Swept::of::<Veth>()];
+
+/// A namespace that exists as long as a sleeping process in it.
 struct Pod_(std::process::Child);
 
 impl Pod_ {
@@ -102,6 +99,12 @@ fn plan(owner: Owner, pod: &Pod_, last: u8) -> Plan {
         vec![format!("10.1.2.{last}").parse().unwrap(), format!("fd00:1::{last}").parse().unwrap()];
     plan.own(Host, Neighbours { link: "br0".into(), mac, addresses, permanent: false });
     plan.own(Host, Wait::Running { link: name });
+    let local = |link: &str, address: String| Wait::Local {
+        link: link.into(),
+        addresses: vec![address.parse().unwrap()],
+    };
+    plan.share(Host, local("br0", "fd00:1::1".into()));
+    plan.own(Pod, local("eth0", format!("fd00:1::{last}")));
     plan.own(Pod, Announce { link: "eth0".into(), mac });
     plan
 }
@@ -126,8 +129,8 @@ fn a_plan_is_applied_compared_and_removed() {
     let again = plan.apply().unwrap_err();
     assert!(again.is_taken(), "{again}");
     assert_eq!(plan.diff().unwrap(), Vec::<String>::new());
-    plan.remove().unwrap();
-    plan.remove().unwrap();
+    plan.remove(&SWEPT).unwrap();
+    plan.remove(&SWEPT).unwrap();
     let left = sh("ip -br link").1;
     assert!(!left.contains("veth"), "{left}");
     assert!(!pod.sh("ip -br link").1.contains("eth0"));
@@ -179,13 +182,14 @@ fn a_failed_plan_leaves_nothing() {
     let error = plan.apply().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "add the route 198.51.100.0/24 via 192.0.2.1 dev eth0: Nexthop has invalid gateway (Network is unreachable (os error 101))"
+        "add the route 198.51.100.0/24 via 192.0.2.1 dev eth0: Nexthop has invalid gateway \
+         (Network is unreachable (os error 101))"
     );
     assert_eq!(sh("ip -d addr; ip neigh; ip route").1, before);
     assert!(!pod.sh("ip -br link").1.contains("eth0"));
 }
 
-/// It made the bridge, and another plan joined it before it failed.
+/// It created the bridge, and another plan connected to it before the failure.
 #[test]
 fn a_failed_plan_takes_nothing_from_one_that_came_after_it() {
     host();
@@ -196,7 +200,7 @@ fn a_failed_plan_takes_nothing_from_one_that_came_after_it() {
     failing.own(Host, Up::of("no-such-link"));
     std::thread::scope(|scope| {
         let failing = scope.spawn(move || failing.apply());
-        // The bridge is brought up when its settings are made.
+        // The bridge is set up after its settings are applied.
         while !sh("ip -br link show br0 up").1.contains("br0") {
             std::thread::yield_now();
         }
@@ -211,6 +215,28 @@ fn a_failed_plan_takes_nothing_from_one_that_came_after_it() {
     }
 }
 
+/// The kernel finishes after the waits end; until then CHECK names what is missing.
+#[test]
+fn a_wait_ends_with_the_time_of_the_call() {
+    host();
+    assert!(sh("ip link add near type veth peer name far; ip link set near up").0);
+    let mut plan = Plan::new(owner("one"), None);
+    plan.own(Host, Wait::Running { link: "near".into() });
+    plan.until = Some(std::time::Instant::now() + std::time::Duration::from_millis(100));
+    plan.apply().unwrap();
+    assert_eq!(plan.diff().unwrap(), ["interface near has no carrier"]);
+    assert!(sh("ip link set far up").0);
+    plan.until = None;
+    plan.apply().unwrap();
+    assert_eq!(plan.diff().unwrap(), Vec::<String>::new());
+
+    // The kernel does not finish after another program has reversed the change.
+    assert!(sh("ip link set near down").0);
+    plan.until = Some(std::time::Instant::now() + std::time::Duration::from_millis(100));
+    let error = plan.apply().unwrap_err();
+    assert!(error.to_string().contains("another program has set it down"), "{error}");
+}
+
 #[test]
 fn an_address_used_again_answers_its_first_packet() {
     host();
@@ -223,7 +249,7 @@ fn an_address_used_again_answers_its_first_packet() {
         assert!(sh(&format!("ping -c1 -W1 {address}")).0);
         assert!(third.sh(&format!("ping -c1 -W1 {address}")).0);
     }
-    one.remove().unwrap();
+    one.remove(&SWEPT).unwrap();
     let two = plan(owner("two"), &second, 2);
     two.apply().unwrap();
     for address in ["10.1.2.2", "fd00:1::2"] {
@@ -250,7 +276,7 @@ fn gc_removes_what_is_not_valid() {
     host();
     let (first, second) = (Pod_::new(), Pod_::new());
     let (mut one, two) = (plan(owner("one"), &first, 2), plan(owner("two"), &second, 3));
-    // What others use too is nobody's to collect.
+    // No attachment owns a shared link, so GC leaves it.
     let (mac, far) = (owner("x").mac("host"), owner("x").mac("pod"));
     let peer = Peer { place: Host, name: "br0.7".into(), mac: far };
     one.share(
@@ -259,11 +285,11 @@ fn gc_removes_what_is_not_valid() {
     );
     one.apply().unwrap();
     two.apply().unwrap();
-    // As if the second ADD had been killed before it could set the alias.
+    // As if the second ADD had been killed before it set the alias.
     assert!(sh(&format!("ip link set {} alias ''", two.owner.host_ifname())).0);
-    kernel::collect("another", &[]).unwrap();
+    kernel::collect("another", &[], Vec::new(), &SWEPT).unwrap();
     assert_eq!(sh("ip -br link | grep -c ^veth").1.trim(), "3");
-    kernel::collect("net", &[owner("one")]).unwrap();
+    kernel::collect("net", &[owner("one")], Vec::new(), &SWEPT).unwrap();
     let left = sh("ip -br link").1;
     assert!(
         left.contains("vethshared")
@@ -274,7 +300,7 @@ fn gc_removes_what_is_not_valid() {
     assert_eq!(one.diff().unwrap(), Vec::<String>::new());
 }
 
-/// More than go in one group, and what looks alike but is somebody else's.
+/// More links than one group holds, and similar links of other programs.
 #[test]
 fn gc_removes_hundreds() {
     host();
@@ -294,7 +320,7 @@ fn gc_removes_hundreds() {
     let batch: String = stale.chain(nameless).chain(foreign).collect();
     let (ok, text) = sh(&format!("ip -b - <<'END'\n{batch}END"));
     assert!(ok, "{text}");
-    kernel::collect("net", &[owner("one")]).unwrap();
+    kernel::collect("net", &[owner("one")], Vec::new(), &SWEPT).unwrap();
     let left = sh("ip -br link").1;
     let mut names: Vec<_> =
         left.lines().map(|line| line.split(['@', ' ']).next().unwrap()).collect();
@@ -313,4 +339,21 @@ fn mac_addresses_are_read_in_every_usual_form() {
     {
         assert_eq!(Mac::parse(text), None, "{text}");
     }
+}
+
+/// A kernel that does not support a kind reports that; one that does creates nothing.
+#[test]
+fn kinds_that_the_kernel_makes_are_told_apart_without_making_any() {
+    host();
+    let before = sh("ip -o link").1;
+    for kind in ["veth", "macvlan", "bridge"] {
+        kernel::makes(kind).unwrap();
+    }
+    let error = kernel::makes("nosuchkind").unwrap_err();
+    assert_eq!(error.errno, nix::libc::EOPNOTSUPP);
+    assert!(
+        error.to_string().contains("this kernel does not support links of kind nosuchkind"),
+        "{error}"
+    );
+    assert_eq!(before, sh("ip -o link").1);
 }

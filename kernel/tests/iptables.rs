@@ -1,10 +1,5 @@
-//! The iptables backend on the real kernel, and side by side with the reference suite.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking, in its helpers too"
-)]
+//! The iptables backend on the real kernel, compared with the reference suite.
+#![cfg(test)]
 
 mod net;
 
@@ -33,7 +28,7 @@ fn unmasquerade(net: &Net, container: &'static str, list: Option<&'static str>) 
     })
 }
 
-/// The rules of both families, without chains that iptables brings itself.
+/// The rules of both families, without the built-in chains of iptables.
 fn rules(net: &Net) -> String {
     let mut all = String::new();
     for program in ["iptables", "ip6tables"] {
@@ -163,7 +158,8 @@ fn names_cannot_become_rules() {
     assert_eq!(quoted, Vec::<String>::new(), "it is a comment, whatever it says");
 }
 
-/// The reference's bridge plugin, run for one container in a namespace of a thread, with IPAM data that goes with it.
+/// Runs the reference's bridge plugin for one container in a thread's namespace, with matching IPAM
+/// data.
 fn reference(node: &Net, pod: &Net, data: &tempfile::TempDir, verb: &'static str, name: &str) {
     let conf = format!(
         r#"{{"cniVersion":"1.0.0","name":"dbnet","type":"bridge","bridge":"br0","isGateway":true,"ipMasq":true,
@@ -214,7 +210,8 @@ fn only_masqueraded_pods_reach_beyond_the_node() {
         (&outside, "uplink", "192.0.2.2/24", "192.0.2.1/24"),
     ] {
         node.run(&format!(
-            "ip link add {wire} type veth peer name eth0 netns {}\nip addr add {here} dev {wire}\nip link set {wire} up",
+            "ip link add {wire} type veth peer name eth0 netns {}\nip addr add {here} dev \
+             {wire}\nip link set {wire} up",
             net.tid
         ));
         net.run(&format!("ip addr add {there} dev eth0\nip link set eth0 up"));
@@ -239,7 +236,7 @@ fn a_host_without_iptables_is_told_the_way_out() {
     let error =
         net.enter(|| iptables::masquerade("dbnet", "c1", &addresses("10.1.2.5/24")).unwrap_err());
     assert_snapshot!(format!("{error}\n{}", error.hint), @r#"
-    run iptables-save -t nat: iptables-save is in no folder of PATH, nor in /usr/sbin:/sbin:/usr/local/sbin (No such file or directory (os error 2))
+    run iptables-save -t nat: iptables-save is in no directory of PATH, nor in /usr/sbin:/sbin:/usr/local/sbin (No such file or directory (os error 2))
     install iptables, or set "ipMasqBackend": "nftables", which needs no program
     "#);
     assert!(!unmasquerade(&net, "c1", None), "so nothing can be there");

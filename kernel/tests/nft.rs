@@ -1,10 +1,5 @@
-//! nf_tables on the real kernel: what `nft` prints of it, and what packets do.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking, in its helpers too"
-)]
+//! nf_tables on the real kernel: the output of `nft`, and the effect on packets.
+#![cfg(test)]
 
 mod net;
 
@@ -33,7 +28,7 @@ fn mac(last: u8) -> Mac {
     Mac([2, 0, 0, 0, 0, last])
 }
 
-/// Works with nf_tables inside `net`.
+/// Uses nf_tables in `net`.
 fn nft<T: Send + 'static>(net: &Net, work: impl FnOnce(&mut Nft) -> T + Send + 'static) -> T {
     net.enter(move || work(&mut Nft::open().unwrap()))
 }
@@ -123,7 +118,8 @@ fn an_address_passes_to_its_new_owner_and_stays_there() {
     assert!(masquerade(&net, TWO, "10.1.2.5", 16));
     let of = |net: &Net| nft(net, |nft| nft.masquerade_of(ip("10.1.2.5")).unwrap());
     assert_eq!(of(&net), Some((subnet("10.1.0.0/16"), TWO.to_owned())));
-    // The former owner is deleted late: neither by address nor by tag may it touch what is another's now.
+    // The former owner is deleted late: neither by address nor by tag may it remove what belongs to
+    // another owner now.
     let removed = nft(&net, |nft| nft.unmasquerade(ONE, Some(&[ip("10.1.2.5")])).unwrap());
     assert_eq!(removed, 0);
     assert_eq!(nft(&net, |nft| nft.unmasquerade(ONE, None).unwrap()), 0);
@@ -243,14 +239,14 @@ fn each_damage_is_named_and_mended() {
     "#);
 }
 
-/// The lines in an order of their own: a chain that was made anew stands elsewhere.
+/// The lines, sorted: a chain that was recreated is listed in another place.
 fn sorted(ruleset: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = ruleset.lines().collect();
     lines.sort_unstable();
     lines
 }
 
-/// Runs `work` in as many threads inside `net`, all started together.
+/// Runs `work` in several threads in `net`, all started together.
 fn at_once(net: &Net, threads: u8, work: impl Fn(u8, &mut Nft) + Send + Sync + 'static) {
     net.enter(move || {
         let (start, work) = (Arc::new(Barrier::new(usize::from(threads))), Arc::new(work));
@@ -346,7 +342,7 @@ fn collections_and_arrivals_at_once() {
     let net = Net::new();
     at_once(&net, 16, |i, nft| {
         for _ in 0..20 {
-            // Each has a subnet of its own, so its chain is collected under its hands.
+            // Each thread has its own subnet, whose chain GC may delete at the same time.
             let (tag, address) = (format!("ferrocni:dbnet/c{i}/eth0"), [10, 1, i, 5].into());
             let subnet = IpNetwork::new(address, 24).unwrap();
             nft.masquerade(&tag, address, subnet).unwrap();
@@ -478,14 +474,14 @@ fn errors_name_the_object_and_the_reason() {
     said.push(nft(&net, |nft| nft.masquerade("a\"b", ip("10.1.2.5"), subnet("10.1.2.0/24"))));
     said.push(nft(&net, |nft| nft.masquerade(ONE, ip("fd00::5"), subnet("10.1.2.0/24"))));
     said.push(nft(&net, |nft| nft.guard(ONE, "much-too-long-name", mac(1))));
-    // A chain of ours that somebody made into something else.
+    // A chain of this suite that another program has changed to another type.
     net.load("table inet ferrocni { chain postrouting { counter; }; }");
     said.push(nft(&net, |nft| nft.masquerade(ONE, ip("10.1.2.5"), subnet("10.1.2.0/24"))));
     let said: Vec<_> = said.into_iter().map(|result| result.unwrap_err().to_string()).collect();
     assert_snapshot!(said.join("\n"), @r#"
     use "a\"b" as an nf_tables comment: it must have 1 to 127 bytes, no quotes and no control characters
     masquerade fd00::5: its subnet 10.1.2.0/24 is of the other address family
-    guard the bridge port "much-too-long-name": this cannot be an interface's name
+    guard the bridge port "much-too-long-name": this is not a valid interface name
     add nf_tables chain inet ferrocni postrouting: Operation not supported (os error 95)
     "#);
 }

@@ -1,10 +1,6 @@
-//! What packets do: masquerade and spoof check, in both families, also what must not happen.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking, in its helpers too"
-)]
+//! The effect of masquerade and spoof check on packets, in both families, including what must not
+//! pass.
+#![cfg(test)]
 
 mod net;
 
@@ -17,7 +13,8 @@ use net::Net;
 
 const TAG: &str = "ferrocni:dbnet/c1/eth0";
 
-/// A node between two pods of one subnet, each on a wire of its own, and an outside that knows only the node.
+/// A node between two pods of one subnet, each with its own veth pair, and an outside host that
+/// knows only the node.
 struct World {
     node: Net,
     outside: Net,
@@ -82,7 +79,7 @@ fn send(net: &Net, from: &str, address: &str) {
 #[test]
 fn only_masqueraded_pods_reach_beyond_the_node() {
     let World { node, outside, pod, neighbour } = world();
-    // Nobody outside has a way back to a pod.
+    // No outside host has a route back to a pod.
     assert!(pod.misses("192.0.2.1"));
     assert!(pod.misses("2001:db8::1"));
     masquerade(&node, "10.1.2.5", 24);
@@ -114,7 +111,7 @@ fn inside_the_subnet_a_pod_keeps_its_address() {
     neighbour.count("ip6 saddr fd00::5 icmpv6 type echo-request");
     assert!(pod.reaches("fd00::6"));
     assert_eq!(neighbour.counted(), 1);
-    // A smaller subnet has the neighbour outside: now it must not see the pod's address.
+    // With a smaller subnet, the neighbour is outside: now it must not see the pod's address.
     masquerade(&node, "10.1.2.5", 32);
     masquerade(&node, "fd00::5", 128);
     neighbour.count("ip saddr 10.1.2.5");
@@ -142,7 +139,7 @@ fn multicast_keeps_its_source() {
     outside.count("ip6 saddr fd00::9 ip6 daddr ff02::1");
     send(&node, "fd00::9", "ff02::1%uplink");
     assert_eq!(outside.counted(), 1);
-    // The same sender to one receiver is masqueraded.
+    // Packets of the same sender to one receiver are masqueraded.
     outside.count("ip saddr 192.0.2.2");
     send(&node, "10.1.2.9", "192.0.2.1");
     assert_eq!(outside.counted(), 1);
@@ -172,7 +169,7 @@ fn bridged() -> (Net, Net, Net) {
     (node, pod, neighbour)
 }
 
-/// Gives the pod a MAC address, and makes its neighbour forget the last one.
+/// Changes the pod's MAC address, and makes its neighbour forget the former one.
 fn change_mac(pod: &Net, neighbour: &Net, mac: &str) {
     pod.run(&format!("ip link set eth0 address {mac}"));
     neighbour.run("ip neigh flush dev eth0");
@@ -196,7 +193,7 @@ fn a_guarded_port_sends_only_as_itself() {
     change_mac(&pod, &neighbour, "02:00:00:00:00:05");
     assert!(pod.reaches("10.1.2.6"));
     assert!(pod.reaches("fd00::6"));
-    // The other port is not guarded: it may call itself what it likes.
+    // The other port is not guarded: it may send with any address.
     neighbour.run("ip link set eth0 address 02:00:00:00:00:77");
     pod.run("ip neigh flush dev eth0");
     assert!(pod.reaches("10.1.2.6"));

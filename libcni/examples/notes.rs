@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use libcni::{
@@ -39,7 +40,8 @@ struct Note {
 }
 
 impl Plugin for Notes {
-    const MANUAL: Manual = Manual::new("notes", "takes a note of every attachment", SCHEMA);
+    const MANUAL: Manual =
+        Manual::new("notes", "0.3.2", "takes a note of every attachment", SCHEMA);
     type Executor = Folder;
 
     fn plan(&self, call: &Call, addresses: &Addresses) -> Result<(Note, AddResult)> {
@@ -63,7 +65,8 @@ fn folder(network: &NetworkName) -> PathBuf {
     std::env::temp_dir().join("cni-notes").join(network.as_str())
 }
 
-/// The name of an attachment's note. Neither part can have a colon in it, so no two attachments share a name.
+/// The name of an attachment's note. Neither part can have a colon in it, so no two attachments
+/// share a name.
 fn file_name(attachment: &Attachment) -> String {
     format!("{}:{}", attachment.container, attachment.ifname)
 }
@@ -75,13 +78,13 @@ impl Executor for Folder {
     type Plan = Note;
     type Ready = ();
 
-    fn apply(note: &Note, (): (), _result: &mut AddResult) -> Result<()> {
+    fn apply(note: &Note, (): &mut (), _result: &mut AddResult) -> Result<()> {
         let say = || format!("make {}", note.path.display());
         fs::create_dir_all(note.path.with_file_name("")).context(say)?;
         let mut file = fs::File::create_new(&note.path).context(say)?;
         let written = file.write_all(note.text.as_bytes()).context(say);
         if written.is_err() {
-            Folder::remove(note)?;
+            Folder::remove(note, None)?;
         }
         written
     }
@@ -107,16 +110,16 @@ impl Executor for Folder {
         Ok(differences)
     }
 
-    fn remove(note: &Note) -> Result<()> {
+    fn remove(note: &Note, _held: Option<&[IpAddr]>) -> Result<()> {
         match fs::remove_file(&note.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             done => done.context(|| format!("remove {}", note.path.display())),
         }
     }
 
-    fn collect(network: &NetworkName, valid: &[Attachment]) -> Result<()> {
-        let wanted: Vec<String> = valid.iter().map(file_name).collect();
-        let folder = folder(network);
+    fn collect(call: &Call) -> Result<()> {
+        let wanted: Vec<String> = call.valid.iter().map(file_name).collect();
+        let folder = folder(&call.network);
         let notes = match fs::read_dir(&folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             notes => notes.context(|| format!("list {}", folder.display()))?,

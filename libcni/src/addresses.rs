@@ -1,12 +1,14 @@
-//! Addresses, routes and name resolution for an attachment, as an IPAM plugin or a `prevResult` says them.
+//! Addresses, routes and name resolution for an attachment, as an IPAM plugin or a `prevResult`
+//! says them.
 
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use crate::{AddResult, Call, Dns, Interface, IpConfig, Route};
+use crate::{AddResult, Call, Dns, Error, Interface, IpConfig, Result, Route, is_same_netns};
 
-/// Addresses, routes and name resolution for an attachment, as an IPAM plugin or a `prevResult` says them.
+/// Addresses, routes and name resolution for an attachment, as an IPAM plugin or a `prevResult`
+/// says them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Addresses(pub AddResult);
 
@@ -26,18 +28,31 @@ impl Addresses {
         &self.0.dns
     }
 
+    /// Adds further addresses of which nothing else is known. DEL does not need more.
+    #[must_use]
+    pub fn and(mut self, others: &[IpAddr]) -> Addresses {
+        for other in others {
+            if !self.0.ips.iter().any(|ip| ip.address.ip() == *other) {
+                let address = IpNetwork::from(*other);
+                self.0.ips.push(IpConfig { address, gateway: None, interface: None });
+            }
+        }
+        self
+    }
+
     /// Whether there is no address.
     pub fn is_empty(&self) -> bool {
         self.0.ips.is_empty()
     }
 
-    /// The gateway of a family: that of its first address that has one. Routes without a next hop go there.
+    /// The gateway of a family: that of its first address that has one. Routes without a next hop
+    /// go there.
     pub fn gateway(&self, is_ipv4: bool) -> Option<IpAddr> {
         self.0.ips.iter().filter(|ip| ip.address.is_ipv4() == is_ipv4).find_map(|ip| ip.gateway)
     }
 
-    /// Every gateway once, with the prefix length of its subnet: what the host has to have to be the gateway. IPv4
-    /// comes first.
+    /// Every gateway once, with the prefix length of its subnet: what the host has to have to be
+    /// the gateway. IPv4 comes first.
     pub fn gateways(&self) -> Vec<IpNetwork> {
         let mut gateways: Vec<IpNetwork> = Vec::new();
         for ip in &self.0.ips {
@@ -56,7 +71,8 @@ impl Addresses {
         }
     }
 
-    /// Adds a default route through the gateway, for each family that has a gateway and no default route.
+    /// Adds a default route through the gateway, for each family that has a gateway and no default
+    /// route.
     pub fn default_routes(&mut self) {
         for (is_ipv4, everywhere) in [(true, "0.0.0.0/0"), (false, "::/0")] {
             let is_default =
@@ -70,8 +86,8 @@ impl Addresses {
         }
     }
 
-    /// The result of an attachment with these addresses on the interface of an index, and with the configuration's
-    /// `dns` in place of the IPAM plugin's, if it has one.
+    /// The result of an attachment with these addresses on the interface of an index, and with the
+    /// configuration's `dns` in place of the IPAM plugin's, if it has one.
     pub fn into_result(
         self,
         call: &Call,
@@ -86,6 +102,51 @@ impl Addresses {
             result.dns = dns;
         }
         result
+    }
+}
+
+impl Call {
+    /// What `prevResult` says of the addresses of the attachment's interface, and its routes;
+    /// nothing if there is none.
+    pub fn prev_addresses(&self) -> Addresses {
+        let (Some(prev), Some(attachment)) = (&self.prev, &self.attachment) else {
+            return Addresses::default();
+        };
+        let is_ours = |ip: &IpConfig| {
+            let interface = ip.interface.and_then(|index| prev.interfaces.get(index));
+            interface.is_none_or(|interface| {
+                !interface.sandbox.is_empty() && interface.name == attachment.ifname.as_str()
+            })
+        };
+        let ips = prev.ips.iter().filter(|ip| is_ours(ip)).cloned().collect();
+        Addresses(AddResult { ips, interfaces: Vec::new(), ..prev.clone() })
+    }
+
+    /// The [addresses of `prevResult`](Call::prev_addresses), if the result is about the container
+    /// of this call.
+    ///
+    /// # Errors
+    ///
+    /// There is no `prevResult`, or it names another namespace for the attachment's interface.
+    pub fn checked_prev(&self) -> Result<Addresses> {
+        let Some(prev) = &self.prev else {
+            return Err(Error::config("Required prevResult missing")
+                .details("the runtime has to hand on what ADD answered"));
+        };
+        let attachment = self.attachment()?;
+        let ours = prev.interfaces.iter().find(|interface| {
+            !interface.sandbox.is_empty() && interface.name == attachment.ifname.as_str()
+        });
+        if let (Some(interface), Some(netns)) = (ours, &self.netns)
+            && !is_same_netns(&interface.sandbox, netns)
+        {
+            let msg = format!(
+                "Sandbox in prevResult {} doesn't match configured netns: {netns}",
+                interface.sandbox
+            );
+            return Err(Error::config(msg));
+        }
+        Ok(self.prev_addresses())
     }
 }
 

@@ -1,9 +1,11 @@
-//! `CNI_ARGS`: `KEY=VALUE;KEY=VALUE`, meant for plugins, which disagree about who may find a mistake in it.
+//! `CNI_ARGS`: `KEY=VALUE;KEY=VALUE`, meant for plugins, which disagree about who may find a
+//! mistake in it.
 //!
-//! So reading ([`parse`]) takes everything, and a plugin that has keys of its own asks for the rest to be right
-//! ([`Call::known_args`](crate::Call::known_args)). A plugin without keys never fails because of `CNI_ARGS`.
+//! So reading ([`parse`]) takes everything, and a plugin that has keys of its own asks for the rest
+//! to be right ([`Call::known_args`](crate::Call::known_args)). A plugin without keys never fails
+//! because of `CNI_ARGS`.
 
-use crate::{Error, Result, code};
+use crate::{Code, Error, Result};
 
 /// The key that allows keys a plugin does not know.
 const IGNORE_UNKNOWN: &str = "IgnoreUnknown";
@@ -20,9 +22,15 @@ pub(crate) fn parse(text: &str) -> Vec<(String, String)> {
     text.split(';').map(pair).collect()
 }
 
-/// Checks that all is `KEY=VALUE`, and all keys are of `known`, unless `IgnoreUnknown` is 1 or true.
-pub(crate) fn check(args: &[(String, String)], known: &[&str]) -> Result<()> {
-    let wrong = |msg: String| Err(Error::new(code::INVALID_ENVIRONMENT, format!("ARGS: {msg}")));
+/// Checks for the plugin `plugin` that all is `KEY=VALUE`, and all keys are of `known`, unless
+/// `IgnoreUnknown` is 1 or true.
+pub(crate) fn check(args: &[(String, String)], plugin: &str, known: &[&str]) -> Result<()> {
+    let refused = |msg: String, details: String| {
+        Err(Error::new(Code::INVALID_ENVIRONMENT, format!("ARGS: {msg}")).details(details))
+    };
+    let wrong = |msg: String| {
+        refused(msg, format!("{plugin} reads CNI_ARGS as KEY=VALUE pairs separated by semicolons"))
+    };
     let mut ignore = false;
     let mut unknown = Vec::new();
     for (key, value) in args {
@@ -36,7 +44,8 @@ pub(crate) fn check(args: &[(String, String)], known: &[&str]) -> Result<()> {
                 "0" | "false" => false,
                 _ => {
                     return wrong(format!(
-                        "error parsing value of pair {pair:?}: boolean unmarshal error: invalid input {value}"
+                        "error parsing value of pair {pair:?}: boolean unmarshal error: invalid \
+                         input {value}"
                     ));
                 }
             };
@@ -47,7 +56,15 @@ pub(crate) fn check(args: &[(String, String)], known: &[&str]) -> Result<()> {
     if ignore || unknown.is_empty() {
         return Ok(());
     }
-    wrong(format!("unknown args [{}]", unknown.join(" ")))
+    let known: Vec<_> = known.iter().map(|key| format!("{key}=")).collect();
+    refused(
+        format!("unknown args [{}]", unknown.join(" ")),
+        format!(
+            "{plugin} knows only {} in CNI_ARGS. Correct the key, or add IgnoreUnknown=1 to CNI_ARGS if the pair is meant \
+             for another plugin.",
+            known.join(" and ")
+        ),
+    )
 }
 
 #[cfg(test)]
@@ -55,7 +72,7 @@ mod tests {
     use super::*;
 
     fn checked(text: &str) -> Result<(), String> {
-        check(&parse(text), &["MAC", "IP"]).map_err(|error| error.msg)
+        check(&parse(text), "bridge", &["MAC", "IP"]).map_err(|error| error.msg)
     }
 
     #[test]
@@ -72,6 +89,21 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_key_is_refused_with_the_plugin_and_the_remedy() {
+        let error = check(&parse("IP=10.0.0.2"), "bridge", &["MAC"]).unwrap_err();
+        assert_eq!(
+            error.details,
+            "bridge knows only MAC= in CNI_ARGS. Correct the key, or add IgnoreUnknown=1 to CNI_ARGS if the pair is meant \
+             for another plugin."
+        );
+        let error = check(&parse("IP"), "bridge", &["MAC"]).unwrap_err();
+        assert_eq!(
+            error.details,
+            "bridge reads CNI_ARGS as KEY=VALUE pairs separated by semicolons"
+        );
+    }
+
+    #[test]
     fn mistakes_are_shown() {
         let wrong = |text, msg: &str| assert_eq!(checked(text), Err(msg.to_owned()), "{text}");
         wrong("MAC=a;", "ARGS: invalid pair \"\"");
@@ -81,7 +113,8 @@ mod tests {
         wrong("mac=a", "ARGS: unknown args [\"mac=a\"]");
         wrong(
             "IgnoreUnknown=yes",
-            "ARGS: error parsing value of pair \"IgnoreUnknown=yes\": boolean unmarshal error: invalid input yes",
+            "ARGS: error parsing value of pair \"IgnoreUnknown=yes\": boolean unmarshal error: \
+             invalid input yes",
         );
     }
 }

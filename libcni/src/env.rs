@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::{Error, Result, code};
+use crate::{Code, Error, Result, text};
 
-/// How long one call may take when `FERROCNI_TIMEOUT` says nothing. Longer than the 208 s an IPAM plugin for DHCP may need
-/// to get a lease, shorter than the 240 s after which kubelet gives up on a sandbox.
+/// How long one call may take when `FERROCNI_TIMEOUT` says nothing. Longer than the 208 s an IPAM
+/// plugin for DHCP may need to get a lease, shorter than the 240 s after which kubelet gives up on
+/// a sandbox.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(220);
 
 /// The variables of the protocol, as given; an empty one counts as missing.
@@ -32,7 +33,7 @@ impl Env {
     ///
     /// # Errors
     ///
-    /// [`code::INVALID_ENVIRONMENT`] if one is not UTF-8.
+    /// [`Code::INVALID_ENVIRONMENT`] if one is not UTF-8.
     pub(crate) fn read() -> Result<Env> {
         Env::from(|name| std::env::var_os(name))
     }
@@ -45,7 +46,7 @@ impl Env {
                 Some(value) => Ok(Some(value.to_owned())),
                 None => {
                     let msg = format!("environment variable {name} is not UTF-8");
-                    Err(Error::new(code::INVALID_ENVIRONMENT, msg))
+                    Err(Error::new(Code::INVALID_ENVIRONMENT, msg))
                 }
             },
         };
@@ -63,7 +64,8 @@ impl Env {
         })
     }
 
-    /// The folders of `CNI_PATH`. An empty one would be the current folder, which nobody means.
+    /// The folders of `CNI_PATH`. An empty entry would be the current directory, which is never
+    /// intended.
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
         let path = self.path.as_deref().unwrap_or_default();
         path.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect()
@@ -73,7 +75,7 @@ impl Env {
     ///
     /// # Errors
     ///
-    /// [`code::INVALID_ENVIRONMENT`] if `FERROCNI_TIMEOUT` is no positive number of seconds.
+    /// [`Code::INVALID_ENVIRONMENT`] if `FERROCNI_TIMEOUT` is no positive number of seconds.
     pub(crate) fn deadline(&self) -> Result<Instant> {
         if let Some(until) = self.until {
             return Ok(until);
@@ -88,10 +90,15 @@ impl Env {
         };
         timeout.and_then(|timeout| Instant::now().checked_add(timeout)).ok_or_else(|| {
             let msg = "FERROCNI_TIMEOUT is not a positive number of seconds";
-            Error::new(code::INVALID_ENVIRONMENT, msg)
-                .details(self.timeout.clone().unwrap_or_default())
+            Error::new(Code::INVALID_ENVIRONMENT, msg)
+                .details(text::excerpt(self.timeout.as_deref().unwrap_or_default()))
         })
     }
+}
+
+/// The default deadline of a call that begins now.
+pub(crate) fn default_deadline() -> Instant {
+    Instant::now() + DEFAULT_TIMEOUT
 }
 
 /// What stands on the command line after the program's name.
@@ -114,7 +121,7 @@ mod tests {
     fn empty_is_missing_and_not_utf8_is_an_error() {
         assert_eq!(env("CNI_NETNS", "").netns, None);
         let error = Env::from(|_| Some(OsString::from_vec(vec![0xff]))).unwrap_err();
-        assert_eq!(error.code, code::INVALID_ENVIRONMENT);
+        assert_eq!(error.code, Code::INVALID_ENVIRONMENT);
         assert_eq!(error.msg, "environment variable CNI_COMMAND is not UTF-8");
     }
 
@@ -131,7 +138,7 @@ mod tests {
         assert!(ours <= Duration::from_millis(1_000_500) && ours > DEFAULT_TIMEOUT);
         assert!(left("").unwrap() <= DEFAULT_TIMEOUT);
         for wrong in ["0", "-1", "x", "inf", "NaN", "1e300"] {
-            assert_eq!(left(wrong).unwrap_err().code, code::INVALID_ENVIRONMENT, "{wrong}");
+            assert_eq!(left(wrong).unwrap_err().code, Code::INVALID_ENVIRONMENT, "{wrong}");
         }
     }
 

@@ -2,75 +2,141 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-/// What every fallible call of this crate returns.
+use crate::text;
+
+/// The result of every function of this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The error codes of the CNI specification (1.1.0, section "Error"); 100 and above belong to plugins.
-pub mod code {
-    /// The plugin does not speak the configuration's `cniVersion`.
-    pub const INCOMPATIBLE_VERSION: u32 = 1;
-    /// A field of the configuration has a value the plugin does not support.
-    pub const UNSUPPORTED_FIELD: u32 = 2;
+/// An error code of the CNI specification (1.1.0, section "Error"). Codes from 100 on belong to
+/// plugins.
+///
+/// ```
+/// use libcni::Code;
+///
+/// const NO_UPLINK: Code = Code::new(101);
+/// assert_eq!(u32::from(NO_UPLINK), 101);
+/// assert_eq!(Code::TRY_AGAIN.to_string(), "11");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Code(u32);
+
+impl Code {
+    /// The plugin does not support the configuration's `cniVersion`.
+    pub const INCOMPATIBLE_VERSION: Code = Code(1);
+    /// A key of the configuration has a value that the plugin does not support.
+    pub const UNSUPPORTED_FIELD: Code = Code(2);
     /// The container is unknown or does not exist; nothing is left to clean up.
-    pub const UNKNOWN_CONTAINER: u32 = 3;
+    pub const UNKNOWN_CONTAINER: Code = Code(3);
     /// An environment variable is missing or malformed.
-    pub const INVALID_ENVIRONMENT: u32 = 4;
+    pub const INVALID_ENVIRONMENT: Code = Code(4);
     /// Reading or writing failed, for example of the configuration on stdin.
-    pub const IO_FAILURE: u32 = 5;
-    /// The configuration, or a version in it, could not be decoded.
-    pub const DECODE_FAILURE: u32 = 6;
-    /// The configuration was decoded but does not make sense.
-    pub const INVALID_CONFIG: u32 = 7;
+    pub const IO_FAILURE: Code = Code(5);
+    /// The configuration, or a version in it, cannot be decoded.
+    pub const DECODE_FAILURE: Code = Code(6);
+    /// The configuration can be decoded, but is invalid.
+    pub const INVALID_CONFIG: Code = Code(7);
     /// The network namespace of the container cannot be used.
-    pub const INVALID_NETNS: u32 = 8;
+    pub const INVALID_NETNS: Code = Code(8);
     /// The same call may succeed later.
-    pub const TRY_AGAIN: u32 = 11;
-    /// STATUS: ADD requests cannot be served.
-    pub const UNAVAILABLE: u32 = 50;
-    /// STATUS: ADD works, but existing containers may have limited connectivity.
-    pub const LIMITED_CONNECTIVITY: u32 = 51;
-    /// Anything the specification has no code for; the reference suite's number.
-    pub const INTERNAL: u32 = 999;
+    pub const TRY_AGAIN: Code = Code(11);
+    /// STATUS: the plugin cannot serve ADD.
+    pub const UNAVAILABLE: Code = Code(50);
+    /// STATUS: the plugin can serve ADD, but existing containers may have limited connectivity.
+    pub const LIMITED_CONNECTIVITY: Code = Code(51);
+    /// Any failure that the specification has no code for; the reference suite uses the same one.
+    pub const INTERNAL: Code = Code(999);
+
+    /// The code with this number.
+    pub const fn new(number: u32) -> Code {
+        Code(number)
+    }
 }
 
-/// A CNI error: a code, one line for people, and what is worth knowing beyond it.
+impl From<u32> for Code {
+    fn from(number: u32) -> Code {
+        Code(number)
+    }
+}
+
+impl From<Code> for u32 {
+    fn from(code: Code) -> u32 {
+        code.0
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A CNI error: a code, a message of one line, and details.
 ///
 /// ```
-/// use libcni::{Error, code};
+/// use libcni::{Code, Error};
 ///
-/// let error = Error::new(code::INVALID_CONFIG, "mtu is larger than the bridge's").details("9000 > 1500");
+/// let error = Error::new(Code::INVALID_CONFIG, "mtu is larger than the bridge's").details("9000 > 1500");
 /// assert_eq!(error.to_string(), "mtu is larger than the bridge's: 9000 > 1500");
 /// ```
+///
+/// As text and as JSON, it contains no control characters except the newlines between lines of
+/// details. It shows only the beginning and the end of text that is too long, because messages
+/// quote foreign text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Error {
-    /// One of [`code`], or a plugin's own from 100 on.
-    pub code: u32,
-    /// What went wrong, in one line.
+    /// A code of the specification, or a plugin's own.
+    pub code: Code,
+    /// The message, in one line.
+    #[serde(serialize_with = "as_line")]
     pub msg: String,
-    /// What the kernel or another plugin said, and the way out, if there is more to say.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// The reason that the kernel or another plugin gave, and the remedy; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty", serialize_with = "as_lines")]
     pub details: String,
 }
 
+fn as_line<S: Serializer>(msg: &str, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&text::line(msg))
+}
+
+fn as_lines<S: Serializer>(details: &str, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&text::lines(details))
+}
+
 impl Error {
-    /// An error with a code of [`code`] and a message.
-    pub fn new(code: u32, msg: impl Into<String>) -> Error {
+    /// An error with a code and a message.
+    pub fn new(code: Code, msg: impl Into<String>) -> Error {
         Error { code, msg: msg.into(), details: String::new() }
     }
 
-    /// An error no code of the specification fits ([`code::INTERNAL`]).
+    /// An error no code of the specification fits ([`Code::INTERNAL`]).
     pub fn internal(msg: impl Into<String>) -> Error {
-        Error::new(code::INTERNAL, msg)
+        Error::new(Code::INTERNAL, msg)
     }
 
-    /// The configuration was understood and is wrong ([`code::INVALID_CONFIG`]).
+    /// An error of a configuration that can be read, but is invalid ([`Code::INVALID_CONFIG`]).
     pub fn config(msg: impl Into<String>) -> Error {
-        Error::new(code::INVALID_CONFIG, msg)
+        Error::new(Code::INVALID_CONFIG, msg)
     }
 
-    /// Sets the details.
+    /// Replaces the code.
+    #[must_use]
+    pub fn with_code(mut self, code: Code) -> Error {
+        self.code = code;
+        self
+    }
+
+    /// Replaces the message.
+    #[must_use]
+    pub fn with_msg(mut self, msg: impl Into<String>) -> Error {
+        self.msg = msg.into();
+        self
+    }
+
+    /// Replaces the details.
     #[must_use]
     pub fn details(mut self, details: impl Into<String>) -> Error {
         self.details = details.into();
@@ -87,7 +153,7 @@ impl Error {
         self
     }
 
-    /// Puts what was being done in front of the message; the code stays.
+    /// Prefixes the message with the operation that failed. The code stays.
     #[must_use]
     pub fn context(mut self, doing: impl fmt::Display) -> Error {
         self.msg = format!("{doing}: {}", self.msg);
@@ -98,17 +164,17 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.details.as_str() {
-            "" => f.write_str(&self.msg),
-            details => write!(f, "{}: {details}", self.msg),
+            "" => f.write_str(&text::line(&self.msg)),
+            details => write!(f, "{}: {}", text::line(&self.msg), text::lines(details)),
         }
     }
 }
 
 impl std::error::Error for Error {}
 
-/// Says what was being done when something failed.
+/// Adds to an error the operation that failed.
 pub trait Context<T> {
-    /// Puts `doing` in front of the error's message.
+    /// Prefixes the message of the error with `doing`.
     ///
     /// # Errors
     ///
@@ -124,6 +190,6 @@ impl<T> Context<T> for Result<T> {
 
 impl<T> Context<T> for std::io::Result<T> {
     fn context<D: fmt::Display>(self, doing: impl FnOnce() -> D) -> Result<T> {
-        self.map_err(|error| Error::new(code::IO_FAILURE, format!("{}: {error}", doing())))
+        self.map_err(|error| Error::new(Code::IO_FAILURE, format!("{}: {error}", doing())))
     }
 }

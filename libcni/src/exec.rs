@@ -1,4 +1,5 @@
-//! Finding and running the binaries of plugins: by a runtime, and by a plugin that delegates to an IPAM plugin.
+//! Finding and running the binaries of plugins: by a runtime, and by a plugin that delegates to an
+//! IPAM plugin.
 
 mod child;
 
@@ -14,8 +15,9 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::{Error, PluginType, Result, code, json};
-use child::{Output, Running};
+use crate::{Code, Error, PluginType, Result, json};
+use child::Output;
+pub(crate) use child::Running;
 
 /// The most a plugin may write to its standard output, in bytes.
 pub const MAX_OUTPUT: usize = 16 << 20;
@@ -74,17 +76,22 @@ pub struct Exec<'a> {
 impl Exec<'_> {
     /// Runs the plugin and returns what it printed.
     ///
-    /// The plugin runs in a process group of its own, which is killed as a whole at the deadline or on cancel. A process
-    /// it leaves behind is not waited for, even if that keeps the pipes open. What a plugin says on its standard error
-    /// goes to ours, unless it ended up in the error's details.
+    /// The plugin runs in a process group of its own, which is killed as a whole at the deadline or
+    /// on cancel. A process it leaves behind is not waited for, even if that keeps the pipes open.
+    /// What a plugin says on its standard error goes to ours, unless it ended up in the error's
+    /// details.
     ///
     /// # Errors
     ///
-    /// The plugin's own error, unchanged, if it printed one. Otherwise: it could not be run, failed without an error
-    /// that can be read, was killed by a signal, printed more than [`MAX_OUTPUT`], or did not finish in time
-    /// ([`code::TRY_AGAIN`]).
+    /// The plugin's own error, unchanged, if it printed one. Otherwise: it could not be run, failed
+    /// without an error that can be read, was killed by a signal, printed more than [`MAX_OUTPUT`],
+    /// or did not finish in time ([`Code::TRY_AGAIN`]).
     pub fn run(&self) -> Result<Vec<u8>> {
-        let mut running = self.spawn()?;
+        self.finish(self.start()?)
+    }
+
+    /// Waits for a started plugin, see [`Exec::run`].
+    pub(crate) fn finish(&self, mut running: Running<'_>) -> Result<Vec<u8>> {
         let status = running.finish(self.deadline, self.cancel);
         let output = running.output();
         match status {
@@ -101,21 +108,41 @@ impl Exec<'_> {
     ///
     /// # Errors
     ///
-    /// As [`Exec::run`]; and [`code::DECODE_FAILURE`] if the plugin succeeded but its output is not a JSON object.
+    /// As [`Exec::run`]; and [`Code::DECODE_FAILURE`] if the plugin succeeded but its output is not
+    /// a JSON object.
     pub fn run_json(&self) -> Result<Value> {
+        self.answer(json::parse)
+    }
+
+    /// As [`Exec::run_json`], for a result of ADD: as leniently as Go reads it. `null` is an empty
+    /// object, and bytes that are not UTF-8 become replacement characters.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn run_result(&self) -> Result<Value> {
+        self.answer(|stdout| match stdout.trim_ascii() {
+            b"null" => Ok(Value::Object(serde_json::Map::new())),
+            stdout => json::parse(String::from_utf8_lossy(stdout).as_bytes()),
+        })
+    }
+
+    fn answer(&self, read: impl Fn(&[u8]) -> Result<Value>) -> Result<Value> {
         let stdout = self.run()?;
-        json::parse(&stdout).map_err(|error| {
+        read(&stdout).map_err(|error| {
             let said = match stdout.as_slice() {
                 [] => "it printed nothing".to_owned(),
                 said => format!("{}: {:?}", error.msg, excerpt(said)),
             };
-            Error::new(code::DECODE_FAILURE, "netplugin succeeded but its result cannot be read")
+            Error::new(Code::DECODE_FAILURE, "netplugin succeeded but its result cannot be read")
                 .details(format!("{}: {said}", self.program.display()))
         })
     }
 
     /// Starts the plugin; a binary that is still being written gets a few seconds to be complete.
-    fn spawn(&self) -> Result<Running<'_>> {
+    ///
+    /// # Errors
+    ///
+    /// [`Code::IO_FAILURE`] if it cannot be started, [`Code::TRY_AGAIN`] if the deadline has
+    /// passed.
+    pub(crate) fn start(&self) -> Result<Running<'_>> {
         let mut command = Command::new(self.program);
         command.envs(self.env.iter().map(|(key, value)| (OsStr::new(key), OsStr::new(value))));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -125,7 +152,7 @@ impl Exec<'_> {
                 Err(error) if busy(&error) && retries > 0 => retries -= 1,
                 Err(error) => {
                     let msg = format!("failed to run {}: {error}", self.program.display());
-                    return Err(Error::new(code::IO_FAILURE, msg));
+                    return Err(Error::new(Code::IO_FAILURE, msg));
                 }
                 Ok(running) => return Ok(running),
             }
@@ -135,7 +162,8 @@ impl Exec<'_> {
         }
     }
 
-    /// The error that a plugin printed which exited with a failure, or why there is none to be read.
+    /// The error that a plugin printed which exited with a failure, or why there is none to be
+    /// read.
     fn failure(&self, status: ExitStatus, output: &Output) -> Error {
         let silent = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_whitespace);
         if silent(&output.stdout) {
@@ -168,8 +196,8 @@ impl Exec<'_> {
     }
 }
 
-/// Runs a plugin as a person would, with arguments and no verb, and returns what it printed: nothing, if it does not
-/// understand them. What it complains about is nobody's business.
+/// Runs a plugin as a person would, with arguments and no verb, and returns what it printed:
+/// nothing if it does not know them. Its error is ignored.
 ///
 /// # Errors
 ///
@@ -185,13 +213,14 @@ pub fn by_hand(program: &Path, args: &[&str], deadline: Instant) -> Result<Vec<u
     }
     let mut running = Running::start(&mut command, b"").map_err(|error| {
         let msg = format!("failed to run {}: {error}", program.display());
-        Error::new(code::IO_FAILURE, msg)
+        Error::new(Code::IO_FAILURE, msg)
     })?;
     let status = running.finish(Some(deadline), None).map_err(about)?;
     Ok(if status.success() { running.output().stdout } else { Vec::new() })
 }
 
-/// The error a plugin printed. Some plugins print a result first and fail later: the last document counts.
+/// The error a plugin printed. Some plugins print a result first and fail later: the last document
+/// counts.
 fn own_error(stdout: &[u8]) -> Result<Error, String> {
     let documents = serde_json::Deserializer::from_slice(stdout).into_iter::<Value>();
     let last = documents.last().ok_or("no document")?.map_err(|error| error.to_string())?;
@@ -201,7 +230,7 @@ fn own_error(stdout: &[u8]) -> Result<Error, String> {
     else {
         return Err("it has no code and msg".to_owned());
     };
-    Ok(Error { code, msg, details: text("details").unwrap_or_default() })
+    Ok(Error::new(code.into(), msg).details(text("details").unwrap_or_default()))
 }
 
 fn busy(error: &io::Error) -> bool {

@@ -1,4 +1,5 @@
-//! What a plugin says of itself to a person: made from its manual, and the keys from its JSON Schema.
+//! What a plugin says of itself to a person: made from its manual, and the keys from its JSON
+//! Schema.
 
 use serde_json::Value;
 
@@ -8,21 +9,30 @@ use crate::{Manual, Version};
 const WIDTH: usize = 100;
 
 /// What a plugin prints when it is run without a command.
+///
+/// The first line is exactly that of the reference: nerdctl looks for it as a line of its own, and
+/// Nomad takes the first version that it finds as the plugin's. Both decide by that version which
+/// features the plugin has.
 pub(crate) fn about(manual: &Manual) -> String {
+    let Manual { name, version, suite, stands_for, summary, .. } = manual;
+    let release = if stands_for.is_empty() { version } else { stands_for };
+    let own = if suite.is_empty() { String::new() } else { format!("{suite} {version}: ") };
     format!(
-        "CNI {} plugin ferrocni {}: {}\nCNI protocol versions supported: {}\n\
-         This program is run by container runtimes. By hand: {0} --help\n",
-        manual.name,
-        env!("CARGO_PKG_VERSION"),
-        manual.summary,
+        "CNI {name} plugin v{release}\n{own}{summary}\nCNI protocol versions supported: {}\n\
+         This program is run by container runtimes. By hand: {name} --help\n",
         versions(manual.versions),
     )
 }
 
 /// `--version`
 pub(crate) fn version(manual: &Manual) -> String {
-    let (name, version) = (manual.name, env!("CARGO_PKG_VERSION"));
-    format!("{name} (ferrocni) {version}, CNI {}\n", versions(manual.versions))
+    let Manual { name, version, suite, stands_for, versions: spoken, .. } = manual;
+    let suite = if suite.is_empty() { String::new() } else { format!(" ({suite})") };
+    let release = match *stands_for {
+        "" => String::new(),
+        release => format!(", in place of the reference's {release}"),
+    };
+    format!("{name}{suite} {version}{release}, CNI {}\n", versions(spoken))
 }
 
 /// `--help`
@@ -160,13 +170,27 @@ mod tests {
                 "ranges": { "type": "array", "items": { "type": "array", "items": { "type": "string" } } }
             } } }
         }"##;
-        let text = help(&Manual::new("demo", "shows keys", schema));
+        let text = help(&Manual::new("demo", "2.0.1", "shows keys", schema));
         let keys = text.split("Keys of the configuration:\n").nth(1).unwrap();
         assert_eq!(
             keys,
             "  ipam  object\n      Addresses.\n    ranges  list of strings\n  mtu  integer, default 0\n      \
              The largest packet.\n"
         );
+    }
+
+    #[test]
+    fn the_first_line_is_the_references() {
+        let first = |manual: &Manual| {
+            let text = about(manual);
+            text.lines().take(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let manual = Manual::new("demo", "2.0.1", "shows keys", "{}");
+        assert_eq!(first(&manual), ["CNI demo plugin v2.0.1", "shows keys"]);
+        let manual = manual.of_suite("demos");
+        assert_eq!(first(&manual), ["CNI demo plugin v2.0.1", "demos 2.0.1: shows keys"]);
+        let manual = manual.standing_for("1.9.1");
+        assert_eq!(first(&manual), ["CNI demo plugin v1.9.1", "demos 2.0.1: shows keys"]);
     }
 
     #[test]

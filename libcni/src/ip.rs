@@ -1,5 +1,5 @@
-//! Addresses as text, by the rules of the CNI world (Go's): no leading zeros, a prefix length where a subnet is meant,
-//! and IPv4 addresses mapped into IPv6 are IPv4.
+//! Addresses as text, by the rules of the CNI world (Go's): no leading zeros, a prefix length where
+//! a subnet is meant, and IPv4 addresses mapped into IPv6 are IPv4.
 //!
 //! The functions named `read_*` are for serde's `deserialize_with`.
 
@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
-use crate::{Error, Result, code};
+use crate::{Code, Error, Result};
 
 /// Reads an address.
 ///
@@ -22,11 +22,11 @@ use crate::{Error, Result, code};
 ///
 /// # Errors
 ///
-/// [`code::DECODE_FAILURE`] if it is none.
+/// [`Code::DECODE_FAILURE`] if it is none.
 pub fn address(text: &str) -> Result<IpAddr> {
     match text.parse::<IpAddr>() {
         Ok(address) => Ok(address.to_canonical()),
-        Err(_) => Err(Error::new(code::DECODE_FAILURE, format!("invalid IP address: {text}"))),
+        Err(_) => Err(Error::new(Code::DECODE_FAILURE, format!("invalid IP address: {text}"))),
     }
 }
 
@@ -43,9 +43,9 @@ pub fn address(text: &str) -> Result<IpAddr> {
 ///
 /// # Errors
 ///
-/// [`code::DECODE_FAILURE`] if it is none.
+/// [`Code::DECODE_FAILURE`] if it is none.
 pub fn cidr(text: &str) -> Result<IpNetwork> {
-    let bad = || Error::new(code::DECODE_FAILURE, format!("invalid CIDR address: {text}"));
+    let bad = || Error::new(Code::DECODE_FAILURE, format!("invalid CIDR address: {text}"));
     let (address, prefix) = text.split_once('/').ok_or_else(bad)?;
     if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(bad());

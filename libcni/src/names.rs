@@ -1,10 +1,12 @@
-//! Names that come from outside and end up in paths, links and rules. A value of these types is safe for all three.
+//! Names that come from outside and end up in paths, links and rules. A value of these types is
+//! safe for all three.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, code};
+use crate::text::excerpt;
+use crate::{Code, Error, Result};
 
 /// Declares a checked string: parsed once, by the rule of the specification, then trusted.
 macro_rules! checked_name {
@@ -39,6 +41,19 @@ macro_rules! checked_name {
             }
         }
 
+        impl std::str::FromStr for $name {
+            type Err = Error;
+            fn from_str(name: &str) -> Result<$name> {
+                $name::new(name)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
         impl From<$name> for String {
             fn from(name: $name) -> String {
                 name.0
@@ -61,7 +76,8 @@ macro_rules! checked_name {
 }
 
 checked_name! {
-    /// `CNI_CONTAINERID`: a letter or digit, then letters, digits, `_`, `.` and `-` (spec, "Parameters").
+    /// `CNI_CONTAINERID`: a letter or digit, then letters, digits, `_`, `.` and `-` (spec,
+    /// "Parameters").
     ContainerId, check_container_id
 }
 checked_name! {
@@ -69,7 +85,8 @@ checked_name! {
     NetworkName, check_network_name
 }
 checked_name! {
-    /// `CNI_IFNAME`: 1 to 15 bytes, not `.` or `..`, without `/`, `:` and white space (as the kernel's `dev_valid_name`).
+    /// `CNI_IFNAME`: 1 to 15 bytes, not `.` or `..`, without `/`, `:` and white space (as the
+    /// kernel's `dev_valid_name`), nor `%`, which the kernel takes as a pattern.
     IfName, check_ifname
 }
 checked_name! {
@@ -85,12 +102,10 @@ fn is_identifier(text: &str) -> bool {
 
 fn check_container_id(id: &str) -> Result<()> {
     match id {
-        "" => Err(Error::new(code::UNKNOWN_CONTAINER, "missing containerID")),
+        "" => Err(Error::new(Code::UNKNOWN_CONTAINER, "missing containerID")),
         id if is_identifier(id) => Ok(()),
-        id => {
-            Err(Error::new(code::INVALID_ENVIRONMENT, "invalid characters in containerID")
-                .details(id))
-        }
+        id => Err(Error::new(Code::INVALID_ENVIRONMENT, "invalid characters in containerID")
+            .details(excerpt(id))),
     }
 }
 
@@ -98,12 +113,14 @@ fn check_network_name(name: &str) -> Result<()> {
     match name {
         "" => Err(Error::config("missing network name")),
         name if is_identifier(name) => Ok(()),
-        name => Err(Error::config("invalid characters found in network name").details(name)),
+        name => {
+            Err(Error::config("invalid characters found in network name").details(excerpt(name)))
+        }
     }
 }
 
 fn check_ifname(name: &str) -> Result<()> {
-    let wrong = |msg| Err(Error::new(code::INVALID_ENVIRONMENT, msg));
+    let wrong = |msg| Err(Error::new(Code::INVALID_ENVIRONMENT, msg));
     match name {
         "" => wrong("interface name is empty"),
         name if name.len() > 15 => wrong("interface name is too long").map_err(|error: Error| {
@@ -113,6 +130,9 @@ fn check_ifname(name: &str) -> Result<()> {
         name if name.contains(['/', ':', '\0']) || name.contains(char::is_whitespace) => {
             wrong("interface name contains / or : or whitespace characters")
         }
+        name if name.contains('%') => wrong("interface name contains %").map_err(|error: Error| {
+            error.details("the kernel takes it as a pattern such as eth%d, not as a name")
+        }),
         _ => Ok(()),
     }
 }
@@ -122,7 +142,7 @@ fn check_plugin_type(name: &str) -> Result<()> {
         "" => Err(Error::config("no plugin name provided")),
         "." | ".." => Err(Error::config(format!("invalid plugin name: {name}"))),
         name if name.contains(['/', '\0']) => {
-            Err(Error::config(format!("invalid plugin name: {}", name.escape_debug())))
+            Err(Error::config(format!("invalid plugin name: {}", excerpt(name))))
         }
         _ => Ok(()),
     }

@@ -1,132 +1,19 @@
-//! How a plugin is written.
+//! A plugin that is a plan.
 
+use std::net::IpAddr;
 use std::path::Path;
+use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-use crate::{
-    AddResult, Addresses, Attachment, BuiltIn, Call, NetworkName, PluginType, Result, SUPPORTED,
-    Version,
-};
+use crate::{AddResult, Addresses, BuiltIn, Call, Manual, PluginType, Result};
 
-/// What a plugin says of itself.
-#[derive(Debug, Clone, Copy)]
-pub struct Manual {
-    /// The plugin's type: the name of its file.
-    pub name: &'static str,
-    /// What it is for, in one line.
-    pub summary: &'static str,
-    /// The JSON Schema of its configuration, which is also where `--help` finds the keys.
-    pub schema: &'static str,
-    /// The versions of the specification it speaks.
-    pub versions: &'static [Version],
-    /// What `NAME sync` does, in one line; empty if the plugin has nothing on a host beside its attachments.
-    pub sync: &'static str,
-}
-
-impl Manual {
-    /// A manual of a plugin that speaks every version.
-    pub const fn new(name: &'static str, summary: &'static str, schema: &'static str) -> Manual {
-        Manual { name, summary, schema, versions: &SUPPORTED, sync: "" }
-    }
-
-    /// The manual of a plugin that also knows `sync`, and what that does.
-    #[must_use]
-    pub const fn with_sync(self, sync: &'static str) -> Manual {
-        Manual { sync, ..self }
-    }
-}
-
-/// A plugin at the level of the protocol: a method for each verb, `self` being its configuration.
+/// A plugin as a pure function: from its configuration (`self`), the call and the addresses to a
+/// plan.
 ///
-/// Address management and other plugins that need full control implement this. A plugin that makes kernel objects
-/// implements [`Plugin`] and gets this for free.
-pub trait Verbs: DeserializeOwned {
-    /// The plugin's manual.
-    const MANUAL: Manual;
-
-    /// ADD: join the container to the network.
-    ///
-    /// # Errors
-    ///
-    /// Whatever kept it from doing so; nothing may be left behind then.
-    fn add(&self, call: &Call) -> Result<AddResult>;
-
-    /// CHECK: is everything as ADD left it?
-    ///
-    /// # Errors
-    ///
-    /// What is not.
-    fn check(&self, call: &Call) -> Result<()>;
-
-    /// DEL: undo ADD. What is gone already is no error.
-    ///
-    /// # Errors
-    ///
-    /// What could not be removed.
-    fn del(&self, call: &Call) -> Result<()>;
-
-    /// GC: remove what belongs to attachments of the network that are not in [`Call::valid`].
-    ///
-    /// # Errors
-    ///
-    /// What could not be removed.
-    fn gc(&self, _call: &Call) -> Result<()> {
-        Ok(())
-    }
-
-    /// STATUS: could an ADD be served?
-    ///
-    /// # Errors
-    ///
-    /// Why not, with [`code::UNAVAILABLE`](crate::code::UNAVAILABLE) or
-    /// [`code::LIMITED_CONNECTIVITY`](crate::code::LIMITED_CONNECTIVITY).
-    fn status(&self, _call: &Call) -> Result<()> {
-        Ok(())
-    }
-
-    /// PLAN, a verb of ours: what ADD would do and print, touching nothing.
-    ///
-    /// # Errors
-    ///
-    /// Why ADD could not do it.
-    fn preview(&self, call: &Call) -> Result<Preview>;
-
-    /// REPAIR, a verb of ours: make a live attachment what ADD left, and say what had to be done.
-    ///
-    /// # Errors
-    ///
-    /// What could not be repaired.
-    fn repair(&self, _call: &Call) -> Result<Vec<String>> {
-        Ok(Vec::new())
-    }
-
-    /// SYNC, a verb of ours: bring what the network has on this host, apart from its attachments, in line with the
-    /// configuration, and say what had to be done.
-    ///
-    /// # Errors
-    ///
-    /// What could not be.
-    fn sync(&self, _call: &Call) -> Result<Vec<String>> {
-        Ok(Vec::new())
-    }
-}
-
-/// What PLAN prints: what ADD would do, and what it would answer.
-#[derive(Debug, Clone, Serialize, serde::Deserialize)]
-pub struct Preview {
-    /// The plan in the executor's own terms; null for plugins that make nothing in the kernel.
-    #[serde(default)]
-    pub plan: Value,
-    /// The result as far as it is known beforehand.
-    pub result: AddResult,
-}
-
-/// A plugin as a pure function: from its configuration (`self`), the call and the addresses to a plan.
-///
-/// The verbs follow from the plan: ADD applies it, CHECK compares it, DEL removes it. See [`Executor`].
+/// The verbs follow from the plan: ADD applies it, CHECK compares it, DEL removes it. See
+/// [`Executor`].
 pub trait Plugin: DeserializeOwned {
     /// The plugin's manual.
     const MANUAL: Manual;
@@ -139,32 +26,56 @@ pub trait Plugin: DeserializeOwned {
         Addressing::Optional
     }
 
-    /// What should exist for this attachment, and what ADD answers.
+    /// Returns what should exist for this attachment, and the result of ADD.
     ///
-    /// `addresses` come from the IPAM plugin on ADD, from `prevResult` later; DEL may have none. ADD asks for a plan without
-    /// addresses first: what is wrong anyway is found before one is reserved, and `dhcp` asks for its own over the interface
-    /// that such a plan makes.
+    /// `addresses` come from the IPAM plugin in ADD, and from `prevResult` later; DEL may have
+    /// none. ADD first asks for a plan without addresses, so that mistakes are found before an
+    /// address is reserved. An IPAM plugin that [needs the interface](Executor::needs_interface) is
+    /// called when that plan has been applied.
     ///
     /// # Errors
     ///
-    /// What is wrong with the configuration or the call.
+    /// Names the mistake in the configuration or the call.
     fn plan(&self, call: &Call, addresses: &Addresses) -> Result<(PlanOf<Self>, AddResult)>;
 
-    /// What should exist on this host for the network, whatever attachments it has: what SYNC brings about. It is also part
-    /// of each attachment's [plan](Plugin::plan). None if there is no such thing.
+    /// What should exist on this host for the network, whatever attachments it has: what SYNC
+    /// brings about. It is also part of each attachment's [plan](Plugin::plan). None if there is no
+    /// such thing.
     ///
     /// # Errors
     ///
-    /// What is wrong with the configuration or the host.
+    /// Names the mistake in the configuration or the problem of the host.
     fn network_plan(&self, _call: &Call) -> Result<Option<PlanOf<Self>>> {
         Ok(None)
     }
 
-    /// What STATUS looks at beyond the IPAM plugin's own status.
+    /// What the network has in its live attachments on this host that follows the configuration:
+    /// SYNC brings this about, too. Each plan, or why there is none, has the name of its container,
+    /// for people.
     ///
     /// # Errors
     ///
-    /// Why an ADD could not be served.
+    /// Fails if the host cannot be inspected.
+    fn living_plans(&self, _call: &Call) -> Result<Vec<(String, Result<PlanOf<Self>>)>> {
+        Ok(Vec::new())
+    }
+
+    /// Whether what the plans were made from has changed since, such as a file that the
+    /// configuration names. A plan that is made after such an answer is made from what is there
+    /// now.
+    ///
+    /// ADD, REPAIR and SYNC ask after they have applied a plan, and then plan and repair again. So
+    /// of two calls at once that found different versions, the slower one does not have the last
+    /// word with the older.
+    fn is_outdated(&self) -> bool {
+        false
+    }
+
+    /// What STATUS checks beyond the IPAM plugin's own status.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason why the plugin cannot serve an ADD.
     fn status(&self, _call: &Call) -> Result<()> {
         Ok(())
     }
@@ -175,6 +86,7 @@ pub type PlanOf<P> = <<P as Plugin>::Executor as Executor>::Plan;
 
 /// Whether a plugin delegates to the plugin named by `ipam.type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Addressing {
     /// It does if `ipam.type` is there.
     Optional,
@@ -189,58 +101,119 @@ pub trait Executor {
     /// What should exist, as plain data.
     type Plan: Serialize;
 
-    /// What [`ready`](Executor::ready) opened to look, and [`apply`](Executor::apply) goes on with; `()` if nothing.
+    /// What [`ready`](Executor::ready) opened to check, and [`apply`](Executor::apply) uses; `()`
+    /// if nothing. It is kept until ADD ends, so it can exclude other calls from the attachment.
     type Ready: Default;
 
-    /// The IPAM plugin in the file `program`, if it is built into this process: then it needs no second one. Whoever says so
-    /// has made certain that the file would do the very same; a file of that name may be anybody's.
+    /// The IPAM plugin in the file `program`, if it is built into this process, which then needs no
+    /// second one. The executor must have checked that the file would do exactly the same: any
+    /// program may have that name.
     fn built_in(_name: &PluginType, _program: &Path) -> Option<BuiltIn> {
         None
     }
 
-    /// Whether the attachment could be made at all: its namespace is usable, its interface's name is free. Asked before
-    /// an address is reserved. Not asked for plugins without addresses of their own ([`Addressing::None`]).
+    /// Whether the IPAM plugin `manager` asks for addresses over the container's interface, as a
+    /// DHCP client does. Then ADD makes the interface before it calls the IPAM plugin, and DEL
+    /// calls the IPAM plugin before it removes the interface.
+    fn needs_interface(_call: &Call, _manager: &PluginType) -> bool {
+        false
+    }
+
+    /// The IPAM plugin that DEL and GC call if the configuration names none (any more), to release
+    /// what its ADD handed out. `None` if there is none that can be called.
+    fn fallback() -> Option<BuiltIn> {
+        None
+    }
+
+    /// The addresses that the IPAM plugin `manager` holds for the attachment of the call, as far as
+    /// that can be known without starting it. Without a `manager`, those that
+    /// [`fallback`](Executor::fallback) holds. `None` if they are not known.
+    fn held(_call: &Call, _manager: Option<&PluginType>) -> Option<Vec<IpAddr>> {
+        None
+    }
+
+    /// Checks that the attachment of a plan, which has no addresses yet, can be made at all: its
+    /// namespace is usable, its interface name is free, it does not exist yet, and no other ADD of
+    /// it is running by `deadline`. Called before an address is reserved, but not for plugins
+    /// without addresses of their own ([`Addressing::None`]).
     ///
     /// # Errors
     ///
-    /// Why not; nothing has been changed.
-    fn ready(_call: &Call) -> Result<Self::Ready> {
+    /// Returns the reason. Nothing has been changed.
+    fn ready(_plan: &Self::Plan, _deadline: Instant) -> Result<Self::Ready> {
         Ok(Self::Ready::default())
     }
 
-    /// Makes everything in the plan exist, or nothing; then fills in what only the system knows, such as the MAC of a
-    /// bridge that was there before.
+    /// PLAN: checks what [`ready`](Executor::ready) checks for ADD, without keeping other calls
+    /// out.
     ///
     /// # Errors
     ///
-    /// What could not be made; what this call made is gone again.
-    fn apply(plan: &Self::Plan, ready: Self::Ready, result: &mut AddResult) -> Result<()>;
+    /// Returns the error of [`ready`](Executor::ready).
+    fn vacant(_plan: &Self::Plan) -> Result<()> {
+        Ok(())
+    }
+
+    /// PLAN: checks that ADD could apply the plan, as far as can be known beforehand and
+    /// [`Plugin::plan`] has not reported it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that says why ADD would fail.
+    fn feasible(_plan: &Self::Plan) -> Result<()> {
+        Ok(())
+    }
+
+    /// PLAN: marks in the plan what is there already and as wanted. What cannot be looked at is not
+    /// marked.
+    fn mark_existing(_plan: &mut Self::Plan) {}
+
+    /// Whether the attachment of a plan exists because an earlier ADD made it. Called after an ADD
+    /// has failed and rolled back. If so, the addresses belong to the earlier ADD, and are not
+    /// released.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the kernel or a namespace cannot be read.
+    fn lives(_plan: &Self::Plan) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Makes everything in the plan exist, or nothing; then fills in what only the system knows,
+    /// such as the MAC of a bridge that was there before.
+    ///
+    /// # Errors
+    ///
+    /// Names the object that could not be made. The executor has rolled back what this call made.
+    fn apply(plan: &Self::Plan, ready: &mut Self::Ready, result: &mut AddResult) -> Result<()>;
 
     /// Every difference between the plan and what is there, one line each.
     ///
     /// # Errors
     ///
-    /// Why it could not look.
+    /// Fails if the kernel or a namespace cannot be read.
     fn diff(plan: &Self::Plan) -> Result<Vec<String>>;
 
-    /// Does what is needed to make `diff` empty, without taking anything down; says what it did.
+    /// Repairs every difference without interrupting the attachment, and returns the repairs.
     ///
     /// # Errors
     ///
-    /// What could not be put right.
+    /// Names the differences that could not be repaired.
     fn repair(plan: &Self::Plan) -> Result<Vec<String>>;
 
-    /// Removes what the attachment owns, never what it shares. What is gone already is no error.
+    /// Removes what the attachment owns, never what it shares. An object that no longer exists is
+    /// not an error. `held` is the answer of [`held`](Executor::held): the plan may have fewer
+    /// addresses than the attachment, or others.
     ///
     /// # Errors
     ///
-    /// Everything that could not be removed.
-    fn remove(plan: &Self::Plan) -> Result<()>;
+    /// Names every object that could not be removed.
+    fn remove(plan: &Self::Plan, held: Option<&[IpAddr]>) -> Result<()>;
 
-    /// Removes what is owned by attachments of `network` that are not in `valid`.
+    /// Removes what is owned by attachments of the call's network that are not in [`Call::valid`].
     ///
     /// # Errors
     ///
-    /// Everything that could not be removed.
-    fn collect(network: &NetworkName, valid: &[Attachment]) -> Result<()>;
+    /// Names every object that could not be removed.
+    fn collect(call: &Call) -> Result<()>;
 }

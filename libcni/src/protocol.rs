@@ -1,37 +1,69 @@
-//! The main loop of a plugin: from the environment and stdin to a [`Call`], and from the answer to stdout.
+//! The main loop of a plugin: from the environment and stdin to a [`Call`], and from the answer to
+//! stdout.
 //!
-//! The order of the checks, their codes and texts are those of the reference suite, because runtimes and their tests
-//! know them.
+//! The order of the checks, their codes and texts are those of the reference suite, because
+//! runtimes and their tests know them.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::env::{self, Env};
 use crate::{
-    AddResult, Attachment, Call, ContainerId, Context, Dns, Error, IfName, Manual, NetworkName,
-    Result, Verb, Verbs, Version, args, code, help, json,
+    AddResult, Attachment, Call, Code, ContainerId, Context, Dns, Error, IfName, Manual,
+    NetworkName, Result, SUPPORTED, Verb, Verbs, Version, args, help, json, output, text,
 };
+use document::{Document, network_of, read_config};
 
 /// The body of a plugin's `main`: serves the one call this process was started for.
 ///
-/// Without `CNI_COMMAND` it says what the plugin is, and understands `--help`, `--schema` and `--version`.
+/// Without `CNI_COMMAND` it describes the plugin, and supports `--help`, `--schema` and
+/// `--version`.
 pub fn run<V: Verbs>() -> ExitCode {
     let spoken = Cell::new(Version::CURRENT);
-    match serve::<V>(&spoken) {
-        Ok((answer, status)) => print(&answer, status),
-        Err(error) => print(&text_of(&error, spoken.get()), ExitCode::FAILURE),
+    let served = output::survive_file_size_limit()
+        .context(|| "block the signal of the file size limit")
+        .map_err(Failure::from)
+        .and_then(|()| serve::<V>(&spoken));
+    match served {
+        Ok(status) => status,
+        Err(Failure::Unanswered(error)) => {
+            warn(&error.to_string());
+            ExitCode::FAILURE
+        }
+        Err(Failure::Cni(error)) => {
+            if let Err(why) = write(&text_of(&error, spoken.get())) {
+                warn(&error.line(&why.to_string()).to_string());
+            }
+            ExitCode::FAILURE
+        }
     }
 }
 
-/// A plugin that is a part of this process, and is called as its binary would be: by a verb and a configuration, with this
-/// process's environment. See [`Executor::built_in`](crate::Executor::built_in).
+/// Why a call failed.
+enum Failure {
+    /// The error is the answer.
+    Cni(Error),
+    /// The answer could not be written, so writing this error would fail too.
+    Unanswered(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Cni(error)
+    }
+}
+
+/// A plugin that is a part of this process, and is called as its binary would be: by a verb and a
+/// configuration, with this process's environment. See
+/// [`Executor::built_in`](crate::Executor::built_in).
 #[derive(Debug, Clone, Copy)]
 pub struct BuiltIn(fn(&str, &Value, Instant) -> Result<String>);
 
@@ -40,7 +72,9 @@ impl BuiltIn {
     pub const fn new<V: Verbs>() -> BuiltIn {
         BuiltIn(|verb, config, deadline| {
             let env = Env { until: Some(deadline), ..Env::read()? };
-            answer::<V>(verb, &env, || Ok(config.clone()), &Cell::new(Version::CURRENT))
+            let spoken = Cell::new(Version::CURRENT);
+            let asked = asked::<V>(verb, &env, || Ok(config.clone().into()), &spoken)?;
+            asked.map_or_else(|| Ok(String::new()), |(plugin, call)| dispatch(&plugin, &call))
         })
     }
 
@@ -50,16 +84,9 @@ impl BuiltIn {
     }
 }
 
-/// Prints the answer; whoever closed our output early gets a failure for it.
-fn print(answer: &str, status: ExitCode) -> ExitCode {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(answer.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => status,
-        Err(error) => {
-            warn(&format!("cannot write the answer: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+/// Writes the answer.
+fn write(answer: &str) -> Result<()> {
+    output::write(answer).context(|| "cannot write the answer")
 }
 
 /// An error as it is printed (spec, "Error").
@@ -76,28 +103,57 @@ fn text_of(error: &Error, spoken: Version) -> String {
     json::pretty(&printed).unwrap_or_else(|error| error.to_string())
 }
 
-/// Says something beside the answer. That nobody listens is no reason to fail.
-fn warn(text: &str) {
-    writeln!(io::stderr(), "{text}").ok();
+/// Writes a message to stderr. A closed stderr is not an error.
+pub(crate) fn warn(text: &str) {
+    writeln!(io::stderr(), "{}", text::lines(text)).ok();
 }
 
-/// Everything between reading and printing. `spoken` becomes the version of the configuration, once that is known.
-fn serve<V: Verbs>(spoken: &Cell<Version>) -> Result<(String, ExitCode)> {
+/// Serves a call from reading to writing. `spoken` becomes the version of the configuration as soon
+/// as it is known.
+fn serve<V: Verbs>(spoken: &Cell<Version>) -> Result<ExitCode, Failure> {
     let env = Env::read()?;
     let options = env::command_line();
-    let answer = match (env.command.as_deref(), options.split_first()) {
-        (Some("VERSION"), _) => version::answer(&V::MANUAL, version::asked_for(&V::MANUAL)),
-        (Some(command), _) => answer::<V>(command, &env, read_config, spoken)?,
-        (None, Some((word, rest))) if word == "sync" && !V::MANUAL.sync.is_empty() => {
-            return Ok(sync::sync::<V>(rest, &env));
+    let (answer, status) = match (env.command.as_deref(), options.split_first()) {
+        (Some("VERSION"), _) => {
+            let asked = version::asked_for(&V::MANUAL);
+            (version::answer(&V::MANUAL, asked), ExitCode::SUCCESS)
         }
-        (None, Some((option, _))) => by_hand(&V::MANUAL, option)?,
+        (Some(command), _) => {
+            return call::<V>(command, &env, spoken).map(|()| ExitCode::SUCCESS);
+        }
+        (None, Some((word, rest))) if word == "sync" && !V::MANUAL.sync.is_empty() => {
+            sync::sync::<V>(rest, &env)
+        }
+        (None, Some((option, _))) => (by_hand(&V::MANUAL, option)?, ExitCode::SUCCESS),
         (None, None) => {
             warn(help::about(&V::MANUAL).trim_end());
-            String::new()
+            return Ok(ExitCode::SUCCESS);
         }
     };
-    Ok((answer, ExitCode::SUCCESS))
+    write(&answer).map_err(Failure::Unanswered)?;
+    Ok(status)
+}
+
+/// Serves a verb that comes with a configuration. If the result of ADD cannot be written, the
+/// attachment is removed again, because the runtime could neither use nor find it.
+fn call<V: Verbs>(command: &str, env: &Env, spoken: &Cell<Version>) -> Result<(), Failure> {
+    if command == Verb::Add.as_str() && output::is_closed() {
+        let msg = "standard output is closed, so that the result of ADD would be lost";
+        return Err(Failure::Unanswered(
+            Error::new(Code::IO_FAILURE, msg)
+                .details("Give the plugin a pipe or a file to write to."),
+        ));
+    }
+    let Some((plugin, call)) = asked::<V>(command, env, read_config, spoken)? else {
+        return Ok(());
+    };
+    let answer = dispatch(&plugin, &call)?;
+    write(&answer).map_err(|error| {
+        Failure::Unanswered(match call.verb {
+            Verb::Add => undo(&plugin, &call, error),
+            _ => error,
+        })
+    })
 }
 
 fn by_hand(manual: &Manual, option: &str) -> Result<String> {
@@ -105,7 +161,7 @@ fn by_hand(manual: &Manual, option: &str) -> Result<String> {
         "--help" | "-h" => Ok(help::help(manual)),
         "--schema" => Ok(format!("{}\n", manual.schema.trim_end())),
         "--version" | "-V" => Ok(help::version(manual)),
-        other => Err(Error::new(code::INVALID_ENVIRONMENT, format!("unknown option {other}"))
+        other => Err(Error::new(Code::INVALID_ENVIRONMENT, format!("unknown option {other}"))
             .details(format!("try: {} --help", manual.name))),
     }
 }
@@ -116,38 +172,72 @@ fn spoken_in(config: &Value, supported: &[Version]) -> Option<Version> {
     supported.iter().find(|version| version.to_string() == text).copied()
 }
 
-/// Serves a verb that comes with a configuration.
-fn answer<V: Verbs>(
+/// What to serve: the plugin with its configuration, and the call; `None` if there is nothing to
+/// do.
+fn asked<V: Verbs>(
     command: &str,
     env: &Env,
-    mut config: impl FnMut() -> Result<Value>,
+    mut config: impl FnMut() -> Result<Document>,
     spoken: &Cell<Version>,
-) -> Result<String> {
-    match call_of(command, env, V::MANUAL.versions, &mut config, spoken)? {
-        Some(call) => {
-            let plugin: V = json::from_value(&call.config).context(|| "failed to load netconf")?;
-            dispatch(&plugin, &call)
-        }
-        None => Ok(String::new()),
-    }
+) -> Result<Option<(V, Call)>> {
+    let Some(call) = call_of(command, env, V::MANUAL.versions, &mut config, spoken)? else {
+        return Ok(None);
+    };
+    let plugin = read_keys(&call.config, call.verb, V::NEEDED, env)?;
+    Ok(Some((plugin, call)))
 }
 
-/// The call, checked; none if there is nothing to do. The configuration is read when it is certain that one is needed.
+/// Reads a configuration. DEL and GC ignore keys that they cannot read, except the `needed` ones,
+/// and report them: a mistake made after ADD must not block the removal.
+fn read_keys<T: DeserializeOwned>(
+    config: &Value,
+    verb: Verb,
+    needed: &[&str],
+    env: &Env,
+) -> Result<T> {
+    let context = || "failed to load netconf";
+    if !verb.removes() {
+        return json::from_value(config).context(context);
+    }
+    let read = json::from_value_without_mistakes(config, needed);
+    let (read, mistakes) = read.context(context).map_err(|error| {
+        let verb = verb.as_str();
+        error.line(&format!("{verb} requires this key: restore its value"))
+    })?;
+    // The call that started this one has reported it.
+    for mistake in mistakes.iter().filter(|_| env.until.is_none()) {
+        warn(&text::line(&format!("{} ignores a key: {mistake}", verb.as_str())));
+    }
+    Ok(read)
+}
+
+/// The call, checked; none if there is nothing to do. The configuration is read when it is certain
+/// that one is needed.
 fn call_of(
     command: &str,
     env: &Env,
     versions: &[Version],
-    config: &mut dyn FnMut() -> Result<Value>,
+    config: &mut dyn FnMut() -> Result<Document>,
     spoken: &Cell<Version>,
 ) -> Result<Option<Call>> {
     let attachment = attachment_of(command, env)?;
-    let config = config()?;
-    spoken.set(spoken_in(&config, versions).unwrap_or(Version::CURRENT));
-    let network = network_of(&config)?;
+    let document = config()?;
+    spoken.set(spoken_in(&document.value, versions).unwrap_or(Version::CURRENT));
+    let network = network_of(&document.value)?;
     let verb = Verb::parse(command)?;
+    checked((verb, network, attachment), document, versions, env)
+}
+
+/// The call, its configuration checked by the rules for all plugins.
+fn checked(
+    (verb, network, attachment): (Verb, NetworkName, Option<Attachment>),
+    Document { value: config, text }: Document,
+    versions: &[Version],
+    env: &Env,
+) -> Result<Option<Call>> {
     let version = version_of(&config, verb, versions)?;
-    guard_own_netns(verb, env)?;
-    let common: Common = json::from_value(&config).context(|| "failed to load netconf")?;
+    let netns = netns_of(verb, env)?;
+    let common: Common = read_keys(&config, verb, Common::NEEDED, env)?;
     if verb == Verb::Gc && common.valid_attachments.is_none() && common.attachments.is_none() {
         // Without a list nothing is known to be stale; "none are valid" would be an empty one.
         warn("GC without cni.dev/valid-attachments: nothing was removed");
@@ -159,14 +249,46 @@ fn call_of(
         version,
         network,
         attachment,
-        netns: env.netns.clone(),
+        netns,
         args: args::parse(env.args.as_deref().unwrap_or_default()),
         path: env.folders(),
         prev: previous_of(&config, verb, version)?,
         valid: lists.into_iter().flatten().flatten().collect(),
         config,
-        deadline: env.deadline()?,
+        text,
+        deadline: match env.deadline() {
+            Err(error) if verb.removes() => {
+                warn(&error.to_string());
+                env::default_deadline()
+            }
+            deadline => deadline?,
+        },
     }))
+}
+
+impl Call {
+    /// A call as the protocol makes it for this configuration, for tests: of `attachment` if the
+    /// verb is about one, without a namespace, arguments and folders of plugins. These are fields
+    /// to set.
+    ///
+    /// ```
+    /// use libcni::{Attachment, Call, Verb};
+    ///
+    /// let config = serde_json::json!({ "cniVersion": "1.1.0", "name": "pods", "type": "demo" });
+    /// let call = Call::new(Verb::Add, config, Some(Attachment::new("c1", "eth0")?))?;
+    /// assert_eq!(call.network.as_str(), "pods");
+    /// # Ok::<(), libcni::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What the protocol finds wrong with the configuration. For GC, the configuration must have a
+    /// list of valid attachments.
+    pub fn new(verb: Verb, config: Value, attachment: Option<Attachment>) -> Result<Call> {
+        let network = network_of(&config)?;
+        checked((verb, network, attachment), config.into(), &SUPPORTED, &Env::default())?
+            .ok_or_else(|| Error::config("GC needs cni.dev/valid-attachments"))
+    }
 }
 
 /// The verbs and what they print.
@@ -185,21 +307,32 @@ fn dispatch<V: Verbs>(plugin: &V, call: &Call) -> Result<String> {
     }
 }
 
-/// ADD. A result that cannot be printed is no use to anyone: then nothing is left behind either.
+/// ADD. If the result cannot be expressed in the version, nothing is left behind.
 fn add<V: Verbs>(plugin: &V, call: &Call) -> Result<String> {
     let result = plugin.add(call)?;
-    result.to_json(call.version).map_err(|error| match plugin.del(call) {
+    result.to_json(call.version).map_err(|error| undo(plugin, call, error))
+}
+
+/// The time that an undo gets at least.
+const UNDO: Duration = Duration::from_secs(10);
+
+/// Undoes a successful ADD because of `error`.
+fn undo<V: Verbs>(plugin: &V, call: &Call, error: Error) -> Error {
+    // ADD may have used up its time. That must not keep the address from being released.
+    let deadline = call.deadline.max(Instant::now() + UNDO);
+    match plugin.del(&Call { verb: Verb::Del, deadline, ..call.clone() }) {
         Ok(()) => error,
         Err(also) => error.line(&format!("undoing ADD failed too: {also}")),
-    })
+    }
 }
 
 /// An error with a variable of the environment, which it must name (spec, "Error", code 4).
 fn of(variable: &str, value: &str, mut error: Error) -> Error {
+    let value = text::excerpt(value);
     if error.details == value {
         error.details.clear();
     }
-    error.line(&format!("{variable}={value:?}"))
+    error.line(&format!("{variable}=\"{value}\""))
 }
 
 /// Which variables a verb needs, in the order in which they are checked and reported.
@@ -226,33 +359,9 @@ fn attachment_of(command: &str, env: &Env) -> Result<Option<Attachment>> {
     take(about_one || needs(&["GC", "STATUS"]), "CNI_PATH", &env.path);
     if !missing.is_empty() {
         let msg = format!("required env variables [{}] missing", missing.join(","));
-        return Err(Error::new(code::INVALID_ENVIRONMENT, msg));
+        return Err(Error::new(Code::INVALID_ENVIRONMENT, msg));
     }
     Ok(container.zip(ifname).map(|(container, ifname)| Attachment { container, ifname }))
-}
-
-fn read_config() -> Result<Value> {
-    read_config_from(&mut io::stdin().lock(), "stdin")
-}
-
-/// Reads a configuration; `source` says where from.
-fn read_config_from(input: &mut dyn Read, source: &str) -> Result<Value> {
-    let mut bytes = Vec::new();
-    // One byte more than allowed tells that it is too much.
-    let limit = u64::try_from(json::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    input.take(limit).read_to_end(&mut bytes).context(|| format!("error reading from {source}"))?;
-    json::parse(&bytes).context(|| "error unmarshall network config")
-}
-
-fn network_of(config: &Value) -> Result<NetworkName> {
-    match json::get(config, "name") {
-        None => NetworkName::new(""),
-        Some(Value::String(name)) => NetworkName::new(name.as_str()),
-        Some(other) => {
-            let msg = format!("error unmarshall network config: name is {other}, not a string");
-            Err(Error::new(code::DECODE_FAILURE, msg))
-        }
-    }
 }
 
 /// The configuration's version, if the plugin speaks it and it has the verb.
@@ -262,10 +371,10 @@ fn version_of(config: &Value, verb: Verb, supported: &[Version]) -> Result<Versi
         Some(Value::String(text)) => text,
         Some(other) => {
             let msg = format!("decoding version from network config: {other} is not a string");
-            return Err(Error::new(code::DECODE_FAILURE, msg));
+            return Err(Error::new(Code::DECODE_FAILURE, msg));
         }
     };
-    let incompatible = |msg: String| Error::new(code::INCOMPATIBLE_VERSION, msg);
+    let incompatible = |msg: String| Error::new(Code::INCOMPATIBLE_VERSION, msg);
     let needs = match verb {
         Verb::Check | Verb::Repair => Some(Version::new(0, 4, 0)),
         Verb::Gc | Verb::Status => Some(Version::new(1, 1, 0)),
@@ -289,26 +398,40 @@ fn version_of(config: &Value, verb: Verb, supported: &[Version]) -> Result<Versi
     })
 }
 
-/// Refuses to work on the namespace this process is in: that is the host's, and the interface of a container in it is a
-/// mistake that locks people out. A path that cannot be looked at is left to the executor.
-fn guard_own_netns(verb: Verb, env: &Env) -> Result<()> {
-    let Some(netns) = &env.netns else { return Ok(()) };
-    if env.own_netns_allowed || !matches!(verb, Verb::Add | Verb::Del | Verb::Repair) {
-        return Ok(());
+/// The container's namespace. Refuses the namespace of this process, which is the host's: a
+/// container's interface there could cut off the host. The executor handles a path that cannot be
+/// read.
+///
+/// DEL goes on as if no namespace were given. A path such as /proc/PID/ns/net may lead to the
+/// host's own namespace by now, because the process ID was used again.
+fn netns_of(verb: Verb, env: &Env) -> Result<Option<String>> {
+    let Some(netns) = &env.netns else { return Ok(None) };
+    if env.own_netns_allowed || !matches!(verb, Verb::Add | Verb::Del | Verb::Plan | Verb::Repair) {
+        return Ok(Some(netns.clone()));
     }
     let identity = |path: &str| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
     match (identity(netns), identity("/proc/self/ns/net")) {
+        (Ok(container), Ok(own)) if container == own && verb == Verb::Del => {
+            if env.until.is_none() {
+                warn(&format!(
+                    "CNI_NETNS={netns} is the host's own network namespace: DEL looks for no \
+                     interface in it"
+                ));
+            }
+            Ok(None)
+        }
         (Ok(container), Ok(own)) if container == own => {
             let msg = "plugin's netns and netns from CNI_NETNS should not be the same";
-            Err(Error::new(code::INVALID_NETNS, msg).details(format!(
+            Err(Error::new(Code::INVALID_NETNS, msg).details(format!(
                 "CNI_NETNS is {netns}; CNI_NETNS_OVERRIDE=1 allows it if it is meant"
             )))
         }
-        _ => Ok(()),
+        _ => Ok(Some(netns.clone())),
     }
 }
 
-/// What every configuration may have. Decoded for all plugins, so that a wrong type is an error in each of them.
+/// What every configuration may have. Decoded for all plugins, so that a wrong type is an error in
+/// each of them.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Common {
@@ -322,6 +445,11 @@ struct Common {
     valid_attachments: Option<Vec<Attachment>>,
     #[serde(rename = "cni.dev/attachments")]
     attachments: Option<Vec<Attachment>>,
+}
+
+impl Common {
+    /// GC must not treat a list that it cannot read as an empty one.
+    const NEEDED: &[&str] = &["cni.dev/valid-attachments", "cni.dev/attachments"];
 }
 
 #[derive(Default, Deserialize)]
@@ -340,8 +468,9 @@ fn previous_of(config: &Value, verb: Verb, version: Version) -> Result<Option<Ad
     };
     match prev.context(|| "could not parse prevResult") {
         Ok(prev) => Ok(Some(prev)),
-        // What the attachment owns is known without it; a broken cache must not keep it from being removed.
-        Err(error) if verb == Verb::Del => {
+        // What the attachment owns is known without it; a broken cache must not keep it from being
+        // removed.
+        Err(error) if verb.removes() => {
             warn(&format!("going on without prevResult: {error}"));
             Ok(None)
         }
@@ -349,6 +478,8 @@ fn previous_of(config: &Value, verb: Verb, version: Version) -> Result<Option<Ad
     }
 }
 
+mod document;
+mod example;
 mod sync;
 #[cfg(test)]
 mod tests;

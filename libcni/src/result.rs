@@ -15,6 +15,7 @@ use crate::ip;
 /// The success result of ADD (spec 1.1.0, "ADD Success"), also a chained plugin's `prevResult`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct AddResult {
     /// What the attachment made or uses, in the order that `ips[].interface` counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -28,6 +29,27 @@ pub struct AddResult {
     /// Name resolution for the container; the runtime applies it.
     #[serde(skip_serializing_if = "Dns::is_empty")]
     pub dns: Dns,
+}
+
+impl AddResult {
+    /// A result with these interfaces and addresses, without routes and name resolution.
+    pub fn new(interfaces: Vec<Interface>, ips: Vec<IpConfig>) -> AddResult {
+        AddResult { interfaces, ips, ..AddResult::default() }
+    }
+
+    /// Replaces the routes.
+    #[must_use]
+    pub fn with_routes(mut self, routes: Vec<Route>) -> AddResult {
+        self.routes = routes;
+        self
+    }
+
+    /// Replaces the name resolution.
+    #[must_use]
+    pub fn with_dns(mut self, dns: Dns) -> AddResult {
+        self.dns = dns;
+        self
+    }
 }
 
 /// A link that exists because of the attachment.

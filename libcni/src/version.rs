@@ -1,8 +1,9 @@
 //! Versions of the CNI specification.
 
 use std::fmt;
+use std::str::FromStr;
 
-use crate::{Error, Result, code};
+use crate::{Code, Error, Result};
 
 /// Every released version of the specification this crate speaks, oldest first.
 pub const SUPPORTED: [Version; 7] = [
@@ -32,7 +33,8 @@ impl Version {
         Version { major, minor, patch }
     }
 
-    /// Reads a version: one to three numbers between dots, missing ones are 0; an empty text means 0.1.0.
+    /// Reads a version: one to three numbers between dots, missing ones are 0; an empty text means
+    /// 0.1.0.
     ///
     /// ```
     /// use libcni::Version;
@@ -45,13 +47,13 @@ impl Version {
     ///
     /// # Errors
     ///
-    /// [`code::DECODE_FAILURE`] with what is wrong about the text.
+    /// [`Code::DECODE_FAILURE`] with what is wrong about the text.
     pub fn parse(text: &str) -> Result<Version> {
         if text.is_empty() {
             return Ok(Version::new(0, 1, 0));
         }
         let bad = |why: &str| {
-            Error::new(code::DECODE_FAILURE, format!("invalid version {text:?}: {why}"))
+            Error::new(Code::DECODE_FAILURE, format!("invalid version {text:?}: {why}"))
         };
         let mut parts = [0; 3];
         let mut given = text.split('.');
@@ -64,6 +66,15 @@ impl Version {
         }
         let [major, minor, patch] = parts;
         Ok(Version { major, minor, patch })
+    }
+}
+
+impl FromStr for Version {
+    type Err = Error;
+
+    /// As [`Version::parse`].
+    fn from_str(text: &str) -> Result<Version> {
+        Version::parse(text)
     }
 }
 

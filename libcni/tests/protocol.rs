@@ -1,4 +1,5 @@
-//! What a plugin says to a runtime that gets something wrong, and to a person: codes, texts and their order.
+//! What a plugin says to a runtime that gets something wrong, and to a person: codes, texts and
+//! their order.
 
 mod notes;
 
@@ -166,7 +167,7 @@ fn a_person_is_told_what_this_is() {
     };
     let about = by_hand(&[]);
     assert_eq!(about.ok(), "");
-    assert!(about.stderr.starts_with("CNI notes plugin "), "{}", about.stderr);
+    assert!(about.stderr.starts_with("CNI notes plugin v0.3.2\n"), "{}", about.stderr);
     assert!(about.stderr.contains(
         "\nCNI protocol versions supported: 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0\n"
     ));
@@ -180,14 +181,68 @@ fn a_person_is_told_what_this_is() {
 #[test]
 fn the_hosts_own_namespace_is_refused_before_anything_is_done() {
     let own = "/proc/self/ns/net";
-    for verb in ["ADD", "DEL"] {
-        let network = Network::new().ipam_says("{}");
-        let answer = network.call_with(verb, &[("CNI_NETNS", own)], &network.config.to_string());
-        answer.is_error(8, "plugin's netns and netns from CNI_NETNS should not be the same");
-        assert_eq!(network.ipam_commands(), "");
-    }
+    let network = Network::new().ipam_says("{}");
+    let answer = network.call_with("ADD", &[("CNI_NETNS", own)], &network.config.to_string());
+    answer.is_error(8, "plugin's netns and netns from CNI_NETNS should not be the same");
+    assert_eq!(network.ipam_commands(), "");
     let meant = [("CNI_NETNS", own), ("CNI_NETNS_OVERRIDE", "True")];
     with_env("ADD", &meant).ok();
+}
+
+/// A /proc/PID path may lead to the host's namespace by the time of DEL.
+#[test]
+fn del_goes_on_without_the_hosts_own_namespace() {
+    let network = Network::new().ipam(
+        "[ $CNI_COMMAND != DEL ] || echo \"netns=$CNI_NETNS.\" >> \
+         $0.log; echo '{\"cniVersion\": \"1.1.0\", \"ips\": [{\"address\": \"10.1.2.3/24\"}]}'",
+    );
+    let network = network.added();
+    let own = [("CNI_NETNS", "/proc/self/ns/net")];
+    let answer = network.call_with("DEL", &own, &network.config.to_string());
+    assert_eq!(answer.ok(), "");
+    assert_eq!(answer.stderr.matches("own network namespace").count(), 1, "{}", answer.stderr);
+    assert_eq!(network.notes(), []);
+    assert_eq!(network.ipam_commands(), "ADD DEL netns=.");
+}
+
+#[test]
+fn del_and_gc_ignore_keys_that_cannot_be_read_and_say_so() {
+    for verb in ["DEL", "GC"] {
+        for (key, value) in [
+            ("remark", json!(5)),
+            ("dns", json!("x")),
+            ("dns", json!({"search": "a"})),
+            ("capabilities", json!([])),
+            ("capabilities", json!({"mac": 1})),
+            ("ipam", json!(5)),
+            ("ipam", json!({"type": 5})),
+            ("prevResult", json!(5)),
+        ] {
+            let network = Network::new();
+            network.call("ADD").ok();
+            let network = network.with("cni.dev/valid-attachments", json!([])).with(key, value);
+            let answer = network.call(verb);
+            assert_eq!(answer.ok(), "");
+            assert!(answer.stderr.contains(key), "{verb} {key}: {}", answer.stderr);
+            assert_eq!(network.notes(), [], "{verb} {key}");
+        }
+    }
+}
+
+/// A list that cannot be read does not count as empty.
+#[test]
+fn gc_with_a_list_that_cannot_be_read_removes_nothing() {
+    for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
+        for value in [json!(5), json!([{"containerID": "c1"}]), json!([5])] {
+            let network = Network::new();
+            network.call("ADD").ok();
+            let network = network.with(key, value);
+            let (code, msg, _) = network.call("GC").err();
+            assert_eq!(code, 6);
+            assert!(msg.contains(key), "{msg}");
+            assert_eq!(network.notes().len(), 1);
+        }
+    }
 }
 
 #[test]
@@ -241,6 +296,24 @@ fn an_error_has_the_version_of_the_configuration() {
 fn a_wrong_timeout_is_an_error() {
     with_env("ADD", &[("FERROCNI_TIMEOUT", "soon")])
         .is_error(4, "FERROCNI_TIMEOUT is not a positive number of seconds");
+}
+
+#[test]
+fn an_add_that_cannot_answer_is_undone() {
+    let network =
+        Network::new().ipam_says(r#"{"cniVersion": "1.1.0", "ips": [{"address": "10.1.0.2/16"}]}"#);
+    let mut command = network.command();
+    command.envs([("CNI_COMMAND", "ADD"), ("CNI_CONTAINERID", "c1"), ("CNI_IFNAME", "eth0")]);
+    command.env("CNI_NETNS", "/run/netns/none").env("CNI_PATH", network.bin());
+    let config = network.bin().join("config");
+    std::fs::write(&config, network.config.to_string()).unwrap();
+    command.stdin(std::fs::File::open(config).unwrap());
+    command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr, "cannot write the answer: No space left on device (os error 28)\n");
+    assert_eq!((network.notes(), network.ipam_commands().as_str()), (vec![], "ADD DEL"));
 }
 
 #[test]

@@ -1,11 +1,5 @@
-//! Many calls of `bridge` at once: ADDs, DELs and ADDs that fail, in each other's way.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
+//! Many concurrent calls of `bridge`: ADDs, DELs and failing ADDs.
+#![cfg(test)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -48,7 +42,7 @@ fn at_once(calls: &[(&str, Cni)]) -> Vec<Outcome> {
     })
 }
 
-/// What belongs to attachments: their links, rules and addresses.
+/// The objects of attachments: their links, rules and addresses.
 fn owned(node: &Node) -> Vec<String> {
     let is_owned = |line: &str| {
         ["veth", "ferrocni:", "/10.1.", "/fd00:"].iter().any(|mark| line.contains(mark))
@@ -56,7 +50,7 @@ fn owned(node: &Node) -> Vec<String> {
     node.state().lines().filter(|line| is_owned(line)).map(str::to_owned).collect()
 }
 
-/// Half of the containers come while the other half goes, then the other way round.
+/// Half of the containers are added while the other half is deleted, then the reverse.
 fn come_and_go(networks: &[Value]) {
     let node = Node::new();
     let pods: Vec<Pod> = (0..32).map(|index| node.pod(&format!("p{index}"))).collect();
@@ -89,7 +83,8 @@ fn adds_and_dels_of_two_networks() {
     come_and_go(&[network("br2", 2), network("br3", 3)]);
 }
 
-/// The failing ADD makes the bridge, or finds it made; either way it must not take it from under the others.
+/// The failing ADD makes the bridge, or finds it; in both cases it must not remove it while others
+/// use it.
 #[test]
 fn an_add_that_fails_takes_nothing_from_others() {
     for round in 0..20 {
@@ -127,7 +122,7 @@ fn failing_among_others(round: usize) {
     assert!(!node.state().contains("unwanted"), "round {round}: {}", node.state());
 }
 
-/// An IPAM plugin whose answer is found impossible only when the route is made: almost at the end of ADD.
+/// An IPAM plugin whose answer fails only when the route is made, almost at the end of ADD.
 fn unreachable_route() -> Value {
     let result = json!({
         "cniVersion": "1.1.0",

@@ -1,12 +1,6 @@
-//! host-local is called in the plugin's own process if the file that `CNI_PATH` leads to is of the same build, and run if
-//! it is anything else. Nobody can tell by the answer.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
+//! host-local is called in the plugin's own process if its file in `CNI_PATH` is from the same
+//! build; any other file is run. The answer is the same.
+#![cfg(test)]
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -15,11 +9,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use testbed::{Cni, Node, Outcome};
 
-/// A folder with bridge and host-local of one build.
+/// A directory with bridge and host-local of one build.
 const SUITE: &str = "/run/suite";
 const TRACE: &str = "/run/execs";
 
-/// A network with one address to give.
+/// A network with one free address.
 fn call(node: &Node, container: &str) -> Cni {
     let pod = node.pod(container);
     let config = json!({
@@ -29,7 +23,7 @@ fn call(node: &Node, container: &str) -> Cni {
     node.plugin("bridge").conf(config).container(container).netns(&pod).suite(SUITE)
 }
 
-/// Calls the plugin, and says which programs were run for it.
+/// Calls the plugin, and returns the programs that it ran.
 fn traced(call: &Cni, verb: &str) -> (Outcome, Vec<String>) {
     let strace = ["strace", "-f", "-qq", "-e", "trace=execve", "-e", "signal=none", "-o", TRACE];
     let outcome = call.clone().under(&strace).raw(verb);
@@ -38,7 +32,7 @@ fn traced(call: &Cni, verb: &str) -> (Outcome, Vec<String>) {
     (outcome, trace.lines().filter(|line| line.ends_with("= 0")).filter_map(program).collect())
 }
 
-/// Fills the folder, and says where host-local is.
+/// Fills the directory, and returns the path of host-local.
 fn suite() -> PathBuf {
     fs::create_dir(SUITE).unwrap();
     for name in ["bridge", "host-local"] {
@@ -47,7 +41,8 @@ fn suite() -> PathBuf {
     Path::new(SUITE).join("host-local")
 }
 
-/// What ADD, ADD of another container (for which there is no address), CHECK and DEL answer, and how many programs each ran.
+/// The answers of ADD, ADD of another container (for which no address is left), CHECK and DEL, and
+/// the number of programs that each ran.
 fn answers(change: impl FnOnce(&Path)) -> (Vec<String>, Vec<usize>) {
     let node = Node::new();
     change(&suite());

@@ -1,12 +1,6 @@
-//! The reference's `dhcp` asks for addresses over the container's interface, so that has to be there before: with its
-//! daemon and a real server on the wire.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
+//! The reference's `dhcp` requests addresses over the container's interface, so the interface must
+//! exist before. Tested with its daemon and a real server on the network.
+#![cfg(test)]
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +26,7 @@ fn start(mut command: Command) -> Running {
     Running(command.spawn().unwrap())
 }
 
-/// A node with the daemon, and a server on the wire beyond that has one address to give.
+/// A node with the daemon, and a server on its network with one free address.
 fn network() -> (Node, Outside, [Running; 2]) {
     let node = Node::new();
     let outside = node.outside();
@@ -82,14 +76,14 @@ fn leased_by(node: &Node, outside: &Outside, keys: &Value) {
     node.delete(&pod);
 }
 
-/// The links of a state, but for those that are shared.
+/// The links of a state, without shared ones.
 fn wires(state: &str) -> String {
     let lines = state.lines().filter(|line| line.starts_with("link ") && !line.contains("cni0"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
-fn addresses_come_from_a_server_on_the_wire() {
+fn addresses_come_from_a_server_on_the_network() {
     let (node, outside, _running) = network();
     leased_by(&node, &outside, &json!({ "type": "macvlan", "master": "uplink" }));
     // The server gives the same address again, because it was released.
@@ -109,4 +103,21 @@ fn without_a_server_nothing_is_left() {
     let (_, msg, _) = failed.add().err();
     assert!(msg.contains("DHCP"), "{msg}");
     testbed::assert_same!(wires(&before), wires(&node.state()));
+}
+
+/// The MAC address differs, so that the kernel accepts it: the daemon would forget the first lease.
+#[test]
+fn a_second_add_leaves_the_lease_alone() {
+    let (node, outside, _running) = network();
+    let (a, b) = (node.pod("a"), node.pod("b"));
+    let first = call(&node, json!({ "type": "macvlan", "master": "uplink" }), &a);
+    let result = first.add().ok();
+    let before = node.state();
+    let mac = json!({ "type": "macvlan", "master": "uplink", "mac": "02:00:5e:10:00:07" });
+    let (_, msg, _) = call(&node, mac, &b).container(a.name()).add().err();
+    assert_eq!(msg, "container a is attached as eth0 to network lan already");
+    testbed::assert_same!(before, node.state());
+    assert!(a.ping(outside.v4) && outside.ping("192.0.2.50"));
+    first.clone().prev(&result).check().ok();
+    first.prev(&result).del().ok();
 }

@@ -1,19 +1,14 @@
-//! What the documentation repeats of the code stays true: tables of keys, plans, the list of plugins, and examples.
+//! Keeps the parts of the documentation that repeat the code correct: tables of keys, plans, the
+//! list of plugins, and examples.
 //!
-//! What stands between `<!-- KIND ARGUMENT -->` and `<!-- /KIND -->` is made here. With `UPDATE_DOCS=1` the pages are
-//! written, otherwise compared.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "test code: a panic is how it reports"
-)]
+//! The text between `<!-- KIND ARGUMENT -->` and `<!-- /KIND -->` is generated here. With
+//! `UPDATE_DOCS=1` the pages are written, otherwise compared.
+#![cfg(test)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use libcni::{Manual, Verbs};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -24,7 +19,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The pages that have made parts or examples.
+/// The pages with generated parts or examples.
 fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned()];
     for folder in ["docs", "docs/examples", "docs/plugins"] {
@@ -52,7 +47,7 @@ fn made_parts_are_what_the_code_says() {
     }
 }
 
-/// A page with its made parts made anew.
+/// A page with its generated parts regenerated.
 fn remade(page: &str) -> String {
     let (mut text, mut rest) = (String::new(), page);
     while let Some((before, from)) = rest.split_once("<!-- ") {
@@ -61,9 +56,14 @@ fn remade(page: &str) -> String {
         let (_, after) =
             inside.split_once(&format!("<!-- /{kind} -->")).expect("the end of a part");
         let part = match kind {
-            "keys" => keys(&serde_json::from_str(&read(argument)).unwrap()),
+            "keys" => keys(&schema(argument)),
             "plan" => plan(&read(&format!("plugins/tests/snapshots/{argument}.snap"))),
             "plugins" => plugins(),
+            "figures" => figures(),
+            // A test in the lab generates it.
+            "packets" => {
+                inside.split_once('\n').unwrap().1.split_once("<!-- /").unwrap().0.to_owned()
+            }
             other => panic!("{other}: no such part"),
         };
         text += &format!("{before}<!-- {mark} -->\n{part}<!-- /{kind} -->");
@@ -80,24 +80,65 @@ fn plan(snapshot: &str) -> String {
     format!("```text\n{lines}```\n")
 }
 
-/// The built plugins, by what they say of themselves when they are run without a command.
+/// Every plugin of the suite.
+fn manuals() -> impl Iterator<Item = Manual> {
+    let plugins = ferrocni::PLUGINS.iter().map(|plugin| plugin.manual);
+    plugins.chain([<ipam::HostLocal as Verbs>::MANUAL])
+}
+
+fn schema(plugin: &str) -> Value {
+    let manual = manuals().find(|manual| manual.name == plugin);
+    serde_json::from_str(manual.unwrap_or_else(|| panic!("{plugin}: no such plugin")).schema)
+        .unwrap()
+}
+
+/// The plugins, each with its page.
 fn plugins() -> String {
-    let mut rows = Vec::new();
-    for entry in fs::read_dir(testbed::bin()).unwrap() {
-        let output =
-            Command::new(entry.unwrap().path()).env_remove("CNI_COMMAND").output().unwrap();
-        let about = String::from_utf8(output.stderr).unwrap();
-        let Some(about) = about.lines().next().and_then(|line| line.strip_prefix("CNI ")) else {
-            continue;
-        };
-        let (name, summary) = about.split_once(": ").unwrap();
-        let name = name.split(' ').next().unwrap();
-        let page = format!("docs/plugins/{name}.md");
-        assert!(root().join(&page).is_file(), "{name} has no page {page}");
-        rows.push(format!("| [{name}]({page}) | {summary} |\n"));
-    }
+    let mut rows: Vec<String> = manuals()
+        .map(|Manual { name, summary, .. }| {
+            let page = format!("docs/plugins/{name}.md");
+            assert!(root().join(&page).is_file(), "{name} has no page {page}");
+            format!("| [{name}]({page}) | {summary} |\n")
+        })
+        .collect();
     rows.sort();
     format!("| plugin | what it does |\n|---|---|\n{}", rows.concat())
+}
+
+/// The cases of `bench/results.json` that the comparison shows, and their verbs.
+const FIGURES: [(&str, &str); 11] = [
+    ("bridge", "ADD"),
+    ("bridge", "DEL"),
+    ("bridge-masq", "ADD"),
+    ("bridge-masq", "DEL"),
+    ("ptp-masq", "ADD"),
+    ("macvlan", "ADD"),
+    ("loopback", "ADD"),
+    ("chain", "ADD"),
+    ("gc", "GC"),
+    ("host-local-0", "ADD"),
+    ("host-local-50000", "ADD"),
+];
+
+/// Medians of a call, in milliseconds.
+fn figures() -> String {
+    let results: Value = serde_json::from_str(&read("bench/results.json")).unwrap();
+    let suites = ["ferrocni", "reference 1.9.1", "reference 1.9.1 nftables"];
+    let rows = results["rows"].as_array().unwrap();
+    let mut text = String::from(
+        "| call | ferrocni | reference 1.9.1 | the same, nftables |\n|---|---|---|---|\n",
+    );
+    for (case, verb) in FIGURES {
+        let row = rows.iter().find(|row| row["case"] == case && row["verb"] == verb).unwrap();
+        let figures = row["figures"].as_array().unwrap();
+        let median = |suite: &str| {
+            let figure = figures.iter().find(|figure| figure["label"] == suite);
+            figure.map_or(String::new(), |it| format!("{:.1}", it["median"].as_f64().unwrap()))
+        };
+        let medians = suites.map(median).join(" | ");
+        text += &format!("| {verb}: {} | {medians} |\n", row["title"].as_str().unwrap());
+    }
+    text
 }
 
 /// The keys of a JSON Schema as a table.
@@ -121,7 +162,7 @@ fn describe(schema: &Value, root: &Value, path: &str, rows: &mut Vec<String>) {
             inner = resolve(&inner["items"], root);
             lists += "[]";
         }
-        // An object is its keys.
+        // An object is described by its keys.
         if inner["properties"].is_object() {
             describe(inner, root, &format!("{path}{lists}."), rows);
             continue;
@@ -135,7 +176,7 @@ fn describe(schema: &Value, root: &Value, path: &str, rows: &mut Vec<String>) {
     }
 }
 
-/// What can be given: "boolean, `false` if not given".
+/// The possible values: "boolean, `false` if not given".
 fn value(schema: &Value, default: &Value) -> String {
     match default {
         Value::Null | Value::Array(_) | Value::Object(_) => type_of(schema).to_owned(),
@@ -181,19 +222,13 @@ fn examples_are_configurations() {
     assert!(seen > 3, "only {seen} examples were found");
 }
 
-/// Checks a configuration by a plugin's schema.
+/// Validates a configuration against a plugin's schema.
 fn assert_fits(config: &Value, plugin: &str, page: &str) {
-    let output = Command::new(testbed::binary(plugin))
-        .arg("--schema")
-        .env_remove("CNI_COMMAND")
-        .output()
-        .unwrap();
-    let schema = serde_json::from_slice(&output.stdout).unwrap();
-    jsonschema::validate(&schema, config)
+    jsonschema::validate(&schema(plugin), config)
         .unwrap_or_else(|error| panic!("{page}: {plugin}: {error}"));
 }
 
-/// Links lead somewhere.
+/// The target of every link exists.
 #[test]
 fn links_between_pages_lead_somewhere() {
     for page in pages().into_iter().chain(["ARCHITECTURE.md".to_owned()]) {

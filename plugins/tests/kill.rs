@@ -1,15 +1,9 @@
-//! Killed at any point, a plugin leaves nothing that the next DEL or GC does not remove.
+//! A plugin that is killed at any point leaves nothing that the next DEL or GC does not remove.
 //!
-//! `strace` kills it right before a system call: every one that changes something, one after the other, so that every
-//! state in between is seen. What is shared stays: the bridge and its addresses, forwarding, the tables and their
-//! chains, host-local's lock and counters.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
+//! `strace` kills it right before a system call: in turn every call that changes something, so that
+//! every intermediate state is tested. Shared objects stay: the bridge and its addresses,
+//! forwarding, the tables and their chains, host-local's lock and counters.
+#![cfg(test)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,15 +32,16 @@ fn config(keys: Value) -> Value {
     config
 }
 
-/// Which calls to kill at.
+/// The calls at which the plugin is killed.
 #[derive(Debug, Clone, Copy)]
 struct Kill {
     /// A system call, or several that count as one, as `strace -e` takes them.
     calls: &'static str,
-    /// Only every so many-th of them.
+    /// Only every n-th of them.
     stride: usize,
-    /// Whether processes that the plugin starts (iptables, host-local of another build) are killed too, each at its own N-th call, and the
-    /// plugin at the N-th call of one of its threads. Without, they go on alone.
+    /// Whether processes that the plugin starts (iptables, host-local of another build) are killed
+    /// too, each at its own N-th call, and the plugin at the N-th call of one of its threads.
+    /// Otherwise they continue alone.
     children: bool,
 }
 
@@ -57,14 +52,14 @@ const fn kill(calls: &'static str, stride: usize, children: bool) -> Kill {
 const ALONE: bool = false;
 const CHILDREN: bool = true;
 
-/// How what a kill left is cleaned up.
+/// The cleanup after a kill.
 #[derive(Debug, Clone, Copy)]
 enum Cleanup {
-    /// DEL as runtimes send it that have no result.
+    /// DEL from a runtime without a result.
     Del,
-    /// DEL without `CNI_NETNS`, the namespace still there.
+    /// DEL without `CNI_NETNS`, while the namespace still exists.
     DelBlind,
-    /// DEL after the namespace is gone.
+    /// DEL after the namespace was deleted.
     DelGone,
     /// GC with an empty list of valid attachments.
     Gc,
@@ -73,14 +68,14 @@ enum Cleanup {
 const CONTAINER: &str = "the-container";
 const CLEANUPS: [Cleanup; 4] = [Cleanup::Del, Cleanup::Gc, Cleanup::DelBlind, Cleanup::DelGone];
 
-/// A node with the shared things made, and a pod to join to them.
+/// A node with the shared objects, and a pod to connect.
 struct Lab {
     node: Node,
     pod: Pod,
     config: Value,
     /// Other binaries than the built ones.
     suite: Option<PathBuf>,
-    /// The state that every cleanup has to come back to.
+    /// The state that every cleanup must restore.
     clean: String,
     points: usize,
 }
@@ -90,7 +85,7 @@ impl Lab {
         Lab::untouched(config).touched()
     }
 
-    /// Makes the shared things.
+    /// Makes the shared objects.
     fn touched(mut self) -> Lab {
         self.call().add().ok();
         self.call().del().ok();
@@ -99,7 +94,7 @@ impl Lab {
         self
     }
 
-    /// As [`new`](Lab::new), with nothing made yet.
+    /// As [`new`](Lab::new), without shared objects.
     fn untouched(config: Value) -> Lab {
         let node = Node::new();
         let pod = node.pod("pod");
@@ -132,7 +127,7 @@ impl Lab {
         self.pod = self.node.pod("pod");
     }
 
-    /// Kills `verb` at one call after the other, until it gets through.
+    /// Kills `verb` at one call after the other, until it completes.
     fn sweep(&mut self, verb: &str, kill: Kill) {
         let mut killed = 0;
         for when in (1..1000).step_by(kill.stride) {
@@ -154,7 +149,7 @@ impl Lab {
         assert!(killed > 0, "{verb} was never killed at {}", kill.calls);
     }
 
-    /// The shared things; only the bridge's MAC is random.
+    /// The shared objects; only the bridge's MAC is random.
     fn shared(&self) -> String {
         testbed::normalise(&lasting(&self.node.state()))
     }
@@ -175,7 +170,7 @@ impl Lab {
         .ok();
     }
 
-    /// The same container, as if nothing had happened.
+    /// The same container in its initial state.
     fn join_again(&mut self, point: &str) {
         self.call().add().ok();
         for gateway in ["10.1.2.1", "fd00:1:2::1"] {
@@ -186,7 +181,7 @@ impl Lab {
     }
 }
 
-/// Calls `verb` under `strace`, which kills it. True if it got through.
+/// Calls `verb` under `strace`, which kills it. Returns true if it completed.
 fn killed_at(call: &Cni, verb: &str, kill: Kill, when: usize) -> bool {
     let trace = format!("trace={}", kill.calls);
     let inject = format!("inject={}:signal=KILL:when={when}", kill.calls);
@@ -199,8 +194,8 @@ fn killed_at(call: &Cni, verb: &str, kill: Kill, when: usize) -> bool {
     is_done
 }
 
-/// Waits for what the killed plugin had started: it goes on for a moment, as it does for a runtime, whose next call
-/// comes later than ours.
+/// Waits for processes of the killed plugin: they continue for a moment. A runtime's next call
+/// would come later than the test's.
 fn wait_for_orphans() {
     let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
     let is_orphan = |entry: fs::DirEntry| {
@@ -215,8 +210,8 @@ fn wait_for_orphans() {
     }
 }
 
-/// A state without what is shared and comes or goes by the way: the files that say which address was handed out last,
-/// and the chains of subnets, which GC removes when nobody is left in them.
+/// A state without shared objects that may change: the files with the last assigned address, and
+/// the chains of subnets, which GC removes when no container is left in them.
 fn lasting(state: &str) -> String {
     let mut in_subnet = false;
     let is_lasting = |line: &&str| {
@@ -227,7 +222,7 @@ fn lasting(state: &str) -> String {
     state.split_inclusive('\n').filter(is_lasting).collect()
 }
 
-/// Kills a verb at all of the calls, and says at how many points.
+/// Kills a verb at all of the calls, and returns the number of kills.
 fn sweep(verb: &str, config: Value, kills: &[Kill]) {
     sweep_in(Lab::new(config), verb, kills);
 }
@@ -251,7 +246,7 @@ fn an_add_killed_anywhere_else() {
             kill("write", 1, ALONE),
             kill("setns", 5, ALONE),
             kill("openat", 8, ALONE),
-            kill("flock", 1, ALONE),
+            kill("flock,fcntl", 1, ALONE),
             kill("pwrite64", 1, ALONE),
             kill("utimensat", 1, ALONE),
             kill("rename,renameat,renameat2", 1, ALONE),
@@ -273,7 +268,7 @@ fn an_add_killed_with_its_children() {
             kill("pwrite64", 1, CHILDREN),
             kill("utimensat", 1, CHILDREN),
             kill("rename,renameat,renameat2", 1, CHILDREN),
-            kill("flock", 1, CHILDREN),
+            kill("flock,fcntl", 1, CHILDREN),
             kill("exit_group", 1, CHILDREN),
         ],
     );
@@ -325,23 +320,23 @@ fn masquerade_by_iptables_killed_anywhere() {
     println!("with iptables, ADD and DEL were killed at {} points", lab.points);
 }
 
-/// A routed wire instead of a bridge.
+/// A routed veth pair instead of a bridge.
 fn ptp() -> Value {
     let ipam = config(json!({}))["ipam"].clone();
     json!({ "cniVersion": "1.1.0", "name": "pods", "type": "ptp", "ipMasq": true, "ipam": ipam })
 }
 
 #[test]
-fn a_routed_wire_killed_anywhere() {
+fn a_routed_veth_pair_killed_anywhere() {
     sweep("ADD", ptp(), &[kill("sendto", 1, ALONE), kill("write", 2, ALONE)]);
 }
 
 #[test]
-fn the_end_of_a_routed_wire_killed_anywhere() {
+fn the_end_of_a_routed_veth_pair_killed_anywhere() {
     sweep("DEL", ptp(), &[kill("sendto", 1, ALONE), kill("exit_group", 1, ALONE)]);
 }
 
-/// A link inside the container alone, and the host's way to it.
+/// A link only inside the container, and the host's access to it.
 fn macvlan() -> Value {
     let ipam = config(json!({}))["ipam"].clone();
     json!({ "cniVersion": "1.1.0", "name": "pods", "type": "macvlan", "master": "uplink",
@@ -353,7 +348,7 @@ fn a_macvlan_link_killed_anywhere() {
     sweep(
         "ADD",
         macvlan(),
-        &[kill("sendto", 1, ALONE), kill("write", 2, ALONE), kill("flock", 1, ALONE)],
+        &[kill("sendto", 1, ALONE), kill("write", 2, ALONE), kill("flock,fcntl", 1, ALONE)],
     );
 }
 
@@ -364,16 +359,16 @@ fn the_end_of_a_macvlan_link_killed_anywhere() {
         macvlan(),
         &[
             kill("sendto", 1, ALONE),
-            // The host's link goes in a thread of its own, which has its own count of calls.
+            // A separate thread, with its own count of calls, deletes the host's link.
             kill("sendto", 1, CHILDREN),
-            kill("flock", 1, CHILDREN),
+            kill("flock,fcntl", 1, CHILDREN),
             kill("exit_group", 1, ALONE),
         ],
     );
 }
 
-/// The first ADD of a node makes the shared things. Killed half way, the next one completes them: what is there in the
-/// end is what an ADD and a DEL leave that nobody disturbed.
+/// The first ADD of a node makes the shared objects. If it is killed half way, the next one
+/// completes them: the final state is that after an undisturbed ADD and DEL.
 fn first_add(calls: &'static str, from: usize, stride: usize) {
     let complete = on_a_new_node(|mut lab| {
         lab.join_again("undisturbed");

@@ -1,11 +1,5 @@
 //! `loopback` on a real kernel.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
+#![cfg(test)]
 
 use serde_json::json;
 use testbed::{Node, assert_same};

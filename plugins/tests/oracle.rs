@@ -1,16 +1,8 @@
-//! The reference suite as the oracle: what it makes of a configuration, ours makes too.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
+//! The reference suite as the oracle: both suites make the same from a configuration.
+#![cfg(test)]
 
-mod compare;
-
-use compare::assert_same_as_reference;
 use serde_json::{Value, json};
+use testbed::assert_same_as_reference;
 
 fn bridge(keys: Value) -> Value {
     let mut config =
@@ -96,7 +88,7 @@ fn ptp(keys: Value) -> Value {
 }
 
 #[test]
-fn ptp_wires() {
+fn ptp_veth_pairs() {
     assert_same_as_reference("ptp", ptp(json!({ "ipam": v4() })), "");
     assert_same_as_reference("ptp", ptp(json!({ "ipam": dual(), "mtu": 1400 })), "MAC=zz");
     assert_same_as_reference("ptp", ptp(json!({ "ipam": dual(), "ipMasq": true })), "");

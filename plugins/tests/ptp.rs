@@ -1,11 +1,6 @@
-//! `ptp` on a real kernel: what it makes, what passes and what does not, and what is left.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
+//! `ptp` on a real kernel: the objects it makes, the packets that pass and those that do not, and
+//! the state after DEL.
+#![cfg(test)]
 
 use serde_json::{Value, json};
 use testbed::{Cni, Node, Pod, assert_same};
@@ -31,7 +26,7 @@ fn call(node: &Node, config: &Value, pod: &Pod) -> Cni {
     node.plugin("ptp").conf(config).container(pod.name()).netns(pod)
 }
 
-/// Joins a pod and gives its addresses, IPv4 first.
+/// Connects a pod and returns its addresses, IPv4 first.
 #[track_caller]
 fn join(node: &Node, config: &Value, pod: &Pod) -> Vec<String> {
     let result = call(node, config, pod).add().ok();
@@ -76,7 +71,7 @@ fn masquerade_is_for_the_world_and_not_for_the_subnet() {
         let seen = a.tcp(&b, of_b[at].parse().unwrap(), 1000).unwrap();
         assert_eq!(seen.from.ip().to_string(), of_a[at]);
     }
-    // Without it the world has no way back.
+    // Without it other hosts have no route back.
     let plain = node.pod("c");
     join(
         &node,
@@ -101,14 +96,15 @@ fn masquerade_by_iptables_works_and_goes() {
     assert!(!left.contains("CNI-"), "{left}");
 }
 
-/// There is nothing on the wire but the host: neighbours of the subnet are behind it, and so is their MAC.
+/// The host is the only neighbour on the veth pair: the other addresses of the subnet, and their
+/// MAC addresses, are behind it.
 #[test]
 fn nothing_is_shared_between_containers() {
     let node = Node::new();
     let (a, b) = (node.pod("a"), node.pod("b"));
     join(&node, &config(json!({})), &a);
     join(&node, &config(json!({})), &b);
-    // What one container broadcasts does not reach the other.
+    // A broadcast of one container does not reach the other.
     let heard = b.count("eth0", "ether type arp", || {
         a.try_run(&["ping", "-4", "-n", "-c1", "-W1", "10.1.2.77"]);
         a.try_run(&["ping", "-4", "-b", "-n", "-c1", "-W1", "255.255.255.255"]);
@@ -140,7 +136,7 @@ fn status_says_why_nothing_could_be_masqueraded() {
         assert_eq!((code, msg.as_str()), (7, "unknown ipmasq backend \"pf\""));
         status(plugin, json!({ "ipMasqBackend": "iptables" })).ok();
     }
-    // A device is no program.
+    // A device is not a program.
     node.sh("for program in $(readlink -f $(which iptables-save ip6tables-save) | sort -u); do
             mount --bind /dev/null $program
         done");
@@ -148,13 +144,13 @@ fn status_says_why_nothing_could_be_masqueraded() {
         status(plugin, json!({})).ok();
         let (code, msg, details) = status(plugin, json!({ "ipMasqBackend": "iptables" })).err();
         assert_eq!(code, 50);
-        assert!(msg.contains("iptables-save is in no folder of PATH"), "{msg}");
+        assert!(msg.contains("iptables-save is in no directory of PATH"), "{msg}");
         assert!(details.starts_with("install iptables"), "{details}");
     }
 }
 
 #[test]
-fn the_mtu_is_that_of_the_wire() {
+fn the_mtu_is_that_of_the_veth_pair() {
     let node = Node::new();
     let pod = node.pod("a");
     join(&node, &config(json!({ "mtu": 5000 })), &pod);
@@ -192,7 +188,7 @@ fn ipv6_alone_and_an_ipam_plugin_without_a_gateway() {
     join(&node, &config(json!({ "ipam": only })), &six);
     assert!(six.ping("fd00:6::1"));
     assert!(!node.state().contains("ip_forward = 1"));
-    // The reference's `static` hands out what the configuration says, here without a gateway.
+    // The reference's `static` assigns the configured address, here without a gateway.
     let stated = json!({ "type": "static", "addresses": [{ "address": "10.5.0.7/24" }] });
     let config = config(json!({ "cniVersion": "1.0.0", "ipam": stated }));
     let path = testbed::reference();
@@ -222,7 +218,7 @@ fn what_is_left_is_what_was_before() {
     assert!(!node.state().contains("link veth"), "{}", node.state());
 }
 
-/// Without what host-local remembers of the last address.
+/// The state without host-local's record of the last address.
 fn lasting(state: &str) -> String {
     let lines = state.lines().filter(|line| !line.contains("last_reserved_ip"));
     lines.collect::<Vec<_>>().join("\n")
@@ -339,6 +335,9 @@ fn attachments_of_the_reference_suite_are_looked_after() {
     let theirs = call(&node, &config, &pod).suite(testbed::reference());
     let ours = call(&node, &config, &pod);
     let result = theirs.add().ok();
+    // Afterwards it is in this suite's form, and stays so.
+    node.plugin("ptp").conf(&config).container("a").netns(&pod).prev(&result).raw("REPAIR").ok();
+    ours.clone().prev(&result).check().ok();
     ours.clone().prev(&result).del().ok();
     assert!(!node.state().contains("link veth"), "{}", node.state());
     let result = ours.add().ok();

@@ -1,4 +1,4 @@
-//! Which binaries the tests drive: the built release ones, and never stale ones.
+//! The binaries under test: the release binaries, which must not be older than their sources.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,22 +6,23 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-/// Where the packages of the workspace whose code ends up in the binaries live.
+/// The directories of the workspace's packages that are compiled into the binaries.
 const SOURCES: [&str; 5] = ["libcni", "kernel", "plugins", "ipam", "cnitool"];
-/// Where Debian's `containernetworking-plugins` puts the reference suite.
+/// The directory of Debian's `containernetworking-plugins`, the reference suite.
 const REFERENCE: &str = "/usr/lib/cni";
 
-/// The folder with the built binaries: `FERROCNI_BIN`, else `bin` of the workspace.
+/// The directory of the built binaries: `FERROCNI_BIN`, or `bin` of the workspace.
 ///
 /// # Panics
 ///
-/// If it is not there, or a binary in it is older than the sources: run `scripts/build`.
+/// If the directory is missing, or a binary is older than the sources: run `scripts/build`.
 pub fn bin() -> PathBuf {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
     let found = BIN.get_or_init(|| {
         let folder =
             std::env::var_os("FERROCNI_BIN").map_or_else(|| root().join("bin"), Into::into);
-        // Absolute, because it goes into CNI_PATH and plugins may run elsewhere.
+        // Absolute, because it becomes a part of CNI_PATH, and plugins run in other working
+        // directories.
         let folder = fs::canonicalize(&folder).unwrap_or(folder);
         assert_fresh(&folder, &root());
         folder
@@ -29,21 +30,21 @@ pub fn bin() -> PathBuf {
     found.clone()
 }
 
-/// The built binary called `name`.
+/// The built binary `name`.
 ///
 /// # Panics
 ///
-/// As [`bin`], and if there is none of that name.
+/// As [`bin`], and if the binary is missing.
 pub fn binary(name: &str) -> PathBuf {
     in_folder(&bin(), name)
 }
 
-/// Makes `folder` one like [`bin`], with a host-local that does the same but is of another build by its last line: plugins run
-/// it, and do not call the one that is built into them.
+/// Copies [`bin`] to `folder`, with a host-local that has the mark of another build in its last
+/// line. Plugins then run this file, instead of calling the host-local that is linked into them.
 ///
 /// # Panics
 ///
-/// As [`bin`], or if the folder cannot be made.
+/// As [`bin`], or if the directory cannot be made.
 pub fn host_local_apart(folder: &Path) -> PathBuf {
     fs::create_dir(folder).expect("make a folder for the suite");
     for file in fs::read_dir(bin()).expect("list the binaries") {
@@ -60,7 +61,7 @@ pub fn host_local_apart(folder: &Path) -> PathBuf {
     folder.to_owned()
 }
 
-/// The folder with the reference suite.
+/// The directory of the reference suite.
 ///
 /// # Panics
 ///
@@ -74,20 +75,20 @@ pub fn reference() -> PathBuf {
     folder
 }
 
-/// The binary `name` of `folder`, which must be there.
+/// The binary `name` in `folder`, which must exist.
 pub(crate) fn in_folder(folder: &Path, name: &str) -> PathBuf {
     let path = folder.join(name);
     assert!(path.is_file(), "{}: no such binary: run scripts/build", path.display());
     path
 }
 
-/// Checks that each file of `folder` is at least as new as the sources under `workspace`.
+/// Checks that no file in `folder` is older than the sources under `workspace`.
 ///
-/// Only what is compiled in counts: the tests and examples of a package may be newer.
+/// Only sources that are compiled into the binaries count; tests and examples may be newer.
 ///
 /// # Panics
 ///
-/// If one is older, or there is none: run `scripts/build`.
+/// If a file is older, or the directory is empty: run `scripts/build`.
 pub fn assert_fresh(folder: &Path, workspace: &Path) {
     let (oldest, built) = files(folder)
         .into_iter()
@@ -105,14 +106,14 @@ pub fn assert_fresh(folder: &Path, workspace: &Path) {
     );
 }
 
-/// The workspace this crate was built in.
+/// The workspace of this crate.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate inside a workspace").to_owned()
 }
 
 type Stamped = (PathBuf, SystemTime);
 
-/// The regular files directly in `folder`, not the hidden ones.
+/// The regular files directly in `folder`, except hidden ones.
 fn files(folder: &Path) -> Vec<Stamped> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     entries
@@ -122,7 +123,7 @@ fn files(folder: &Path) -> Vec<Stamped> {
         .collect()
 }
 
-/// What the binaries are made from.
+/// The sources of the binaries.
 fn sources(workspace: &Path) -> Vec<Stamped> {
     let mut found: Vec<Stamped> = ["Cargo.toml", "Cargo.lock"]
         .map(|file| workspace.join(file))

@@ -1,4 +1,4 @@
-//! Calling a plugin as a runtime does.
+//! Calls a plugin as a runtime does.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -16,13 +16,13 @@ use serde_json::Value;
 
 use crate::{Pod, bin};
 
-/// A plugin that has not ended by then hangs.
+/// The time limit for a call of a plugin.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A call of a plugin, being put together. It can be made several times, and from other threads that the node's thread
-/// starts.
+/// A call of a plugin, before it is made. It can be made several times, also from threads that the
+/// node's thread starts.
 ///
-/// The plugin sees only the environment given here, and `PATH`.
+/// The plugin's environment contains only the variables set here, and `PATH`.
 #[derive(Debug, Clone)]
 pub struct Cni {
     plugin: String,
@@ -33,23 +33,24 @@ pub struct Cni {
     stdin: Vec<u8>,
 }
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// What was called: `bridge ADD`.
+    /// The call: `bridge ADD`.
     pub call: String,
-    /// How the plugin ended.
+    /// The exit status.
     pub status: ExitStatus,
-    /// What it printed.
+    /// The standard output.
     pub stdout: String,
-    /// What it complained about.
+    /// The standard error.
     pub stderr: String,
-    /// Whether it did not end by itself in time, and was ended.
+    /// Whether the plugin exceeded the time limit and was killed.
     pub hung: bool,
 }
 
 impl Cni {
-    /// A call of the built plugin `plugin`: container `c1`, interface `eth0`, no namespace, `CNI_PATH` its folder.
+    /// A call of the built plugin `plugin`: container `c1`, interface `eth0`, no namespace, and the
+    /// plugin's directory as `CNI_PATH`.
     pub fn new(plugin: &str) -> Cni {
         let cni = Cni {
             plugin: plugin.to_owned(),
@@ -63,14 +64,15 @@ impl Cni {
         cni.env("PATH", path).container("c1").ifname("eth0")
     }
 
-    /// Takes the plugin, and those it calls, from `folder` instead: [`reference()`](crate::reference).
+    /// Uses the plugins in `folder` instead: [`reference()`](crate::reference).
     #[must_use]
     pub fn suite(mut self, folder: impl Into<PathBuf>) -> Cni {
         self.folder = Some(folder.into());
         self
     }
 
-    /// Runs the plugin under another program, which gets the binary as its last argument: `strace -f`.
+    /// Runs the plugin under another program, which gets the binary as its last argument: `strace
+    /// -f`.
     #[must_use]
     pub fn under(mut self, command: &[&str]) -> Cni {
         self.under = command.iter().map(OsString::from).collect();
@@ -83,20 +85,20 @@ impl Cni {
         self.stdin(conf.to_string())
     }
 
-    /// What the plugin reads, byte by byte.
+    /// Sets the plugin's standard input, byte by byte.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Cni {
         self.stdin = bytes.into();
         self
     }
 
-    /// Puts `prevResult` into the configuration.
+    /// Sets `prevResult` in the configuration.
     #[must_use]
     pub fn prev(self, result: &Value) -> Cni {
         self.key("prevResult", result.clone())
     }
 
-    /// Puts a key into the configuration, which must be a JSON object.
+    /// Sets a key of the configuration, which must be a JSON object.
     #[must_use]
     pub fn key(mut self, key: &str, value: impl Into<Value>) -> Cni {
         let mut conf: Value = serde_json::from_slice(&self.stdin).expect("a configuration of JSON");
@@ -111,7 +113,7 @@ impl Cni {
         self.env("CNI_CONTAINERID", id)
     }
 
-    /// `CNI_NETNS`: the pod's.
+    /// `CNI_NETNS`: the namespace of the pod.
     #[must_use]
     pub fn netns(self, pod: &Pod) -> Cni {
         self.env("CNI_NETNS", pod.path())
@@ -129,7 +131,7 @@ impl Cni {
         self.env("CNI_ARGS", args)
     }
 
-    /// Any variable, also `CNI_PATH` and `CNI_COMMAND`.
+    /// Sets any variable, also `CNI_PATH` and `CNI_COMMAND`.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Cni {
         self.unset.retain(|other| other != name.as_ref());
@@ -137,7 +139,7 @@ impl Cni {
         self
     }
 
-    /// Takes a variable away, also `CNI_COMMAND`, which the verb sets otherwise.
+    /// Removes a variable, also `CNI_COMMAND`, which the call sets otherwise.
     #[must_use]
     pub fn unset(mut self, name: &str) -> Cni {
         self.env.remove(OsStr::new(name));
@@ -145,37 +147,37 @@ impl Cni {
         self
     }
 
-    /// ADD.
+    /// Makes an ADD.
     pub fn add(&self) -> Outcome {
         self.raw("ADD")
     }
 
-    /// CHECK. The result of ADD goes in with [`prev`](Cni::prev).
+    /// Makes a CHECK. [`prev`](Cni::prev) sets the result of ADD.
     pub fn check(&self) -> Outcome {
         self.raw("CHECK")
     }
 
-    /// DEL.
+    /// Makes a DEL.
     pub fn del(&self) -> Outcome {
         self.raw("DEL")
     }
 
-    /// GC.
+    /// Makes a GC.
     pub fn gc(&self) -> Outcome {
         self.raw("GC")
     }
 
-    /// STATUS.
+    /// Makes a STATUS.
     pub fn status(&self) -> Outcome {
         self.raw("STATUS")
     }
 
-    /// VERSION.
+    /// Makes a VERSION.
     pub fn version(&self) -> Outcome {
         self.raw("VERSION")
     }
 
-    /// Any verb, spelled as given.
+    /// Makes a call with any command, exactly as given.
     ///
     /// # Panics
     ///
@@ -186,8 +188,8 @@ impl Cni {
         outcome
     }
 
-    /// As [`raw`](Cni::raw), but a plugin that has not ended by `deadline` is ended with all it started in its process
-    /// group, and [`Outcome::hung`] says so.
+    /// As [`raw`](Cni::raw), but a plugin that exceeds `deadline` is killed with all processes in
+    /// its process group, and [`Outcome::hung`] is set.
     ///
     /// # Panics
     ///
@@ -200,7 +202,7 @@ impl Cni {
         let mut stdin = child.stdin.take().expect("a pipe to the plugin");
         thread::scope(|scope| {
             scope.spawn(move || match stdin.write_all(&self.stdin) {
-                // A plugin may answer without reading everything.
+                // A plugin may answer before it has read all of its input.
                 Err(error) if error.kind() != ErrorKind::BrokenPipe => panic!("stdin: {error}"),
                 _ => drop(stdin),
             });
@@ -208,13 +210,13 @@ impl Cni {
         })
     }
 
-    /// The call as a command that the caller starts, and what the plugin shall read.
+    /// The call as a command that the caller starts, and the standard input.
     pub fn prepared(&self, verb: &str) -> (Command, &[u8]) {
         let folder = self.folder.clone().unwrap_or_else(bin::bin);
         (self.command(&folder, verb), &self.stdin)
     }
 
-    /// The call as a command for a shell.
+    /// The call as a shell command.
     pub fn shell(&self, verb: &str) -> String {
         let folder = self.folder.clone().unwrap_or_else(bin::bin);
         let mut env: BTreeMap<&OsStr, &OsStr> =
@@ -245,7 +247,8 @@ impl Cni {
         self.unset.iter().for_each(|name| {
             command.env_remove(name);
         });
-        // A group of its own, so that a plugin that hangs can be ended with those it called.
+        // In a process group of its own, a hanging plugin can be killed with the plugins that it
+        // called.
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -255,7 +258,7 @@ impl Cni {
     }
 }
 
-/// A word as a shell takes it.
+/// Quotes a word for a shell.
 fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:,=@+".contains(c);
@@ -265,7 +268,7 @@ fn quoted(word: &OsStr) -> String {
     }
 }
 
-/// Waits for a plugin; ends one that hangs.
+/// Waits for a plugin, and kills it at the deadline.
 fn outcome(call: String, child: Child, deadline: Duration) -> Outcome {
     let group = Pid::from_raw(child.id().cast_signed());
     let (done, waiting) = mpsc::channel::<()>();
@@ -288,23 +291,23 @@ fn outcome(call: String, child: Child, deadline: Duration) -> Outcome {
 }
 
 impl Outcome {
-    /// What a call that must succeed printed, as JSON; [`Value::Null`] if it printed nothing.
+    /// The JSON output of a call that must succeed; [`Value::Null`] for empty output.
     ///
     /// # Panics
     ///
-    /// With everything seen, if it failed or printed something else than JSON.
+    /// If the call failed or printed anything except JSON; the message contains the outcome.
     #[track_caller]
     pub fn ok(&self) -> Value {
         assert!(self.status.success(), "expected success\n{self}");
         self.json()
     }
 
-    /// The `code`, `msg` and `details` of a call that must fail as the specification says: exit status 1, and the
-    /// error as the only JSON on stdout.
+    /// The `code`, `msg` and `details` of a call that must fail as the specification defines it:
+    /// exit status 1, and only an error on standard output.
     ///
     /// # Panics
     ///
-    /// With everything seen, if it did not.
+    /// If it did not; the message contains the outcome.
     #[track_caller]
     pub fn err(&self) -> (u64, String, String) {
         assert_eq!(self.status.code(), Some(1), "expected exit status 1\n{self}");
@@ -316,11 +319,11 @@ impl Outcome {
         (code, text("msg"), text("details"))
     }
 
-    /// What the plugin printed, as JSON; [`Value::Null`] if it printed nothing.
+    /// The JSON output of a call; [`Value::Null`] for empty output.
     ///
     /// # Panics
     ///
-    /// If it printed something else.
+    /// If the output is not JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         if self.stdout.trim().is_empty() {

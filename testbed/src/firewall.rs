@@ -1,8 +1,8 @@
-//! The firewall's state as text: nf_tables, and what iptables keeps elsewhere.
+//! The firewall's state as text: nf_tables, and the rules that iptables keeps elsewhere.
 
-use crate::state::sorted;
+use crate::text::sorted;
 
-/// What `nft` and the kinds of iptables that have anything listed.
+/// The rules of `nft`, and of each iptables variant that has any.
 pub(crate) fn rulesets(nft: &str, iptables: &[(&str, String)]) -> Vec<String> {
     let mut lines = ruleset(nft);
     for (tool, saved) in iptables {
@@ -16,7 +16,8 @@ pub(crate) fn rulesets(nft: &str, iptables: &[(&str, String)]) -> Vec<String> {
     lines
 }
 
-/// A tracked connection without its age, state and counters: `conntrack icmp src=10.1.2.3 dst=10.1.2.1 ..`.
+/// A tracked connection without age, state and counters: `conntrack icmp src=10.1.2.3 dst=10.1.2.1
+/// ..`.
 pub(crate) fn connection(line: &str) -> String {
     const PROTOCOLS: [&str; 8] =
         ["tcp", "udp", "udplite", "icmp", "icmpv6", "sctp", "gre", "unknown"];
@@ -27,7 +28,7 @@ pub(crate) fn connection(line: &str) -> String {
     ["conntrack"].into_iter().chain(protocol).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// `:POSTROUTING ACCEPT [3:180]` without the numbers.
+/// `:POSTROUTING ACCEPT [3:180]` without the counters.
 fn without_counters(line: &str) -> String {
     match (line.starts_with(':'), line.rsplit_once(" [")) {
         (true, Some((chain, _))) => chain.to_owned(),
@@ -35,7 +36,8 @@ fn without_counters(line: &str) -> String {
     }
 }
 
-/// A ruleset with one line for each element of a set, sorted: the kernel lists them in any order.
+/// A ruleset with one line for each element of a set, sorted, because the kernel lists elements in
+/// any order.
 fn ruleset(listed: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = listed;
@@ -54,7 +56,7 @@ fn ruleset(listed: &str) -> Vec<String> {
     lines
 }
 
-/// The parts between commas, but not those in quotes.
+/// The parts between commas outside of quotes.
 fn split_outside_quotes(text: &str) -> impl Iterator<Item = String> {
     let mut quoted = false;
     let parts: Vec<String> = text
@@ -91,10 +93,12 @@ mod tests {
 
     #[test]
     fn of_a_connection_age_and_counters_are_left_out() {
-        let listed = "ipv4     2 icmp     1 29 src=10.1.2.2 dst=10.1.2.1 type=8 code=0 id=7 src=10.1.2.1 dst=10.1.2.2 type=0 code=0 id=7 mark=0 zone=0 use=2";
+        let listed = "ipv4     2 icmp     1 29 src=10.1.2.2 dst=10.1.2.1 type=8 code=0 id=7 \
+            src=10.1.2.1 dst=10.1.2.2 type=0 code=0 id=7 mark=0 zone=0 use=2";
         assert_eq!(
             connection(listed),
-            "conntrack icmp src=10.1.2.2 dst=10.1.2.1 type=8 src=10.1.2.1 dst=10.1.2.2 type=0 zone=0"
+            "conntrack icmp src=10.1.2.2 dst=10.1.2.1 type=8 src=10.1.2.1 dst=10.1.2.2 type=0 \
+             zone=0"
         );
     }
 

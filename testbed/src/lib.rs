@@ -1,8 +1,9 @@
-//! What the tests stand on: private namespaces, the built binaries, and the kernel's state as text.
+//! The environment of the tests: private namespaces, the built binaries, and the state of the
+//! kernel as text.
 //!
-//! A test makes a [`Node`]: network and mount namespaces of its own, so that tests run side by side without meeting and
-//! nothing of the machine changes. In it, it makes [pods](Node::pod), calls [plugins](Node::plugin), sends packets and
-//! compares [states](Node::state):
+//! A test makes a [`Node`]: network and mount namespaces of its own. Tests therefore run in
+//! parallel, and the machine stays unchanged. In the node, the test makes [pods](Node::pod), calls
+//! [plugins](Node::plugin), sends packets and compares [states](Node::state):
 //!
 //! ```no_run
 //! let node = testbed::Node::new();
@@ -22,7 +23,8 @@
 //! testbed::assert_same!(before, node.state());
 //! ```
 //!
-//! Whatever is missing (root, a tool, the binaries, an up-to-date build) is a panic that says what to do, never a skip.
+//! If anything is missing (root privileges, a tool, the binaries, an up-to-date build), the test
+//! panics with the remedy. It is never skipped.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
@@ -34,18 +36,22 @@
 
 mod bin;
 mod cni;
+mod compare;
 mod firewall;
 mod listing;
 #[cfg(feature = "manual")]
 mod manual;
 mod node;
 mod packets;
+#[cfg(feature = "plan")]
+pub mod plan;
 mod pod;
 mod state;
 mod text;
 
 pub use bin::{assert_fresh, bin, binary, host_local_apart, reference};
 pub use cni::{Cni, Outcome};
+pub use compare::assert_same_as_reference;
 #[cfg(feature = "manual")]
 pub use manual::{assert_manual, example};
 pub use node::{Node, Outside};
@@ -54,7 +60,7 @@ pub use pod::{Output, Pod};
 pub use state::View;
 pub use text::{diff, normalise};
 
-/// Panics with the differing lines if two states are not the same text.
+/// Panics with the differing lines if two states differ.
 #[macro_export]
 macro_rules! assert_same {
     ($before:expr, $after:expr $(,)?) => {

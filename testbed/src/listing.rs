@@ -1,4 +1,5 @@
-//! What the tools list of one namespace, in as few processes as can be: a process costs more than what it lists.
+//! The lists of all tools for one namespace, in as few processes as possible, because a process
+//! costs more than its list.
 
 use std::fs;
 use std::io::Write;
@@ -9,47 +10,47 @@ use serde_json::Value;
 
 use crate::Pod;
 
-/// Everything that tools list of a namespace, as they print it.
+/// The output of all tools that list a namespace.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
-    /// Links, with what their kind says of them.
+    /// Links, with the details of their kinds.
     pub links: Vec<Value>,
     /// Links with their addresses.
     pub addresses: Vec<Value>,
-    /// Routes of all tables and of both families.
+    /// Routes of all tables, IPv4 and IPv6.
     pub routes: Vec<Value>,
-    /// Neighbours, and addresses that are answered for.
+    /// Neighbours and proxied addresses.
     pub neighbours: Vec<Value>,
-    /// Rules of IPv4 and of IPv6.
+    /// IPv4 and IPv6 rules.
     pub rules: (Vec<Value>, Vec<Value>),
-    /// VLANs of ports; none if no bridge filters.
+    /// VLANs of bridge ports; empty if no bridge filters VLANs.
     pub vlans: Vec<Value>,
     /// Queueing disciplines.
     pub qdiscs: Vec<Value>,
     /// nf_tables.
     pub ruleset: String,
-    /// iptables, by tool.
+    /// iptables, by variant.
     pub iptables: Vec<(&'static str, String)>,
-    /// Tracked connections, one a line; empty if nobody asked.
+    /// Tracked connections, one per line; empty if they are not requested.
     pub conntrack: String,
 }
 
-/// Objects of both families, and the rules of IPv4.
+/// IPv4 and IPv6 objects, and IPv4 rules.
 const BOTH: &str =
     "addr show\nroute show table all\nneigh show nud all\nneigh show proxy\nrule show\n";
-/// Links, and the rules of IPv6: a batch has one family, and links have none.
+/// Links, and IPv6 rules: a batch has one family, and links have none.
 const SIXTH: &str = "link show\nrule show\n";
 /// The tables that iptables knows.
 const IPTABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
 
 impl Listing {
-    /// Lists a namespace. The tools run side by side.
+    /// Lists a namespace. The tools run in parallel.
     pub(crate) fn of(pod: &Pod, conntrack: bool) -> Listing {
         pod.enter(|| list(pod.name(), conntrack))
     }
 }
 
-/// Lists the calling thread's namespace.
+/// Lists the namespace of the calling thread.
 fn list(pod: &str, conntrack: bool) -> Listing {
     let both = Tool::start(pod, &["ip", "-j", "-batch", "-"], BOTH);
     let sixth = Tool::start(pod, &["ip", "-j", "-d", "-6", "-batch", "-"], SIXTH);
@@ -63,7 +64,7 @@ fn list(pod: &str, conntrack: bool) -> Listing {
         }
     }
     for object in both.json() {
-        // An empty list prints nothing, so it is the keys that tell the lists apart.
+        // An empty list prints nothing, so that only the keys distinguish the lists.
         let list = match &object {
             object if !object["priority"].is_null() => &mut listing.rules.0,
             object if object["dst"].is_null() => &mut listing.addresses,
@@ -88,7 +89,7 @@ fn list(pod: &str, conntrack: bool) -> Listing {
     listing
 }
 
-/// The kinds of iptables that have anything in this namespace. Each says nothing otherwise.
+/// The iptables variants with rules in this namespace. The others print nothing.
 fn iptables(ruleset: &str) -> impl Iterator<Item = &'static str> {
     let legacy = |file: &str| {
         let names = fs::read_to_string(format!("/proc/thread-self/net/{file}"));
@@ -105,12 +106,12 @@ fn iptables(ruleset: &str) -> impl Iterator<Item = &'static str> {
         ("iptables-nft-save", nft("ip")),
         ("ip6tables-nft-save", nft("ip6")),
     ];
-    // Without the tool no plugin can have used it.
+    // A plugin cannot have used a tool that is missing.
     let there = |tool: &str| Path::new("/usr/sbin").join(tool).exists();
     tools.into_iter().filter(move |(tool, any)| *any && there(tool)).map(|(tool, _)| tool)
 }
 
-/// Tracked connections, from the tool if there is one, otherwise from the kernel's own list if it keeps one.
+/// Tracked connections: from the tool, or from the kernel's own list if the tool is missing.
 fn connections(pod: &str) -> String {
     match ["/usr/sbin/conntrack", "/sbin/conntrack"].iter().find(|tool| Path::new(tool).exists()) {
         Some(tool) => Tool::start(pod, &[tool, "-L"], "").output(),
@@ -118,7 +119,7 @@ fn connections(pod: &str) -> String {
     }
 }
 
-/// A rule without what only `-d` shows of one that is not special.
+/// A rule without the details that `-d` adds to each rule.
 fn without_details(mut rule: Value) -> Value {
     let usual = ["kernel", "unspec", "0"];
     if let Some(keys) = rule.as_object_mut() {
@@ -133,14 +134,14 @@ fn has(object: &Value, key: &str) -> bool {
     object.get(key).is_some()
 }
 
-/// A tool that is running.
+/// A running tool.
 struct Tool {
     shown: String,
     child: Child,
 }
 
 impl Tool {
-    /// Starts a tool in the calling thread's namespace.
+    /// Starts a tool in the namespace of the calling thread.
     fn start(pod: &str, command: &[&str], stdin: &str) -> Tool {
         let shown = format!("in {pod}: {}", command.join(" "));
         let mut started = Command::new(command[0]);
@@ -156,7 +157,7 @@ impl Tool {
         Tool { shown, child }
     }
 
-    /// What it printed.
+    /// The standard output.
     fn output(self) -> String {
         let Tool { shown, child } = self;
         let output = child.wait_with_output().unwrap_or_else(|error| panic!("{shown}: {error}"));
@@ -165,8 +166,8 @@ impl Tool {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// The objects of the lists that it printed. Some tools print nothing for an empty list, and empty objects for what
-    /// was filtered.
+    /// The objects in the lists that it printed. Some tools print nothing for an empty list, and
+    /// empty objects for filtered entries.
     fn json(self) -> Vec<Value> {
         let shown = self.shown.clone();
         let output = self.output();

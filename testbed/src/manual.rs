@@ -1,13 +1,14 @@
-//! The manual at the head of a plugin's source: its schema and its example stay true because a test compares them.
+//! A plugin's manual: the schema and the example in its source, which a test compares with its
+//! keys.
 
 use serde_json::Value;
 
-/// Checks that a plugin's committed schema is the one of its keys, and that the example in its source is a
-/// configuration by that schema. With `UPDATE_DOCS=1` the schema's file is written first.
+/// Checks that the committed schema of a plugin matches its keys, and that the example in its
+/// source is valid by that schema. `UPDATE_DOCS=1` first writes the schema's file.
 ///
 /// # Panics
 ///
-/// If either is not so.
+/// If one of them does not match.
 #[track_caller]
 pub fn assert_manual(source: &str, schema: &Value, committed: &str, file: &str) {
     let schema_text = format!("{}\n", serde_json::to_string_pretty(&sorted(schema)).unwrap());
@@ -22,13 +23,18 @@ pub fn assert_manual(source: &str, schema: &Value, committed: &str, file: &str) 
         .unwrap_or_else(|error| panic!("the example: {error}"));
 }
 
-/// The same value, its keys in alphabetical order: otherwise their order depends on the features of `serde_json` that some
-/// crate of the build asks for.
+/// The value with sorted keys, and with descriptions without line breaks. Otherwise the order would
+/// depend on the features of `serde_json` that other crates of the build enable, and the
+/// descriptions on how comments are wrapped.
 fn sorted(value: &Value) -> Value {
+    let inner = |key: &str, value: &Value| match (key, value) {
+        ("description", Value::String(text)) => unwrapped(text).into(),
+        (_, value) => sorted(value),
+    };
     match value {
         Value::Object(keys) => {
             let mut keys: Vec<_> =
-                keys.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+                keys.iter().map(|(key, value)| (key.clone(), inner(key, value))).collect();
             keys.sort_by(|a, b| a.0.cmp(&b.0));
             Value::Object(keys.into_iter().collect())
         }
@@ -37,7 +43,13 @@ fn sorted(value: &Value) -> Value {
     }
 }
 
-/// The first block of JSON in a source's module documentation.
+/// The text with each paragraph on one line.
+fn unwrapped(text: &str) -> String {
+    let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+    paragraphs.collect::<Vec<_>>().join("\n\n")
+}
+
+/// The first JSON block in the module documentation of a source file.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! A node of one test's own: private network and mount namespaces on the test's thread.
+//! The node of a test: private network and mount namespaces on the test's thread.
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -15,42 +15,43 @@ use crate::pod::{self, Pod};
 use crate::{Cni, View};
 
 thread_local! {
-    /// Whether this thread is a node already.
+    /// Whether this thread is already a node.
     static TAKEN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A node of the test's own, with nothing in it but `lo`.
+/// A node of the test. Its network namespace contains only `lo`.
 ///
-/// It lives on the thread that made it: commands, plugins and threads started from there are in it. `/run`,
-/// `/var/lib/cni` and `/etc/cni` are empty folders of its own; the rest of the file system is the machine's, `/sys`
-/// included. As a [`Pod`] it is the node's own network namespace: `node.sh("ip addr")`, `node.ping(..)`.
+/// It is bound to the thread that made it: commands, plugins and threads that this thread starts
+/// are in the node. `/run`, `/var/lib/cni` and `/etc/cni` are private empty directories; the rest
+/// of the file system, including `/sys`, is the machine's. As a [`Pod`] it is the network namespace
+/// of the node: `node.sh("ip addr")`, `node.ping(..)`.
 #[derive(Debug)]
 pub struct Node {
     host: Pod,
     pods: RefCell<Vec<Pod>>,
-    /// What was mounted when it was made.
+    /// The mounts when it was made.
     mounts: Vec<String>,
-    /// Namespaces belong to a thread, so the node must stay on it.
+    /// Namespaces belong to a thread, so the node must stay on this one.
     not_send: PhantomData<*const ()>,
 }
 
-/// A machine beyond the node: joined to it by a wire, with no route back to the pods. So it answers only what the node
-/// masquerades.
+/// A machine outside the node, connected by a veth pair, without a route to the pods. It answers
+/// only packets that the node masquerades.
 #[derive(Debug)]
 pub struct Outside {
     namespace: Pod,
-    /// Its IPv4 address.
+    /// The IPv4 address.
     pub v4: &'static str,
-    /// Its IPv6 address.
+    /// The IPv6 address.
     pub v6: &'static str,
 }
 
 impl Node {
-    /// Turns the calling thread into a node.
+    /// Makes the calling thread a node.
     ///
     /// # Panics
     ///
-    /// Without the rights to do so (run `scripts/test`), and if the thread is a node already.
+    /// Without root privileges (run `scripts/test`), or if the thread is already a node.
     #[allow(clippy::new_without_default, reason = "it changes the calling thread: not a default")]
     pub fn new() -> Node {
         assert!(!TAKEN.replace(true), "this thread is a node already: one node in a test");
@@ -75,17 +76,18 @@ impl Node {
         pod
     }
 
-    /// Deletes a pod's namespace, with the links in it, and its file.
+    /// Deletes the namespace of a pod, with its links and its file.
     pub fn delete(&self, pod: &Pod) {
         self.pods.borrow_mut().retain(|other| other.path() != pod.path());
         pod.unlink();
     }
 
-    /// A machine beyond the node, reached over a wire called `uplink`. As on a machine that has been up for a while,
-    /// duplicate address detection is over.
+    /// A machine outside the node, connected to a link `uplink`. Duplicate address detection is
+    /// over, as on a machine that has been up for a while.
     pub fn outside(&self) -> Outside {
         let outside = self.pod("outside");
-        // Not ifindex 2 on both sides: then the kernel takes a second to notice the carrier, and IPv6 waits for it.
+        // With ifindex 2 on both ends the kernel takes a second to detect the carrier, and IPv6
+        // waits for it.
         self.sh("ip link add uplink index 1000 type veth peer name eth0 netns /run/netns/outside
             ip addr add 192.0.2.1/24 dev uplink
             ip addr add 2001:db8:ffff::1/64 dev uplink nodad
@@ -98,23 +100,23 @@ impl Node {
         Outside { namespace: outside, v4: "192.0.2.2", v6: "2001:db8:ffff::2" }
     }
 
-    /// An empty folder of its own where the machine may have one, in a folder that it has: `/opt/cni`.
+    /// Makes a private empty directory in an existing directory of the machine: `/opt/cni`.
     pub fn own(&self, folder: &str) {
         own(folder);
     }
 
-    /// A call of the built plugin called `name`.
+    /// A call of the built plugin `name`.
     pub fn plugin(&self, name: &str) -> Cni {
         Cni::new(name)
     }
 
-    /// The whole state of the node and its pods, as sorted text that compares with [`diff`](crate::diff). See [`View`]
-    /// for what it leaves out.
+    /// The state of the node and its pods, as sorted text for [`diff`](crate::diff). See [`View`]
+    /// for what it omits.
     pub fn state(&self) -> String {
         self.state_as(View::default())
     }
 
-    /// As [`state`](Node::state), with other things in it.
+    /// As [`state`](Node::state), with additional objects.
     pub fn state_as(&self, view: View) -> String {
         let mut text = view.of(&self.host);
         let mut pods = self.pods.borrow().clone();
@@ -128,7 +130,7 @@ impl Node {
         text
     }
 
-    /// What is mounted now beyond what the node and its pods mounted.
+    /// The mounts beyond those of the node and its pods.
     fn mounted(&self, pods: &[Pod]) -> Vec<String> {
         let of_a_pod = |line: &str| {
             let place = line.split(' ').nth(1).unwrap_or_default();
@@ -136,7 +138,7 @@ impl Node {
         };
         let mut before = self.mounts.clone();
         let mut mounts = View::mounts();
-        // Something may be mounted twice on the same place.
+        // A directory may be mounted twice.
         mounts.retain(|line| match before.iter().position(|old| old == line) {
             Some(known) => {
                 before.remove(known);
@@ -163,13 +165,14 @@ impl Deref for Outside {
 }
 
 impl Drop for Node {
-    /// The namespaces end with the thread; the pods' files go with the mount namespace.
+    /// The namespaces end with the thread; the files of the pods end with the mount namespace.
     fn drop(&mut self) {
         TAKEN.set(false);
     }
 }
 
-/// Gives this thread's mount namespace its own `/run`, `/var/lib/cni` and `/etc/cni`.
+/// Makes private directories `/run`, `/var/lib/cni` and `/etc/cni` in the mount namespace of this
+/// thread.
 fn own_folders() {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
@@ -183,7 +186,8 @@ fn own_folders() {
     own("/etc/cni");
 }
 
-/// Gives this thread's mount namespace its own empty `folder`, whose parent the machine has.
+/// Makes a private empty directory `folder` in the mount namespace of this thread. Its parent must
+/// exist on the machine.
 fn own(folder: &str) {
     if !Path::new(folder).is_dir() {
         overlay(Path::new(folder).parent().unwrap());
@@ -197,7 +201,7 @@ fn tmpfs(folder: &str) {
         .unwrap_or_else(|error| panic!("mount a tmpfs over {folder}: {error}"));
 }
 
-/// Lets folders be made in `folder` without the machine seeing them; nothing more if that has been done.
+/// Makes `folder` writable without effect on the machine. Does nothing if it is already.
 fn overlay(folder: &Path) {
     let changes = format!("/run/testbed/{}", pod::file_name(folder));
     if Path::new(&changes).is_dir() {

@@ -1,4 +1,4 @@
-//! Packets between namespaces: a connection with bytes, and counting what arrives.
+//! Packets between namespaces: connections with data, and counters of arriving packets.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,31 +9,31 @@ use serde_json::Value;
 
 use crate::Pod;
 
-/// How long a connection may take to be made or to go on.
+/// The time limit for a connection to be made, or to make progress.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What the far end of a connection saw.
+/// The observation of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
-    /// The address the connection came from: after masquerade, the node's.
+    /// The source address of the connection; after masquerading it is the node's.
     pub from: SocketAddr,
-    /// How many bytes arrived.
+    /// The number of bytes that arrived.
     pub received: usize,
 }
 
 impl Pod {
-    /// Sends `bytes` bytes over TCP to a listener made in `server`, at the server's address `address`.
+    /// Sends `bytes` bytes over TCP to a listener in `server`, at the server's address `address`.
     ///
     /// # Errors
     ///
-    /// If the connection is not made within two seconds, or stands still for as long.
+    /// If the connection cannot be made, or makes no progress, within two seconds.
     pub fn tcp(&self, server: &Pod, address: IpAddr, bytes: usize) -> io::Result<Exchange> {
         let listener = server.enter(|| TcpListener::bind((address, 0)))?;
         self.tcp_to(&listener, listener.local_addr()?, bytes)
     }
 
-    /// As [`tcp`](Pod::tcp), to a listener the caller made (see [`enter`](Pod::enter)), by way of `target`, which may be
-    /// another address and port than the listener's, for example a published one.
+    /// As [`tcp`](Pod::tcp), to a listener that the caller made (see [`enter`](Pod::enter)).
+    /// `target` may be another address and port than the listener's, for example a published one.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl Pod {
     ) -> io::Result<Exchange> {
         let mut client = self.enter(|| TcpStream::connect_timeout(&target, PATIENCE))?;
         client.set_write_timeout(Some(PATIENCE))?;
-        // The client is connected, so the kernel has the connection ready: this does not wait.
+        // The client is connected, so the kernel has the connection ready and this does not block.
         let (mut server, from) = listener.accept()?;
         server.set_read_timeout(Some(PATIENCE))?;
         thread::scope(|scope| {
@@ -60,8 +60,9 @@ impl Pod {
         })
     }
 
-    /// How many packets that match `filter` (in `nft` notation: `ip saddr 10.1.2.3`, `ether type arp`) arrive on the
-    /// link `dev` of this namespace while `work` runs. It counts before anything in the namespace can drop them.
+    /// The number of packets that match `filter` (in `nft` syntax: `ip saddr 10.1.2.3`, `ether type
+    /// arp`) and arrive on the link `dev` of this namespace while `work` runs. It counts before any
+    /// rule in the namespace can drop them.
     pub fn count(&self, dev: &str, filter: &str, work: impl FnOnce()) -> u64 {
         let table = "netdev testbed_count";
         self.run(&[

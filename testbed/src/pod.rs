@@ -11,24 +11,24 @@ use std::thread;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 
-/// The network namespace of the thread that looks. (`/proc/self` would be the first thread's.)
+/// The network namespace of the calling thread. (`/proc/self` is the one of the first thread.)
 const THIS_THREAD: &str = "/proc/thread-self/ns/net";
 
-/// A network namespace, bind-mounted at a file.
+/// A network namespace, bind-mounted on a file.
 #[derive(Debug, Clone)]
 pub struct Pod {
     name: String,
     path: PathBuf,
 }
 
-/// What a command left behind.
+/// The outcome of a command.
 #[derive(Debug, Clone)]
 pub struct Output {
     /// How it ended.
     pub status: ExitStatus,
-    /// What it printed.
+    /// The standard output.
     pub stdout: String,
-    /// What it complained about.
+    /// The standard error.
     pub stderr: String,
 }
 
@@ -45,7 +45,7 @@ impl Pod {
         made.unwrap_or_else(|error| panic!("make the network namespace {name}: {error}"))
     }
 
-    /// The namespace of the calling thread, now also at the file `path`.
+    /// Bind-mounts the namespace of the calling thread on the file `path`.
     pub(crate) fn of_this_thread(name: &str, path: &str) -> Pod {
         File::create_new(path).unwrap_or_else(|error| panic!("make {path}: {error}"));
         let none = None::<&str>;
@@ -54,29 +54,29 @@ impl Pod {
         Pod { name: name.to_owned(), path: PathBuf::from(path) }
     }
 
-    /// The namespace that somebody else made at the file `path`.
+    /// The existing namespace at the file `path`.
     pub fn at(name: &str, path: impl Into<PathBuf>) -> Pod {
         Pod { name: name.to_owned(), path: path.into() }
     }
 
-    /// Takes the file away, and with it the namespace, unless something else holds it.
+    /// Removes the file, and thus the namespace, unless something else holds it.
     pub(crate) fn unlink(&self) {
         umount2(&self.path, MntFlags::MNT_DETACH)
             .unwrap_or_else(|error| panic!("unmount {}: {error}", self.path.display()));
         fs::remove_file(&self.path).unwrap();
     }
 
-    /// The pod's name.
+    /// The name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The namespace's file: what goes into `CNI_NETNS`.
+    /// The file of the namespace, for `CNI_NETNS`.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Runs a command in the namespace, which must succeed. Returns what it printed.
+    /// Runs a command in the namespace, which must succeed. Returns the standard output.
     pub fn run(&self, command: &[&str]) -> String {
         let output = self.try_run(command);
         assert!(
@@ -107,7 +107,7 @@ impl Pod {
         }
     }
 
-    /// A command in the namespace, to be completed and started by the caller.
+    /// A command in the namespace, which the caller completes and starts.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.path.display())).arg("--").arg(program);
@@ -115,12 +115,13 @@ impl Pod {
         command
     }
 
-    /// Runs lines of shell in the namespace; the first that fails is a panic. Returns what they printed.
+    /// Runs shell commands in the namespace, and panics at the first failure. Returns the standard
+    /// output.
     pub fn sh(&self, script: &str) -> String {
         self.run(&["sh", "-ec", script])
     }
 
-    /// Runs `work` on a thread in this namespace. Sockets made there stay in it.
+    /// Runs `work` in a thread in this namespace. Sockets that it makes stay in the namespace.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let entered = thread::scope(|scope| {
             let inside = || {
@@ -135,7 +136,7 @@ impl Pod {
         entered.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
-    /// Whether the first packet to `address` is answered within a second. IPv4 or IPv6.
+    /// Whether `address` answers the first packet within a second. IPv4 or IPv6.
     pub fn ping(&self, address: impl Display) -> bool {
         let address = address.to_string();
         let address = address.split('/').next().unwrap_or_default();
@@ -150,7 +151,7 @@ pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// What to do about a program of the tests that cannot be started.
+/// The remedy for a program of the tests that cannot be started.
 pub(crate) fn way_out(program: &str, error: &std::io::Error) -> String {
     let package = match program {
         "ip" | "bridge" | "tc" => "iproute2",

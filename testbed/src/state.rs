@@ -1,5 +1,5 @@
-//! The kernel's state as text, in the notation of `ip`, `bridge` and `nft`, sorted and without what changes by itself, so
-//! that two states compare line by line.
+//! The state of the kernel as text, in the notation of `ip`, `bridge` and `nft`. It is sorted and
+//! omits what changes by itself, so that two states can be compared line by line.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,34 +8,37 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::listing::Listing;
+use crate::text::sorted;
 use crate::{Pod, firewall};
 
-/// What [`Node::state`](crate::Node::state) shows beyond the usual.
+/// Optional parts of [`Node::state`](crate::Node::state).
 ///
-/// Never shown, because it comes and goes without anyone's doing or says nothing: indexes, counters, lifetimes, carrier and
-/// duplicate address detection (but an address that failed it says so), the table `local`, multicast
-/// routes, the three rules every namespace has, the namespace files in `/run/netns`, iptables' lock file, and host-local's
-/// index, which says what its files say.
+/// The state never contains what changes by itself or has no meaning: indexes, counters, lifetimes,
+/// carrier and the progress of duplicate address detection (but its failure), the table `local`,
+/// multicast routes, the three default rules of each namespace, the namespace files in
+/// `/run/netns`, lock files in `/run`, and host-local's index, which repeats its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct View {
-    /// Link-local IPv6 addresses (`fe80::`) and their routes too. The kernel makes them a moment after a link goes up.
+    /// Link-local IPv6 addresses (`fe80::`) and their routes. The kernel adds them a moment after a
+    /// link is set up.
     pub link_local: bool,
-    /// Neighbours the kernel learnt too, as address, link and MAC, without their age.
+    /// Neighbours that the kernel learnt, as address, link and MAC address, without their age.
     pub learnt: bool,
-    /// Tracked connections, without their age: from `conntrack` or, without the tool, from the kernel's list.
+    /// Tracked connections, without their age: from `conntrack` or, if the tool is missing, from
+    /// the kernel's list.
     pub conntrack: bool,
-    /// What is mounted beyond what the node mounted itself.
+    /// Mounts beyond those of the node itself.
     pub mounts: bool,
 }
 
-/// The settings that are shown of each namespace.
+/// The settings of each namespace.
 const SYSCTLS: [&str; 4] = [
     "net/ipv4/ip_forward",
     "net/ipv4/conf/all/route_localnet",
     "net/ipv4/conf/all/rp_filter",
     "net/ipv6/conf/all/forwarding",
 ];
-/// The settings that are shown of each link that has another than new links get.
+/// The settings of links, if they differ from those of new links.
 const LINK_SYSCTLS: [&str; 2] = ["net/ipv4/conf", "net/ipv6/conf"];
 const LINK_KEYS: [&str; 10] = [
     "accept_dad",
@@ -49,7 +52,7 @@ const LINK_KEYS: [&str; 10] = [
     "route_localnet",
     "rp_filter",
 ];
-/// The folders whose files are shown.
+/// The directories whose files are shown.
 const FOLDERS: [&str; 2] = ["/run", "/var/lib/cni"];
 const NOT_SHOWN: [&str; 4] =
     ["/run/netns", "/run/testbed", "/run/xtables.lock", "/var/lib/cni/networks/.index"];
@@ -57,7 +60,7 @@ const NOT_SHOWN: [&str; 4] =
 const CONTENT_MAX: usize = 2000;
 
 impl View {
-    /// The state of one namespace, under its heading.
+    /// The state of one namespace, with a heading.
     pub(crate) fn of(self, pod: &Pod) -> String {
         let listing = Listing::of(pod, self.conntrack);
         let links = &listing.links;
@@ -75,14 +78,15 @@ impl View {
         format!("== {}\n{}\n", pod.name(), lines.join("\n"))
     }
 
-    /// The files of the node, under their heading.
+    /// The files of the node, with a heading.
     pub(crate) fn files(self) -> String {
         let mut lines = Vec::new();
         FOLDERS.iter().for_each(|folder| list(Path::new(folder), &mut lines));
         lines.iter().fold("== files\n".to_owned(), |text, line| text + line + "\n")
     }
 
-    /// What is mounted in the calling thread's mount namespace, one a line: where, what kind, and which part of it.
+    /// The mounts in the mount namespace of the calling thread, one per line: directory, type, and
+    /// root within the file system.
     pub(crate) fn mounts() -> Vec<String> {
         let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
         let line = |line: &str| {
@@ -113,7 +117,7 @@ impl View {
                 && !dst.starts_with("ff00::")
                 && (self.link_local || !is_link_local(dst))
         };
-        // Only routes of IPv6 have a preference.
+        // Only IPv6 routes have a preference.
         let family = |route: &Value| if route["pref"].is_null() { "" } else { "-6 " };
         routes
             .iter()
@@ -181,14 +185,14 @@ fn link(link: &Value) -> String {
     line
 }
 
-/// `vlan veth1a2b 100 PVID Egress Untagged`: the VLANs of a port, or of a bridge itself.
+/// `vlan veth1a2b 100 PVID Egress Untagged`: the VLANs of a port or of a bridge.
 fn vlans(port: &Value) -> Vec<String> {
     let vlans = port["vlans"].as_array().into_iter().flatten();
     let name = str_of(port, "ifname");
     vlans.map(|vlan| format!("vlan {name} {}", words(vlan, &["vlan", "vlanEnd"]))).collect()
 }
 
-/// `qdisc tbf dev eth0 parent root rate 125000 ..`, unless it is the one that the kernel gives each link.
+/// `qdisc tbf dev eth0 parent root rate 125000 ..`, except the default ones of the kernel.
 fn qdisc(qdisc: &Value) -> Option<String> {
     let parent = match qdisc["root"] == true {
         true => "root",
@@ -197,11 +201,11 @@ fn qdisc(qdisc: &Value) -> Option<String> {
     let (kind, dev) = (str_of(qdisc, "kind"), str_of(qdisc, "dev"));
     let options = words(&qdisc["options"], &[]);
     let line = format!("qdisc {kind} dev {dev} parent {parent} {options}");
-    // The kernel's own have no handle.
+    // The kernel's default ones have no handle.
     (str_of(qdisc, "handle") != "0:").then(|| line.trim_end().to_owned())
 }
 
-/// Of a link's kind and of its port on a bridge: what is not as the kernel makes it.
+/// The properties of a link's kind and of its bridge port that differ from the kernel's defaults.
 fn details(info: &Value) -> Vec<String> {
     let (data, port) = (&info["info_data"], &info["info_slave_data"]);
     let mut words = Vec::new();
@@ -263,7 +267,7 @@ fn rules((v4, v6): &(Vec<Value>, Vec<Value>)) -> Vec<String> {
     [of(v4, ""), of(v6, "-6 ")].concat()
 }
 
-/// The rules every namespace has.
+/// The rules of each new namespace.
 fn is_builtin(rule: &Value) -> bool {
     let builtin = [(0, "local"), (32766, "main"), (32767, "default")];
     rule.as_object().is_some_and(|keys| keys.len() == 3)
@@ -273,7 +277,7 @@ fn is_builtin(rule: &Value) -> bool {
             .any(|(priority, table)| rule["priority"] == *priority && rule["table"] == *table)
 }
 
-/// The settings of the calling thread's namespace.
+/// The settings in the namespace of the calling thread.
 fn sysctls(links: &[&str]) -> Vec<String> {
     let read = |key: &str| {
         fs::read_to_string(format!("/proc/sys/{key}")).map(|text| text.trim().to_owned())
@@ -282,7 +286,7 @@ fn sysctls(links: &[&str]) -> Vec<String> {
     let mut lines: Vec<String> = all.collect();
     let mut links = links.to_vec();
     links.sort_unstable();
-    // Not each key is in both families.
+    // Not every key exists for both families.
     let keys = LINK_SYSCTLS.iter().flat_map(|folder| LINK_KEYS.map(|key| (folder, key)));
     let usual: Vec<_> = keys
         .filter_map(|(folder, key)| {
@@ -291,9 +295,9 @@ fn sysctls(links: &[&str]) -> Vec<String> {
         .collect();
     for link in links {
         for (folder, key, usual) in &usual {
-            // A link may lack IPv6.
+            // A link may not have IPv6.
             let Ok(value) = read(&format!("{folder}/{link}/{key}")) else { continue };
-            // The kernel's own exceptions: `lo` has no duplicate address detection.
+            // The kernel's own exception: `lo` has no duplicate address detection.
             if value != *usual && !(link == "lo" && *key == "accept_dad") {
                 lines.push(format!("sysctl {folder}/{link}/{key} = {value}"));
             }
@@ -302,11 +306,12 @@ fn sysctls(links: &[&str]) -> Vec<String> {
     lines
 }
 
-/// Folders and files below `folder`: mode, name, content.
+/// Directories and files below `folder`: mode, name, content.
 fn list(folder: &Path, lines: &mut Vec<String>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| !NOT_SHOWN.iter().any(|hidden| path == Path::new(hidden)));
+    paths.retain(|path| folder != Path::new("/run") || !has_only_a_lock(path));
     paths.sort();
     for path in paths {
         let Ok(meta) = fs::symlink_metadata(&path) else { continue };
@@ -326,7 +331,19 @@ fn list(folder: &Path, lines: &mut Vec<String>) {
     }
 }
 
-/// The keys of an object as words: `first` by value alone or as `dev eth0`, then the others by name.
+/// Whether a directory contains only an empty file `lock`. Such a file has no state.
+fn has_only_a_lock(folder: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    let mut names = entries.map(|entry| entry.unwrap().file_name());
+    let is_empty =
+        |file: &Path| file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0);
+    names.next().is_some_and(|name| name == "lock")
+        && names.next().is_none()
+        && is_empty(&folder.join("lock"))
+}
+
+/// The keys of an object as words: `first` as the value alone or as `dev eth0`, then the others by
+/// name.
 fn words(object: &Value, first: &[&str]) -> String {
     const VALUE_ALONE: [&str; 3] = ["type", "dst", "priority"];
     const NOTHING_SAID: [&str; 3] = ["pref", "flags", "family"];
@@ -343,7 +360,7 @@ fn words(object: &Value, first: &[&str]) -> String {
             value => words.push(format!("{key} {}", plain(value))),
         }
     }
-    // Of the flags, only those somebody asked for: a carrier comes and goes.
+    // Only flags that a user set: the carrier changes by itself.
     let flags = object["flags"].as_array().into_iter().flatten();
     words.extend(flags.filter(|flag| **flag == "onlink").map(plain));
     words.join(" ")
@@ -365,10 +382,4 @@ fn is_link_local(address: &str) -> bool {
 
 fn str_of<'a>(object: &'a Value, key: &str) -> &'a str {
     object[key].as_str().unwrap_or_default()
-}
-
-pub(crate) fn sorted(lines: impl IntoIterator<Item = String>) -> Vec<String> {
-    let mut lines: Vec<String> = lines.into_iter().collect();
-    lines.sort();
-    lines
 }

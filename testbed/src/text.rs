@@ -1,8 +1,9 @@
-//! Text that compares: what differs between two states, and names that change from run to run.
+//! Comparison of texts: the differences between two states, and names that differ in each run.
 
 use std::collections::HashMap;
 
-/// The lines that differ, `-` before and `+` after, each under the heading (`== ...`) it belongs to. Empty if none does.
+/// The differing lines, `-` before and `+` after, each below its heading (`== ...`). Empty if there
+/// are none.
 pub fn diff(before: &str, after: &str) -> String {
     let (before, after): (Vec<&str>, Vec<&str>) =
         (before.lines().collect(), after.lines().collect());
@@ -36,7 +37,8 @@ pub fn diff(before: &str, after: &str) -> String {
     text
 }
 
-/// How many lines the rests of both texts share, in order, from each pair of places on.
+/// The number of lines that the rests of both texts have in common, in order, from each pair of
+/// positions on.
 fn shared_lengths(before: &[&str], after: &[&str]) -> Vec<Vec<usize>> {
     let mut shared = vec![vec![0; after.len() + 1]; before.len() + 1];
     for i in (0..before.len()).rev() {
@@ -50,9 +52,9 @@ fn shared_lengths(before: &[&str], after: &[&str]) -> Vec<Vec<usize>> {
     shared
 }
 
-/// Replaces what differs from run to run by numbered names, the same name for the same thing: MAC addresses, host ends
-/// of wires (`veth` and hex digits), names made from digests (`CNI-` and hex digits), long container IDs, and
-/// link-local IPv6 addresses.
+/// Replaces names that differ in each run by numbered ones, with the same number for the same name:
+/// MAC addresses, host ends of veth pairs (`veth` and hexadecimal digits), names that contain
+/// digests (`CNI-` and hexadecimal digits), long container IDs, and link-local IPv6 addresses.
 pub fn normalise(text: &str) -> String {
     let mut names = HashMap::new();
     let mut counts = HashMap::new();
@@ -79,7 +81,7 @@ pub fn normalise(text: &str) -> String {
     normal + rest
 }
 
-/// What kind of changing name a word is.
+/// The kind of a varying name.
 fn kind(word: &str) -> Option<&'static str> {
     let hex = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let mac = |sign: char| {
@@ -99,6 +101,13 @@ fn kind(word: &str) -> Option<&'static str> {
         return Some("linklocal");
     }
     (word.len() >= 32 && hex(word)).then_some("id")
+}
+
+/// The lines in alphabetical order.
+pub(crate) fn sorted(lines: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut lines: Vec<String> = lines.into_iter().collect();
+    lines.sort();
+    lines
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Tests never run on binaries older than the sources.
+//! Tests refuse binaries that are older than the sources.
 
-#![allow(clippy::unwrap_used, reason = "test code: a panic is how it reports")]
+#![cfg(test)]
 
 use std::fs::{self, File};
 use std::panic::catch_unwind;
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use testbed::assert_fresh;
 
-/// A workspace whose files are as many seconds old as said.
+/// A workspace whose files have the given ages in seconds.
 fn workspace(files: &[(&str, u64)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, age) in files {
@@ -22,7 +22,7 @@ fn workspace(files: &[(&str, u64)]) -> TempDir {
     folder
 }
 
-/// What the check says, empty if nothing.
+/// The error of the check; empty if there is none.
 fn said(workspace: &Path) -> String {
     let (bin, workspace) = (workspace.join("bin"), workspace.to_owned());
     match catch_unwind(|| assert_fresh(&bin, &workspace)) {

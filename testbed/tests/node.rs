@@ -1,4 +1,4 @@
-//! A node leaves the machine alone.
+//! A node leaves the machine unchanged.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -30,7 +30,7 @@ fn a_node_has_folders_and_links_of_its_own() {
 #[test]
 fn folders_missing_on_the_machine_are_made_for_the_node_only() {
     let machine = Node::new();
-    // A machine without the folders, made of this one.
+    // A machine without the directories, made from this one.
     machine.sh("umount /etc/cni /var/lib/cni
         mkdir /run/machine /run/machine/lib /run/machine/etc
         mount --bind /run/machine/lib /var/lib; mount --bind /run/machine/etc /etc");

@@ -1,11 +1,5 @@
-//! `scripts/picture` draws all that is there, and says so when it cannot.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
+//! `scripts/picture` draws all objects, and reports an error if it cannot.
+#![cfg(test)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +10,8 @@ use testbed::{Node, Output, Pod};
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/picture");
 const NAMES: [&str; 5] = ["left", "right", "one", "two", "three"];
 
-/// Two nodes on a wire, the left one with containers on a bridge, on a routed wire and on the wire to the other node.
+/// Two connected nodes. The left one has containers on a bridge, on a routed veth pair, and on the
+/// link to the other node.
 fn world() -> Node {
     let node = Node::new();
     let [left, right, one, two, three] = NAMES.map(|name| node.pod(name));
@@ -50,7 +45,7 @@ fn drawn(node: &Pod, arguments: &[&str]) -> String {
     output.stdout
 }
 
-/// The elements of a class, as their text.
+/// The texts of the elements of a class.
 fn texts<'a>(svg: &'a str, class: &str) -> Vec<&'a str> {
     let start = format!("<text class=\"{class}\" ");
     let elements = svg.split(&start).skip(1);
@@ -61,12 +56,12 @@ fn texts<'a>(svg: &'a str, class: &str) -> Vec<&'a str> {
 fn every_link_address_and_wire_is_drawn_once() {
     let node = world();
     let svg = drawn(&node, &NAMES);
-    // What the kernel says, without the script's eyes.
+    // The kernel's own list, independent of the script.
     let (mut links, mut addresses, mut wires) = (0, Vec::new(), 0);
     for name in NAMES {
         let shown = node.run(&["ip", "-n", name, "-j", "addr", "show", "up"]);
         let shown: Vec<Value> = serde_json::from_str(&shown).unwrap();
-        // Of a link that is down it says nothing, in a pair of braces.
+        // For a link that is down, it prints an empty pair of braces.
         for link in shown.iter().filter(|link| link["ifname"].is_string()) {
             let found = link["addr_info"].as_array().unwrap().iter();
             let found = found.filter(|address| matches!(address["scope"].as_str(), Some("global")));
@@ -79,14 +74,14 @@ fn every_link_address_and_wire_is_drawn_once() {
             addresses.extend(found);
         }
     }
-    // The loopback interface that has an address of its own is down.
+    // The loopback interface with an additional address is down.
     addresses.push("203.0.113.1/32".to_owned());
     addresses.sort();
     let mut found = texts(&svg, "address");
     found.sort_unstable();
     assert_eq!(found, addresses);
     assert_eq!(svg.matches("<rect class=\"card\"").count(), links + 1);
-    // Each veth pair once, the macvlan, and the bridge's port.
+    // Each veth pair once, the macvlan link, and the bridge port.
     assert_eq!(svg.matches("<path class=\"wire\"").count(), wires / 2 + 2);
     assert_eq!(texts(&svg, "title"), ["left", "right"], "the others are inside");
     let all: BTreeSet<&str> = texts(&svg, "name").into_iter().collect();
@@ -109,7 +104,7 @@ fn the_same_state_gives_the_same_picture() {
     assert_eq!(svg, drawn(&node, &["--from", "/run/state.json"]));
     drawn(&node, &[&["--out", "/run/picture.svg"], &NAMES[..]].concat());
     assert_eq!(svg, fs::read_to_string("/run/picture.svg").unwrap());
-    // Without names it is this namespace and all others.
+    // Without names the script draws this namespace and all others.
     let all = drawn(&node, &[]);
     assert_eq!(texts(&all, "title").len(), 3, "the node's own namespace too");
     node.sh("ip -n one addr add 10.1.1.9/24 dev eth0");
@@ -137,11 +132,11 @@ fn a_tunnel_joins_what_its_routes_lead_to() {
         drawn(&node, &["--from", "/run/state.json"])
     };
     assert_eq!(texts(&state("192.0.2.1"), "label"), ["ipip 192.0.2.1 – 192.0.2.2"]);
-    // The other end does not know the way back.
+    // The other end has no route back.
     assert_eq!(texts(&state("192.0.2.9"), "label"), ["ipip ? – 192.0.2.2"]);
 }
 
-/// An entry of a runtime's cache, for a container that is called `name` there.
+/// An entry in a runtime's cache, for a container that is called `name` there.
 fn cached(namespace: &str, container: &str, name: &str, of: &str) {
     let text = json!({
         "kind": "cniCacheV1", "containerId": container, "ifName": "eth0", "networkName": "net",
@@ -175,10 +170,10 @@ fn pods_have_the_names_that_the_runtime_knows() {
     assert_eq!(alias(), "ferrocni:net/web/eth0");
     let svg = drawn(&node, &NAMES);
     assert_eq!(svg.matches("<path class=\"wire\"").count(), 5, "as many wires as before");
-    // The name alone does not say which of two it is.
+    // The name alone is ambiguous.
     cached("two", "2", "web", "test");
     assert_eq!(guests(), ["default/web", "test/web", "three"]);
-    // Nor does one that is another namespace's.
+    // So is the name of another namespace.
     cached("two", "2", "right", "test");
     assert_eq!(guests(), ["web", "two", "three"]);
 }

@@ -1,9 +1,9 @@
-//! The testbed itself, with the reference suite as the plugins under test.
+//! Tests of the testbed itself, with the reference suite as the plugins under test.
 
 use serde_json::{Value, json};
 use testbed::{Cni, Node, Pod, View, assert_same, diff, normalise, reference};
 
-/// Two families, masquerade, a default route in each.
+/// IPv4 and IPv6, masquerade, a default route for each.
 fn conf() -> Value {
     json!({
         "cniVersion": "1.0.0",
@@ -79,10 +79,10 @@ fn del_leaves_only_what_is_shared() {
     assert!(during.contains("addr 10.9.0.2/24 dev eth0 brd 10.9.0.255 scope global\n"), "{during}");
     call.prev(&result).del().ok();
 
-    // The bridge and its addresses are the network's, and host-local remembers the last address.
+    // The bridge and its addresses belong to the network, and host-local stores the last address.
     node.sh("ip link del cni0; rm -r /var/lib/cni/networks");
     node.sh("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0");
-    // The reference leaves the base chains of iptables, empty.
+    // The reference leaves empty base chains of iptables behind.
     node.sh("nft delete table ip nat; nft delete table ip6 nat");
     assert_same!(before, node.state(), "after DEL");
 }

@@ -1,7 +1,8 @@
-//! Runs calls as a runtime does and tells how long each took and what all of them used (`bench::job`).
+//! Runs calls as a runtime does, and reports the duration of each and the resources of all
+//! (`bench::job`).
 //!
-//! It is a program of its own because of its size: until it executes the plugin, a child counts the memory of who started it
-//! as its own, and the kernel remembers the most.
+//! It is a separate program because of its size: until it executes the plugin, a child process
+//! counts the memory of its parent as its own, and the kernel records the maximum.
 
 use std::io::{self, Error, PipeReader, Read, Result, Write};
 use std::process::{Child, Command, ExitCode};
@@ -33,7 +34,7 @@ fn work() -> Result<()> {
     ran.send(io::stdout())
 }
 
-/// A program that runs: which step of which call it is.
+/// A running program: step and call.
 struct Running {
     call: usize,
     step: usize,
@@ -42,7 +43,8 @@ struct Running {
     complaints: PipeReader,
 }
 
-/// Runs the calls, so many at a time. It has no threads: their stacks would count as memory of what it starts.
+/// Runs the calls, several at a time. It has no threads: their stacks would count as memory of the
+/// programs that it starts.
 fn run(job: &Job) -> Result<Vec<Done>> {
     let begun = Instant::now();
     let now = || u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -82,8 +84,9 @@ fn run(job: &Job) -> Result<Vec<Done>> {
     }
 }
 
-/// Starts a program. What it reads is in the pipe before, so that it never waits for us; what it prints stays there until it
-/// has ended: some hundred bytes, and a pipe holds 64 KiB.
+/// Starts a program. Its input is in the pipe before it starts, so that it never waits for the
+/// launcher. Its output of some hundred bytes stays in the pipe, which holds 64 KiB, until it
+/// exits.
 fn start(what: &Step, call: usize, step: usize, previous: &str) -> Result<Running> {
     let (program, arguments) =
         what.command.split_first().ok_or_else(|| Error::other("no program"))?;
@@ -108,7 +111,7 @@ fn with_previous(conf: &str, previous: &str) -> String {
     format!("{open},\"prevResult\":{previous}}}")
 }
 
-/// What a program that has ended printed, if it ended well.
+/// The output of a program that succeeded.
 fn outcome(mut ended: Running, status: WaitStatus) -> Result<String> {
     let mut printed = String::new();
     ended.printed.read_to_string(&mut printed)?;

@@ -1,4 +1,4 @@
-//! The results as one picture, in the looks of the other one.
+//! The results as one picture, in the style of the other one.
 
 use super::{Figures, NO_NETWORK, Row, Sandboxes};
 use crate::contestant::OURS;
@@ -12,7 +12,8 @@ pub fn picture(results: &Sandboxes) -> String {
         "What a network costs a pod",
         &[
             &format!("{} · {}{quick}", results.runtime, results.machine),
-            "Milliseconds from request to answer, medians; shorter is better, “ours” is ferrocni divided by that row. What is paler is the runtime's:",
+            "Milliseconds from request to answer, medians; shorter is better, “ours” is ferrocni \
+             divided by that row. What is paler is the runtime's:",
             "a sandbox without a network of its own takes as long.",
         ],
     );

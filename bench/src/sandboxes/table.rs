@@ -40,7 +40,8 @@ fn line(text: &mut String, row: &Row, figures: &Figures) {
     };
     let _ = writeln!(
         text,
-        "  {:6} {label:24} {all:9.1} {network:>9} {median:9.1} {p90:9.1} {p99:9.1} {turns:6}  {note}",
+        "  {:6} {label:24} {all:9.1} {network:>9} {median:9.1} {p90:9.1} {p99:9.1} {turns:6}  \
+         {note}",
         row.verb
     );
 }

@@ -1,4 +1,4 @@
-//! Makes what a case wants to be there before anything is measured.
+//! Prepares the objects that must exist before a measurement.
 
 use std::fs;
 use std::io::Result;
@@ -12,11 +12,11 @@ use crate::call::{self, NETWORK};
 use crate::case::{Case, Prepared};
 use crate::contestant::{Contestant, Kind};
 
-/// Prepares the node for a contestant. At most `most` addresses are taken.
+/// Prepares the node for a contestant. At most `most` addresses are allocated.
 ///
 /// # Panics
 ///
-/// If it cannot be done: as the testbed, it says why.
+/// If the preparation fails; as the testbed, it reports the reason.
 pub fn prepare(node: &Node, case: &Case, who: &Contestant, most: u32) {
     for prepared in case.prepared {
         match prepared {
@@ -51,7 +51,7 @@ pub fn prepare(node: &Node, case: &Case, who: &Contestant, most: u32) {
     }
 }
 
-/// Reports as the testbed does.
+/// Reports errors as the testbed does.
 #[allow(
     clippy::panic,
     reason = "as of the testbed: a panic on the contestant's thread is how it reports"
@@ -64,7 +64,8 @@ fn must(what: &str, done: Result<()>) {
 
 const UPLINK: &str = "ip link add uplink index 3000 type veth peer name far
     ip link set far up; ip link set uplink up";
-/// What the first ADD makes for all containers of the network; the floor has it from the start.
+/// The objects that the first ADD makes for all containers of the network; the floor has them from
+/// the start.
 const FLOOR_BRIDGE: &str = "ip link add cni0 index 3000 address 02:02:00:00:00:01 type bridge
     ip addr add 10.88.0.1/16 brd + dev cni0
     sysctl -qw net.ipv6.conf.cni0.accept_ra=0 net.ipv6.conf.cni0.accept_dad=0 net.ipv4.ip_forward=1
@@ -85,7 +86,7 @@ const FLOOR_MASQUERADE: &str = "nft -f - <<END
     }
 END";
 
-/// A folder with one program, for who shall find no other.
+/// A directory with one program, for a contestant that must find no other.
 fn only(tool: &str) -> Result<()> {
     fs::create_dir_all(call::ONLY)?;
     let places =
@@ -96,15 +97,16 @@ fn only(tool: &str) -> Result<()> {
     }
 }
 
-/// How many addresses one container has at most where very many are taken.
+/// The maximum number of addresses of one container in very large pools.
 const EACH: u32 = 100;
-/// From how many addresses on files share their content.
+/// From this number of addresses on, files share their content.
 const VERY_MANY: u32 = 100_000;
 
-/// Writes a pool's files as the reference does, the addresses after the gateway's taken.
+/// Writes the files of a pool as the reference does, with the addresses after the gateway's
+/// allocated.
 ///
-/// A file in memory takes a page, so where they are very many a container has several addresses, whose files are one
-/// (hard links).
+/// A file in memory takes a page. In very large pools each container therefore has several
+/// addresses, whose files are hard links.
 fn take(network: &str, many: u32) -> Result<()> {
     let folder = PathBuf::from("/var/lib/cni/networks").join(NETWORK);
     fs::create_dir_all(&folder)?;

@@ -1,41 +1,41 @@
-//! Counting system calls, by `strace`.
+//! Counts system calls with `strace`.
 
 use std::cell::Cell;
 use std::fs;
 
 use crate::job::Step;
 
-/// How many system calls a call makes, in all its processes.
+/// The numbers of system calls of a call, in all its processes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Calls {
-    /// All of them.
+    /// All system calls.
     pub all: usize,
-    /// Those that execute a program, the first one included.
+    /// Those that execute a program, including the first.
     pub execs: usize,
 }
 
-/// What strace writes.
+/// The output of strace.
 pub struct Files {
     count: Cell<usize>,
 }
 
-/// Where it writes.
+/// The file of the output.
 const FILES: &str = "/run/testbed/trace";
 
 impl Files {
-    /// None so far.
+    /// No counts.
     pub fn new() -> Files {
         Files { count: Cell::new(0) }
     }
 
-    /// Puts a program under strace.
+    /// Runs a program under strace.
     pub fn trace(&self, step: &mut Step) {
         let file = format!("{FILES}.{}", self.count.replace(self.count.get() + 1));
         let strace = ["/usr/bin/strace", "-f", "-qq", "-s", "0", "-o", &file, "--"];
         step.command.splice(0..0, strace.map(str::to_owned));
     }
 
-    /// Counts what it wrote.
+    /// Counts the system calls in the output.
     pub fn count(&self) -> Calls {
         let mut calls = Calls::default();
         for number in 0..self.count.get() {
@@ -47,7 +47,8 @@ impl Files {
     }
 }
 
-/// Counts the calls in what strace wrote: `PID NAME(..`. The rest are signals, ends, and calls that go on.
+/// Counts the calls in the output of strace: `PID NAME(..`. Other lines are signals, exits, and
+/// continued calls.
 fn count(text: &str) -> Calls {
     let mut calls = Calls::default();
     for line in text.lines() {
@@ -56,7 +57,7 @@ fn count(text: &str) -> Calls {
             continue;
         }
         calls.all += 1;
-        // A search along the PATH is not an execution.
+        // A failed search along PATH is not an execution.
         calls.execs += usize::from(what.starts_with("execve(") && !what.contains(" = -1"));
     }
     calls

@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use super::{number, text};
 
-/// How tall a bar's row is.
+/// The height of a bar's row.
 const ROW: f64 = 20.0;
-/// Where bars begin, and how long the longest is. What is right of it is for the value and the ratio.
+/// The start of the bars, and the length of the longest. The value and the ratio are to its right.
 const LABELS: f64 = 158.0;
 const LONGEST: f64 = 130.0;
 
-/// Bars of one thing.
+/// A group of bars.
 pub(crate) struct Panel {
     pub title: String,
     pub bars: Vec<Bar>,
@@ -21,7 +21,7 @@ pub(crate) struct Bar {
     pub label: String,
     pub class: &'static str,
     pub value: f64,
-    /// What of the value is another's, drawn paler.
+    /// The part of the value that belongs to another, drawn paler.
     pub base: Option<f64>,
     pub note: String,
 }
@@ -41,14 +41,16 @@ impl Panel {
             let start = x + LABELS;
             let _ = writeln!(
                 body,
-                "<rect class=\"{}\" x=\"{start:.1}\" y=\"{:.1}\" width=\"{length:.1}\" height=\"13\" rx=\"2\"/>",
+                "<rect class=\"{}\" x=\"{start:.1}\" y=\"{:.1}\" width=\"{length:.1}\" \
+                 height=\"13\" rx=\"2\"/>",
                 bar.class,
                 top + 2.5
             );
             if let Some(base) = bar.base {
                 let _ = writeln!(
                     body,
-                    "<rect class=\"base\" x=\"{start:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"13\"/>",
+                    "<rect class=\"base\" x=\"{start:.1}\" y=\"{:.1}\" width=\"{:.1}\" \
+                     height=\"13\"/>",
                     top + 2.5,
                     base / most * LONGEST
                 );

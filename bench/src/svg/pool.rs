@@ -1,4 +1,4 @@
-//! host-local over the number of addresses taken: lines on logarithmic axes.
+//! host-local by the number of allocated addresses: lines on logarithmic axes.
 
 use std::fmt::Write;
 
@@ -6,22 +6,22 @@ use super::{COLUMN, MARGIN, class, number, text};
 use crate::results::{Results, Row};
 
 const HEIGHT: f64 = 170.0;
-/// The room left of the axis, for its numbers, and right of the last place.
+/// The margin left of the axis, for its numbers, and right of the last position.
 const LEFT: f64 = 44.0;
 const RIGHT: f64 = 40.0;
-/// How tall a line of small text is, and how wide a value.
+/// The height of a line of small text, and the width of a value.
 const LINE: f64 = 12.0;
 const LINE_END: f64 = 40.0;
-/// An empty pool stands where so many taken addresses would.
+/// The position of an empty pool on the logarithmic axis.
 const EMPTY: f64 = 200.0;
 
-/// A contestant's points: addresses taken, milliseconds.
+/// The points of a contestant: allocated addresses, milliseconds.
 struct Line {
     label: String,
     points: Vec<(f64, f64)>,
 }
 
-/// Draws both charts from `y` on; returns where they end.
+/// Draws both charts from `y` on; returns their lower end.
 pub fn draw(body: &mut String, results: &Results, y: f64) -> f64 {
     let charts = ["ADD", "DEL"].map(|verb| (verb, lines(results, verb)));
     let most = charts.iter().flat_map(|(_, lines)| lines).map(|line| line.points.len()).max();
@@ -39,7 +39,7 @@ pub fn draw(body: &mut String, results: &Results, y: f64) -> f64 {
 }
 
 fn lines(results: &Results, verb: &str) -> Vec<Line> {
-    // Cases of other ranges have names that end otherwise.
+    // Cases with other ranges have names that end differently.
     let is_size = |row: &&Row| {
         let size = row.case.strip_prefix("host-local-");
         size.is_some_and(|size| size.bytes().all(|c| c.is_ascii_digit())) && row.verb == verb
@@ -58,7 +58,7 @@ fn lines(results: &Results, verb: &str) -> Vec<Line> {
     lines
 }
 
-/// Where things are.
+/// The positions.
 struct Chart {
     x: f64,
     y: f64,
@@ -114,7 +114,8 @@ impl Chart {
         self.ends(body, lines);
     }
 
-    /// The value at the end of each line, right of it, pushed down where it would touch the one above.
+    /// The value at the end of each line, to its right, pushed down where it would touch the one
+    /// above.
     fn ends(&self, body: &mut String, lines: &[Line]) {
         let mut ends: Vec<_> = lines.iter().filter_map(|line| line.points.last()).collect();
         ends.sort_by(|one, other| other.1.total_cmp(&one.1));

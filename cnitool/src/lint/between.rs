@@ -1,11 +1,14 @@
 //! Networks beside each other: their names, their addresses, their bridges.
 
+use std::collections::HashMap;
+
 use ipnetwork::IpNetwork;
 
+use crate::lint::document::Node;
 use crate::lint::files::File;
-use crate::lint::network::Network;
+use crate::lint::network::{Network, Plugin};
 use crate::lint::problem::Problem;
-use crate::lint::ranges::{Pool, Range, bits, overlap};
+use crate::lint::ranges::{Pool, Range, bits, bounds, overlap};
 
 /// Plugins whose addresses are the host's own matter: it has a route to their subnet.
 pub const ROUTED_BY_HOST: [&str; 3] = ["bridge", "ptp", "ipip"];
@@ -20,20 +23,40 @@ pub fn check(files: &[File], networks: &[Network<'_>], problems: &mut Vec<Proble
         })
         .collect();
     for (index, pool) in pools.iter().enumerate() {
-        for before in pools.iter().take(index) {
-            problems.extend(addresses(before, pool));
-            problems.extend(bridges(before, pool));
-        }
+        let before = || pools.iter().take(index);
+        first_few(before().filter_map(|before| addresses(before, pool)), problems);
+        first_few(before().filter_map(|before| bridges(before, pool)), problems);
     }
+}
+
+/// With how many other networks each network is compared in the output. All pairs of many equal
+/// networks would fill pages.
+const OTHERS: usize = 3;
+/// The maximum number of further networks that are counted.
+const COUNTED: usize = 100;
+
+/// Reports what a network shares with the first few networks before it, and the number of the
+/// others.
+fn first_few(found: impl Iterator<Item = Problem>, problems: &mut Vec<Problem>) {
+    let mut found = found.fuse();
+    let shown: Vec<_> = found.by_ref().take(OTHERS).collect();
+    let more = found.take(COUNTED).count();
+    let last = shown.len().saturating_sub(1);
+    problems.extend(shown.into_iter().enumerate().map(|(index, problem)| {
+        match index == last && more > 0 {
+            true if more == COUNTED => problem.and_more("100 or more others"),
+            true => problem.and_more(&format!("{more} more")),
+            false => problem,
+        }
+    }));
 }
 
 /// Two networks of one name: only one of them is found.
 fn names(files: &[File], networks: &[Network<'_>], problems: &mut Vec<Problem>) {
-    for (index, network) in networks.iter().enumerate() {
-        let same = |before: &&Network<'_>| before.name() == network.name();
-        let Some(before) =
-            networks.iter().take(index).find(same).filter(|_| !network.name().is_empty())
-        else {
+    let mut known: HashMap<&str, &Network<'_>> = HashMap::new();
+    for network in networks.iter().filter(|network| !network.name().is_empty()) {
+        let Some(before) = known.get(network.name()).copied() else {
+            known.insert(network.name(), network);
             continue;
         };
         let other = files.get(before.file).map_or("", |file| file.shown.as_str());
@@ -67,14 +90,17 @@ fn addresses(before: &Pool<'_>, pool: &Pool<'_>) -> Option<Problem> {
     if one.name() == two.name() {
         return None;
     }
-    let pairs = || before.ranges().flat_map(|a| pool.ranges().map(move |b| (a, b)));
-    if let Some((a, b)) = pairs().find(|(a, b)| a.overlaps(b)) {
+    let by_range = |range: &Range<'_>| (range.first, range.last);
+    if let Some((a, b)) = common(before, pool, by_range) {
         let what =
             format!("the network {:?} hands out the same addresses: {}", one.name(), a.common(b));
         return Some(
             Problem::warning("overlapping-networks", b.at, what)
                 .also(a.at, "the other network's")
-                .why("each network keeps its own list of what is taken, so two containers get one address")
+                .why(
+                    "each network keeps its own list of what is taken, so two containers get one \
+                     address",
+                )
                 .help("use a subnet of its own, or rangeStart and rangeEnd, for each network"),
         );
     }
@@ -82,26 +108,59 @@ fn addresses(before: &Pool<'_>, pool: &Pool<'_>) -> Option<Problem> {
     if !on_host(before) || !on_host(pool) || is_same_bridge(before, pool) {
         return None;
     }
-    let (a, b) = pairs().find(|(a, b)| overlap(a.subnet, b.subnet))?;
+    let (a, b) = common(before, pool, |range| bounds(range.subnet))?;
     let what = format!("the network {:?} has addresses of this subnet too", one.name());
     Some(
         Problem::warning("overlapping-networks", b.at, what)
             .also(a.at, "the other network's")
-            .why("the host has one route to a subnet, and reaches the containers of one network only")
+            .why(
+                "the host has one route to a subnet, and reaches the containers of one network \
+                 only",
+            )
             .help("use a subnet of its own for each network, or the same bridge for both"),
     )
 }
 
-fn bridge<'a>(pool: &Pool<'a>) -> Option<&'a str> {
-    let is_bridge = pool.plugin.is("bridge");
-    is_bridge.then(|| pool.plugin.node.text_of("bridge").unwrap_or("cni0"))
+/// Two ranges, one of each pool, that overlap, where `ends` returns the ends of a range. The cost
+/// is that of sorting the ranges.
+fn common<'a, 'b>(
+    one: &'b Pool<'a>,
+    two: &'b Pool<'a>,
+    ends: impl Fn(&Range<'_>) -> (u128, u128),
+) -> Option<(&'b Range<'a>, &'b Range<'a>)> {
+    let of = |pool: &'b Pool<'a>, is_second| pool.ranges().map(move |range| (range, is_second));
+    let mut all: Vec<_> = of(one, false).chain(of(two, true)).collect();
+    all.sort_by_key(|(range, is_second)| (range.subnet.is_ipv4(), ends(range), *is_second));
+    // For each pool, the range seen so far that ends last.
+    let mut farthest: [Option<&Range<'_>>; 2] = [None, None];
+    for (range, is_second) in all {
+        let [first, second] = &mut farthest;
+        let (own, others) = if is_second { (second, first) } else { (first, second) };
+        let is_met = |other: &&Range<'_>| {
+            other.subnet.is_ipv4() == range.subnet.is_ipv4() && ends(other).1 >= ends(range).0
+        };
+        if let Some(other) = others.filter(is_met) {
+            return Some(if is_second { (other, range) } else { (range, other) });
+        }
+        let reaches = |own: &Range<'_>| {
+            own.subnet.is_ipv4() == range.subnet.is_ipv4() && ends(own).1 >= ends(range).1
+        };
+        if !own.is_some_and(reaches) {
+            *own = Some(range);
+        }
+    }
+    None
 }
 
 fn is_same_bridge(one: &Pool<'_>, two: &Pool<'_>) -> bool {
-    let vlan = |pool: &Pool<'_>| {
-        pool.plugin.node.get("vlan").and_then(crate::lint::document::Node::integer).unwrap_or(0)
-    };
-    bridge(one).is_some() && bridge(one) == bridge(two) && vlan(one) == vlan(two)
+    segment_of(one.plugin).is_some() && segment_of(one.plugin) == segment_of(two.plugin)
+}
+
+/// The bridge, and the VLAN on it, that the plugin `bridge` attaches containers to.
+pub fn segment_of<'a>(plugin: &Plugin<'a>) -> Option<(&'a str, i128)> {
+    let name = plugin.node.text_of("bridge").filter(|name| !name.is_empty()).unwrap_or("cni0");
+    let vlan = plugin.node.get("vlan").and_then(Node::integer).unwrap_or(0);
+    plugin.is("bridge").then_some((name, vlan))
 }
 
 /// The addresses that a bridge is to have as a gateway.
@@ -114,7 +173,8 @@ pub fn gateways<'a, 'b>(pool: &'b Pool<'a>) -> impl Iterator<Item = (&'b Range<'
     })
 }
 
-/// One bridge that two networks give different addresses of IPv4, or of overlapping subnets: the second is refused.
+/// One bridge that two networks give different addresses of IPv4, or of overlapping subnets: the
+/// second is refused.
 pub fn conflict(held: IpNetwork, wanted: IpNetwork) -> bool {
     held.is_ipv4() == wanted.is_ipv4()
         && (bits(held.ip()), held.prefix()) != (bits(wanted.ip()), wanted.prefix())
@@ -129,12 +189,22 @@ fn bridges(before: &Pool<'_>, pool: &Pool<'_>) -> Option<Problem> {
         .flat_map(|(a, held)| gateways(pool).map(move |(b, wanted)| (a, held, b, wanted)));
     let (a, held, b, wanted) =
         pairs.into_iter().find(|(_, held, _, wanted)| conflict(*held, *wanted))?;
-    let name = bridge(pool).unwrap_or_default();
+    let (name, _) = segment_of(pool.plugin)?;
     let other = before.network.name();
     Some(
-        Problem::warning("same-bridge", b.at, format!("{name} is to be the gateway {wanted}, and {held} for the network {other:?}"))
-            .also(a.at, "the other network's")
-            .why(format!("the network whose ADD comes second is refused: \"{name}\" already has an IP address different from {wanted}"))
-            .help("give each network a bridge of its own: \"bridge\": \"cni1\""),
+        Problem::warning(
+            "same-bridge",
+            b.at,
+            format!(
+                "{name} is to be the gateway {wanted}, and \
+                 {held} for the network {other:?}"
+            ),
+        )
+        .also(a.at, "the other network's")
+        .why(format!(
+            "the network whose ADD comes second is refused: \"{name}\" already has \
+             an IP address different from {wanted}"
+        ))
+        .help("give each network a bridge of its own: \"bridge\": \"cni1\""),
     )
 }

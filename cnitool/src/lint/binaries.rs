@@ -1,4 +1,5 @@
-//! The plugins' binaries: whether they are there, what they speak, and which keys they say they know.
+//! The plugins' binaries: whether they are there, what they speak, and which keys they say they
+//! know.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

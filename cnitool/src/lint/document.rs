@@ -29,13 +29,34 @@ pub struct Member {
 }
 
 impl Node {
-    /// The member of a key, by the rules that plugins go by: without regard to case, an exact match preferred, the last of
-    /// several, and `null` counts as absent.
+    /// The member of a key, by the rules that plugins go by: without regard to case, an exact match
+    /// preferred, the last of several, and `null` counts as absent.
     pub fn member(&self, key: &str) -> Option<&Member> {
         let Value::Object(members) = &self.value else { return None };
         let exact = members.iter().rev().find(|member| member.key == key);
         let any = || members.iter().rev().find(|member| member.key.eq_ignore_ascii_case(key));
         exact.or_else(any).filter(|member| !matches!(member.node.value, Value::Null))
+    }
+
+    /// The member of a key of a list, by the rules that libcni goes by: spelt exactly, and the last
+    /// of several. `null` counts as absent: it is said to be a mistake by itself.
+    pub fn exact(&self, key: &str) -> Option<&Member> {
+        let last = self.members().iter().rev().find(|member| member.key == key);
+        last.filter(|member| !matches!(member.node.value, Value::Null))
+    }
+
+    /// Whether a switch of a list is on: `true`, or the word in any case.
+    pub fn is_switched_on(&self, key: &str) -> bool {
+        match self.exact(key).map(|member| &member.node.value) {
+            Some(Value::Bool(on)) => *on,
+            Some(Value::Text(word)) => word.eq_ignore_ascii_case("true"),
+            _ => false,
+        }
+    }
+
+    /// Whether there is such a key in any case, also with `null`.
+    pub fn has(&self, key: &str) -> bool {
+        self.members().iter().any(|member| member.key.eq_ignore_ascii_case(key))
     }
 
     /// The value of a key. See [`Node::member`].

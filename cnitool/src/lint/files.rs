@@ -1,7 +1,11 @@
 //! The files to look at: those that a runtime would read of a folder, and what lies beside them.
 
+mod attachment;
+mod chain;
+mod yaml;
+
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use libcni::{Context, Result};
@@ -36,12 +40,26 @@ pub enum Kind {
     List,
     /// A network of one plugin.
     Single,
-    /// A plugin that belongs to the list of a network: a file of the folder with the network's name.
+    /// A plugin that belongs to the list of a network: a file of the folder with the network's
+    /// name.
     Part,
+    /// Kubernetes objects that contain networks.
+    Manifest,
     /// No runtime reads it.
     Ignored,
     /// A folder, about which there is something to say.
     Folder,
+}
+
+/// Where a configuration is. That determines what it must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a file of its own: the whole network.
+    Whole,
+    /// Among the plugins of a chain, which has the name of the folder.
+    Chain,
+    /// In a NetworkAttachmentDefinition of this name. A network without a name has that name.
+    Attachment(String),
 }
 
 /// A file that was looked at.
@@ -51,16 +69,27 @@ pub struct File {
     /// The path as it is shown.
     pub shown: String,
     pub kind: Kind,
+    pub place: Place,
     pub text: String,
     pub root: Option<Node>,
 }
 
 impl File {
+    /// Sets the kind by the content: a list or a single plugin. Returns whether it is a list.
+    fn set_kind(&mut self) -> bool {
+        let is_list = self.root.as_ref().is_none_or(|root| root.get("plugins").is_some());
+        self.kind = if is_list { Kind::List } else { Kind::Single };
+        is_list
+    }
+
     /// Whether it was read as a configuration.
     pub fn is_read(&self) -> bool {
-        !matches!(self.kind, Kind::Ignored | Kind::Folder)
+        !matches!(self.kind, Kind::Manifest | Kind::Ignored | Kind::Folder)
     }
 }
+
+/// The maximum size in bytes of a file that no runtime reads, and that may contain anything.
+const MAX_IGNORED: u64 = 1 << 20;
 
 /// All files, and what was found wrong before looking into them.
 #[derive(Debug, Default)]
@@ -76,23 +105,36 @@ impl Files {
     ///
     /// It is not there, or cannot be read.
     pub fn add(&mut self, path: &Path) -> Result<()> {
+        if path == Path::new("-") {
+            return self.add_standard_input();
+        }
         let doing = || format!("read {}", path.display());
         match fs::metadata(path).context(doing)?.is_dir() {
             true => self.add_folder(path),
-            false => self.add_file(path),
+            // The operator named it, so it may be a pipe too.
+            false => self.add_file(path, fs::File::open(path).context(doing)?),
         }
     }
 
-    fn add_file(&mut self, path: &Path) -> Result<()> {
+    fn add_file(&mut self, path: &Path, file: fs::File) -> Result<()> {
         let kind = match extension(path) {
             "conflist" => Some(Kind::List),
             "conf" | "json" => Some(Kind::Single),
             _ => None,
         };
-        let index = self.read(path, kind.unwrap_or(Kind::List))?;
+        let index = self.read(path, kind.unwrap_or(Kind::List), file)?;
+        if self.add_attachments(index) || is_yaml(path) && self.refuse_yaml(index) {
+            return Ok(());
+        }
+        if let (Some(Kind::Single), Some(file)) = (kind, self.all.get_mut(index))
+            && extension(path) == "conf"
+            && chain::is_of_chain(path)
+        {
+            file.place = Place::Chain;
+            return Ok(());
+        }
         if let (None, Some(file)) = (kind, self.all.get_mut(index)) {
-            let is_list = file.root.as_ref().is_none_or(|root| root.get("plugins").is_some());
-            file.kind = if is_list { Kind::List } else { Kind::Single };
+            let is_list = file.set_kind();
             let wanted =
                 if is_list { "a list's is .conflist" } else { "a single plugin's is .conf" };
             self.problems.push(
@@ -115,17 +157,21 @@ impl Files {
         };
         let networks = of_kind(&KINDS);
         for path in &networks {
-            self.add_file(path)?;
+            self.add_file(path, open(path)?)?;
         }
         for path in files.iter().filter(|path| !networks.contains(path)) {
-            self.add_ignored(path);
+            if !self.add_yaml(path) {
+                self.add_ignored(path);
+            }
         }
-        if let [first, _, ..] = networks.as_slice() {
+        if let [first, _, ..] = networks.as_slice()
+            && !chain::is_of_chain(first)
+        {
             let index = self.push(folder, Kind::Folder);
             let what = format!("containerd uses only {}, the first by name", name(first));
             self.problems.push(Problem::note("only-the-first", &At::file(index), what).why(
                 format!(
-                    "{} files are there, and containerd's max_conf_num is 1 unless somebody set it",
+                    "{} files are there, and containerd's max_conf_num is 1 by default",
                     networks.len()
                 ),
             ));
@@ -135,12 +181,19 @@ impl Files {
 
     /// The plugins that libcni adds to a list: the files of the folder with the network's name.
     fn add_parts(&mut self, index: usize) -> Result<()> {
-        let Some(File { kind: Kind::List, root: Some(root), path, .. }) = self.all.get(index)
-        else {
+        let Some(File { kind, root: Some(root), path, .. }) = self.all.get(index) else {
             return Ok(());
         };
-        let (Some(name), false) = (root.text_of("name"), root.is_on("loadOnlyInlinedPlugins"))
-        else {
+        if *kind != Kind::List {
+            // Multus has a chain of its own in addition.
+            let name = root.text_of("auxiliaryCNIChainName").filter(|_| *kind == Kind::Single);
+            return match name.map(libcni::NetworkName::new) {
+                Some(Ok(name)) => self.add_chain(&path.with_file_name(name.as_str())),
+                _ => Ok(()),
+            };
+        }
+        let name = root.exact("name").and_then(|name| name.node.text());
+        let (Some(name), false) = (name, root.is_switched_on("loadOnlyInlinedPlugins")) else {
             return Ok(());
         };
         if libcni::NetworkName::new(name).is_err() {
@@ -148,7 +201,18 @@ impl Files {
         }
         for path in files_of(&path.with_file_name(name))? {
             if extension(&path) == "conf" {
-                self.read(&path, Kind::Part)?;
+                self.read(&path, Kind::Part, open(&path)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The plugins of a chain that belongs to no list.
+    fn add_chain(&mut self, folder: &Path) -> Result<()> {
+        for path in files_of(folder)? {
+            if extension(&path) == "conf" {
+                let index = self.read(&path, Kind::Single, open(&path)?)?;
+                self.all.iter_mut().skip(index).for_each(|file| file.place = Place::Chain);
             }
         }
         Ok(())
@@ -160,7 +224,8 @@ impl Files {
         if name.starts_with('.') {
             return;
         }
-        let Ok(bytes) = fs::read(path) else { return };
+        // Whatever else lies in the folder is only looked at.
+        let Ok(bytes) = libcni::file::read(path, MAX_IGNORED) else { return };
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return;
         }
@@ -181,23 +246,37 @@ impl Files {
 
     fn push(&mut self, path: &Path, kind: Kind) -> usize {
         let shown = path.display().to_string().replace(|c: char| c.is_control(), "?");
-        self.all.push(File { path: path.to_owned(), shown, kind, text: String::new(), root: None });
+        let (path, place, text) = (path.to_owned(), Place::Whole, String::new());
+        self.all.push(File { path, shown, kind, place, text, root: None });
         self.all.len() - 1
     }
 
-    fn read(&mut self, path: &Path, kind: Kind) -> Result<usize> {
-        let bytes = fs::read(path).context(|| format!("read {}", path.display()))?;
+    fn read(&mut self, path: &Path, kind: Kind, file: fs::File) -> Result<usize> {
+        // One byte more than is allowed, so that a file that is too large is reported as such.
+        let limit = u64::try_from(libcni::json::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+        let mut bytes = Vec::new();
+        let read = file.take(limit).read_to_end(&mut bytes);
+        read.context(|| format!("read {}", path.display()))?;
+        Ok(self.understand(path, kind, &bytes))
+    }
+
+    fn understand(&mut self, path: &Path, kind: Kind, bytes: &[u8]) -> usize {
         let index = self.push(path, kind);
-        let read = syntax::read(index, &bytes);
+        let read = syntax::read(index, bytes);
         self.problems.extend(read.problems);
         if let Some(file) = self.all.get_mut(index) {
             (file.text, file.root) = (read.text, read.root);
         }
-        Ok(index)
+        index
     }
 }
 
 /// The files of a folder, in the order of their names. A folder that is not there has none.
+/// Opens a file of a folder. Fails for one that a runtime would wait for or read for ever.
+fn open(path: &Path) -> Result<fs::File> {
+    libcni::file::open(path).context(|| format!("read {}", path.display()))
+}
+
 fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let doing = || format!("read the folder {}", folder.display());
     let entries = match fs::read_dir(folder) {
@@ -213,6 +292,10 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+fn is_yaml(path: &Path) -> bool {
+    ["yaml", "yml"].contains(&extension(path))
 }
 
 /// The end of a file's name, behind the last dot.

@@ -1,12 +1,15 @@
 //! Networks beside what the host has: its routes, and the addresses of its bridges.
 
 use ipnetwork::IpNetwork;
-use kernel::{KnownRoute, Link, Survey};
+use kernel::{KnownRoute, Link, Survey, Users};
 
 use crate::lint::between::{ROUTED_BY_HOST, conflict, gateways};
+use crate::lint::forward;
 use crate::lint::network::{Network, Plugin};
+use crate::lint::parents;
 use crate::lint::problem::Problem;
 use crate::lint::ranges::{Pool, Range, overlap, width};
+use crate::lint::rules::{absent_gateway, tunnel};
 
 /// The protocol number of the routes that our plugins make for a network (`ARCHITECTURE.md`).
 const OUR_PROTOCOL: u8 = 226;
@@ -31,10 +34,17 @@ impl Host {
 
     /// Compares a network with it.
     pub fn check(&mut self, network: &Network<'_>, problems: &mut Vec<Problem>) {
+        parents::check(network, &self.links, problems);
+        self.present_gateway(network, problems);
+        forward::check(network, problems);
         for plugin in &network.plugins {
+            if plugin.is("ipip") {
+                problems.extend(self.peers_on_link(plugin));
+            }
             let Some(pool) = Pool::of(network, plugin) else { continue };
             if !ROUTED_BY_HOST.contains(&plugin.called()) {
-                // The others join a network that the host may be in as well: to it, a route is right.
+                // The others join a network that the host may be in as well: to it, a route is
+                // right.
                 continue;
             }
             for range in pool.ranges() {
@@ -43,6 +53,17 @@ impl Host {
             }
             self.held_addresses(&pool, problems);
         }
+    }
+
+    /// Takes back the finding that no gateway is here, if this host has its address by other means.
+    fn present_gateway(&mut self, network: &Network<'_>, problems: &mut Vec<Problem>) {
+        let Some((problem, gateways)) = absent_gateway(network) else { return };
+        let links = self.links.iter().filter(|link| link.kind != "ipip");
+        let is_here = links.into_iter().any(|link| {
+            let held = self.survey.addresses(link).unwrap_or_default();
+            held.iter().any(|held| gateways.contains(&held.ip()))
+        });
+        problems.retain(|it| !is_here || *it != problem);
     }
 
     fn link(&self, index: Option<u32>) -> Option<&Link> {
@@ -76,6 +97,38 @@ impl Host {
         )
     }
 
+    /// Containers of another node that have addresses of a network that this host is in. Bridges
+    /// are the plugin's to judge: it refuses what is in the subnet of this host's own containers.
+    fn peers_on_link(&self, plugin: &Plugin<'_>) -> Option<Problem> {
+        let at = ["peersFile", "peers"].iter().find_map(|key| plugin.node.member(key))?;
+        let is_on_link = |route: &&KnownRoute| {
+            let link = self.link(route.link);
+            route.via.is_none()
+                && route.protocol != OUR_PROTOCOL
+                && link.is_some_and(|link| link.ethernet && link.kind != "bridge")
+        };
+        let on_link: Vec<&KnownRoute> = self.routes.iter().filter(is_on_link).collect();
+        let around = |cidr: IpNetwork| {
+            let is_around = |to: IpNetwork| to.prefix() < cidr.prefix() && to.contains(cidr.ip());
+            on_link.iter().find(|route| is_around(route.to))
+        };
+        let peers = tunnel::all_peers(plugin.node);
+        let mut cidrs =
+            peers.iter().flat_map(|peer| peer.cidrs.iter().map(move |cidr| (peer, *cidr)));
+        let (peer, cidr, route) =
+            cidrs.find_map(|(peer, cidr)| Some((peer, cidr, around(cidr.into())?)))?;
+        let link = self.link(route.link).map_or("", |link| &link.name);
+        let what = format!(
+            "podCIDR {cidr} of the peer {} is in a network that this host is in",
+            peer.node
+        );
+        Some(
+            Problem::warning("host-route", &at.key_at, what)
+                .why(format!("\"{} dev {link}\": machines there that have such an address cannot be reached", route.to))
+                .help("give containers addresses that are used nowhere else; `ip route` shows what is"),
+        )
+    }
+
     /// A bridge that is there, with another address than the network wants it to have.
     fn held_addresses(&mut self, pool: &Pool<'_>, problems: &mut Vec<Problem>) {
         let name = pool.plugin.node.text_of("bridge").unwrap_or("cni0");
@@ -86,9 +139,8 @@ impl Host {
         else {
             return;
         };
-        if pool.plugin.node.is_on("forceAddress") {
-            return;
-        }
+        let ports = self.links.iter().filter(|port| port.master == Some(link.index)).cloned();
+        let users = Users::among(ports, pool.network.name());
         // What cannot be looked at is not wrong.
         let held = self.survey.addresses(&link).unwrap_or_default();
         for (range, wanted) in gateways(pool) {
@@ -99,10 +151,22 @@ impl Host {
             let Some(other) = of_family.into_iter().find(|held| conflict(**held, wanted)) else {
                 continue;
             };
+            let instead = users.instead(name, other);
+            if pool.plugin.node.is_on("forceAddress") {
+                // Without users of the other address, no container is cut off.
+                let Some(instead) = instead else { continue };
+                problems.push(
+                    Problem::warning("bridge-address", range.at, format!("{name} is to be the gateway {wanted}, and on this host containers use {other}"))
+                        .why(format!("\"forceAddress\" removes {other} from {name} at the next ADD, which cuts these containers off"))
+                        .help(instead),
+                );
+                continue;
+            }
+            let remedy = instead.unwrap_or_else(|| format!("remove the old address (ip address del {other} dev {name}), or add \"forceAddress\": true"));
             problems.push(
                 Problem::warning("bridge-address", range.at, format!("{name} is to be the gateway {wanted}, and on this host it has {other}"))
                     .why(format!("ADD is refused here: \"{name}\" already has an IP address different from {wanted}"))
-                    .help(format!("take the old address away (ip address del {other} dev {name}), or add \"forceAddress\": true")),
+                    .help(remedy),
             );
         }
     }
@@ -111,7 +175,7 @@ impl Host {
 /// Whether a route is there because of the network itself.
 fn is_own(plugin: &Plugin<'_>, network: &str, route: &KnownRoute, link: Option<&Link>) -> bool {
     let Some(link) = link else { return route.protocol == OUR_PROTOCOL };
-    // A container's own address, whoever's it is: those of one network are in each other's subnet.
+    // A container's address: the containers of one network are in each other's subnet.
     let is_container = route.to.prefix() == width(route.to) && link.kind == "veth";
     let of_bridge = plugin.is("bridge") && {
         let bridge = plugin.node.text_of("bridge").unwrap_or("cni0");

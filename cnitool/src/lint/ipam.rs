@@ -1,4 +1,5 @@
-//! What host-local would refuse, by its own rules, and what no container could use of what it hands out.
+//! What host-local would refuse, by its own rules, and what no container could use of what it hands
+//! out.
 
 mod routes;
 
@@ -18,7 +19,7 @@ pub fn check(pool: &Pool<'_>, is_ours: bool, problems: &mut Vec<Problem>) {
     for set in &pool.sets {
         within(set, problems);
     }
-    between(&pool.sets, problems);
+    between(pool, problems);
     families(pool, problems);
     for (node, key) in subnets(pool) {
         subnet(node, key, problems);
@@ -52,8 +53,10 @@ fn given(pool: &Pool<'_>, problems: &mut Vec<Problem>) {
     if pool.sets.is_empty() && !pool.is_open() && !is_wrong {
         let at = ipam.get("ranges").or(ipam.get("type")).map_or(&ipam.at, |node| &node.at);
         problems.push(
-            refused("no-ranges", at, "host-local has nothing to hand out".to_owned())
-                .help("add \"ranges\": [[{ \"subnet\": \"10.1.2.0/24\" }]], with subnets that are used nowhere else"),
+            refused("no-ranges", at, "host-local has nothing to hand out".to_owned()).help(
+                "add \"ranges\": [[{ \"subnet\": \"10.1.2.0/24\" }]], with subnets that are \
+                 used nowhere else",
+            ),
         );
     }
     if ipam.get("subnet").is_some() {
@@ -204,21 +207,25 @@ fn within(set: &Set<'_>, problems: &mut Vec<Problem>) {
                 .help("write a list of its own for each family: [[{ IPv4 }], [{ IPv6 }]]"),
         );
     }
-    for (index, range) in set.ranges.iter().enumerate() {
-        if let Some(other) = set.ranges.iter().skip(index + 1).find(|other| range.overlaps(other)) {
-            problems.push(overlapping(range, other));
-        }
-    }
 }
 
-/// One set and another.
-fn between(sets: &[Set<'_>], problems: &mut Vec<Problem>) {
-    for (index, set) in sets.iter().enumerate() {
-        for other in sets.iter().skip(index + 1) {
-            let pairs =
-                set.ranges.iter().flat_map(|one| other.ranges.iter().map(move |two| (one, two)));
-            let overlap = pairs.into_iter().find(|(one, two)| one.overlaps(two));
-            problems.extend(overlap.map(|(one, two)| overlapping(one, two)));
+/// Ranges that overlap, in one set or in several. Each is reported once, with one that it overlaps:
+/// all pairs of many ranges would fill pages.
+fn between(pool: &Pool<'_>, problems: &mut Vec<Problem>) {
+    let mut ranges: Vec<(usize, &Range<'_>)> = pool.ranges().enumerate().collect();
+    ranges.sort_by_key(|(index, range)| (range.subnet.is_ipv4(), range.first, *index));
+    let mut widest: Option<(usize, &Range<'_>)> = None;
+    for (index, range) in ranges {
+        let Some((at, before)) = widest.filter(|(_, before)| before.overlaps(range)) else {
+            widest = Some((index, range));
+            continue;
+        };
+        problems.push(match at < index {
+            true => overlapping(before, range),
+            false => overlapping(range, before),
+        });
+        if range.last > before.last {
+            widest = Some((index, range));
         }
     }
 }

@@ -4,12 +4,23 @@ use libcni::NetworkName;
 use serde_json::Value as Json;
 
 use crate::lint::document::{Node, Value};
-use crate::lint::files::{File, Kind};
+use crate::lint::files::{File, Kind, Place};
 use crate::lint::known;
 use crate::lint::network::{Network, beginning};
 use crate::lint::problem::Problem;
 use crate::lint::schema::{self, Schema, View};
 use crate::lint::suggest::nearest;
+
+/// The keys that libcni reads of a list.
+const READ: [&str; 7] = [
+    "cniVersion",
+    "cniVersions",
+    "disableCheck",
+    "disableGC",
+    "loadOnlyInlinedPlugins",
+    "name",
+    "plugins",
+];
 
 const SWITCHES: [&str; 3] = ["disableCheck", "disableGC", "loadOnlyInlinedPlugins"];
 
@@ -18,9 +29,11 @@ pub fn keys() -> Json {
     serde_json::from_str(include_str!("list.schema.json")).unwrap_or_default()
 }
 
-/// Checks what stands around the plugins. Says whether there is a point in looking further.
+/// Checks what stands around the plugins, of which some may be in the network's folder. Says
+/// whether there is a point in looking further.
 pub fn check(
     file: &File,
+    has_folder: bool,
     list_keys: &Json,
     plugin_keys: &Json,
     problems: &mut Vec<Problem>,
@@ -50,10 +63,12 @@ pub fn check(
                 ));
                 return false;
             }
-            name(root, problems);
+            if needs_name(file, root) {
+                name(root, false, problems);
+            }
         }
         Kind::List => {
-            if root.get("plugins").is_none() && root.get("type").is_some() {
+            if !root.has("plugins") && root.get("type").is_some() && !has_folder {
                 problems.push(wrong_kind(
                     file,
                     root,
@@ -64,18 +79,32 @@ pub fn check(
                 return false;
             }
             spelling(root, problems);
+            nulls(root, problems);
             let all = known::other_schemas("").map(|(_, keys)| keys).chain([plugin_keys]);
             let place = "put it into the object of a plugin";
             let elsewhere = all.map(|keys| (Schema::new(keys, ""), place.to_owned())).collect();
             let own = vec![Schema::new(list_keys, "libcni")];
             schema::check(root, &View { own, elsewhere, ..View::default() }, None, problems);
             switches(root, problems);
-            name(root, problems);
+            if needs_name(file, root) {
+                name(root, true, problems);
+            }
             plugins(root, problems);
         }
-        Kind::Part | Kind::Ignored | Kind::Folder => {}
+        Kind::Part | Kind::Manifest | Kind::Ignored | Kind::Folder => {}
     }
     true
+}
+
+/// A plugin of a chain has the chain's name. A network in a Kubernetes object without a name has
+/// the object's.
+fn needs_name(file: &File, root: &Node) -> bool {
+    match file.place {
+        Place::Whole => true,
+        // An empty text counts as none there.
+        Place::Attachment(_) => root.has("name") && root.text_of("name") != Some(""),
+        Place::Chain => false,
+    }
 }
 
 fn wrong_kind(file: &File, root: &Node, what: &str, why: &str, end: &str) -> Problem {
@@ -92,20 +121,46 @@ fn spelling(root: &Node, problems: &mut Vec<Problem>) {
         let Some(exact) = known.iter().find(|known| member.key.eq_ignore_ascii_case(known)) else {
             continue;
         };
-        if member.key == **exact {
+        // Of two in different cases it has been said already that they are not the same everywhere.
+        if root.members().iter().any(|member| member.key == **exact) {
             continue;
         }
         let what = format!("libcni looks for {exact:?} and does not find it");
+        let (problem, then) = match *exact {
+            "name" | "plugins" => (Problem::error("key-by-case", &member.key_at, what), ""),
+            _ => {
+                (Problem::warning("key-by-case", &member.key_at, what), ", so this one is ignored")
+            }
+        };
         problems.push(
-            Problem::error("key-by-case", &member.key_at, what)
-                .why("the keys of a list have to be spelt exactly; only those of plugins are matched without regard to case")
+            problem
+                .why(format!(
+                    "the keys of a list have to be spelt exactly; only those of plugins are \
+                     matched without regard to case{then}"
+                ))
                 .help(format!("write {exact:?}")),
         );
     }
 }
 
+/// libcni does not take `null` for a key that is absent, other than plugins do.
+fn nulls(root: &Node, problems: &mut Vec<Problem>) {
+    for member in root.members() {
+        if READ.contains(&member.key.as_str()) && matches!(member.node.value, Value::Null) {
+            problems.push(
+                Problem::error("null", &member.node.at, "null is not possible here")
+                    .why(
+                        "libcni refuses the file: only in the object of a plugin null counts as \
+                         absent",
+                    )
+                    .help("take the key out, or give it a value"),
+            );
+        }
+    }
+}
+
 fn switches(root: &Node, problems: &mut Vec<Problem>) {
-    for node in SWITCHES.iter().filter_map(|key| root.get(key)) {
+    for node in SWITCHES.iter().filter_map(|key| root.exact(key)).map(|member| &member.node) {
         let Some(text) = node.text() else { continue };
         if ["true", "false"].contains(&text.to_lowercase().as_str()) {
             continue;
@@ -119,9 +174,13 @@ fn switches(root: &Node, problems: &mut Vec<Problem>) {
 }
 
 /// The network's name: it becomes part of file names, links and rules.
-fn name(root: &Node, problems: &mut Vec<Problem>) {
+fn name(root: &Node, is_list: bool, problems: &mut Vec<Problem>) {
     let refused = "runtimes and plugins refuse a network without a name";
-    let Some(name) = root.get("name") else {
+    let Some(name) = root.member("name").map(|member| &member.node) else {
+        if root.has("name") && is_list {
+            // `null` has been found wrong.
+            return;
+        }
         let near = nearest("name", root.members().iter().map(|member| member.key.as_str()));
         let meant = root.members().iter().find(|member| Some(member.key.as_str()) == near);
         let problem = match meant {
@@ -157,13 +216,25 @@ fn name(root: &Node, problems: &mut Vec<Problem>) {
 fn plugins(root: &Node, problems: &mut Vec<Problem>) {
     let none =
         |problem: Problem| problem.why("there is nothing to run, and the runtime refuses the file");
-    match root.get("plugins") {
+    match root.exact("plugins").map(|member| &member.node) {
+        None if root.has("plugins") => {}
         None => {
-            let only_inlined = root.is_on("loadOnlyInlinedPlugins");
-            // Otherwise they can all be in the folder with the network's name, and it is looked at later.
+            let only_inlined = root.is_switched_on("loadOnlyInlinedPlugins");
+            // Otherwise they can all be in the folder with the network's name, and it is looked at
+            // later.
             if only_inlined {
-                problems.push(none(Problem::error("no-plugins", &beginning(root), "\"plugins\" is missing"))
-                    .help("add \"plugins\": [ .. ]; with loadOnlyInlinedPlugins they are all in the list itself"));
+                problems.push(
+                    none(Problem::error(
+                        "no-plugins",
+                        &beginning(root),
+                        "\"plugins\" is \
+                         missing",
+                    ))
+                    .help(
+                        "add \"plugins\": [ .. ]; with loadOnlyInlinedPlugins they are all in \
+                         the list itself",
+                    ),
+                );
             }
         }
         Some(Node { at, value: Value::List(items) }) if items.is_empty() => {
@@ -179,7 +250,7 @@ fn plugins(root: &Node, problems: &mut Vec<Problem>) {
 /// A network that no plugin was found for, neither in the list nor beside it.
 pub fn without_plugins(network: &Network<'_>) -> Option<Problem> {
     let root = network.root;
-    if root.is_on("loadOnlyInlinedPlugins") {
+    if root.is_switched_on("loadOnlyInlinedPlugins") {
         return None;
     }
     let near = nearest("plugins", root.members().iter().map(|member| member.key.as_str()));

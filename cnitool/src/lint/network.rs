@@ -3,7 +3,7 @@
 use libcni::{PluginType, SUPPORTED, Version};
 
 use crate::lint::document::{Member, Node};
-use crate::lint::files::{File, Kind};
+use crate::lint::files::{File, Kind, Place};
 use crate::lint::problem::At;
 
 /// A network.
@@ -11,7 +11,10 @@ use crate::lint::problem::At;
 pub struct Network<'a> {
     /// The place of its file.
     pub file: usize,
+    pub place: &'a Place,
     pub root: &'a Node,
+    /// Whether it is a list, whose own keys are matched exactly.
+    pub is_list: bool,
     /// The version that the runtime speaks to its plugins, and where that is said.
     pub version: (String, At),
     pub plugins: Vec<Plugin<'a>>,
@@ -36,27 +39,43 @@ impl<'a> Network<'a> {
         let mut plugins = Vec::new();
         match of.kind {
             Kind::List => {
-                let inlined = root.get("plugins").map(Node::items).unwrap_or_default();
+                let inlined = root.exact("plugins").map(|it| it.node.items()).unwrap_or_default();
                 plugins.extend(inlined.iter().map(Plugin::of));
                 let rest = all.iter().skip(file + 1);
                 let parts = rest.take_while(|part| part.kind == Kind::Part);
                 plugins.extend(parts.filter_map(|part| part.root.as_ref()).map(Plugin::of));
             }
             Kind::Single => plugins.push(Plugin::of(root)),
-            Kind::Part | Kind::Ignored | Kind::Folder => return None,
+            Kind::Part | Kind::Manifest | Kind::Ignored | Kind::Folder => return None,
         }
         plugins.retain(|plugin| plugin.node.is_object());
-        Some(Network { file, root, version: version(root), plugins })
+        let is_list = of.kind == Kind::List;
+        let version = version(root, is_list);
+        Some(Network { file, place: &of.place, root, is_list, version, plugins })
+    }
+
+    /// A key of the network itself, spelt exactly if it is a list.
+    pub fn member(&self, key: &str) -> Option<&'a Member> {
+        member(self.root, key, self.is_list)
     }
 
     /// Its name; empty if it has none.
     pub fn name(&self) -> &'a str {
-        self.root.text_of("name").unwrap_or_default()
+        match (self.member("name").and_then(|name| name.node.text()), self.place) {
+            // The name of the Kubernetes object counts.
+            (None | Some(""), Place::Attachment(name)) => name,
+            (name, _) => name.unwrap_or_default(),
+        }
+    }
+
+    /// Whether the file is only a plugin of a chain.
+    pub fn is_chain(&self) -> bool {
+        *self.place == Place::Chain
     }
 
     /// Where its name is said.
     pub fn name_at(&self) -> At {
-        self.root.get("name").map_or_else(|| At::file(self.file), |name| name.at.clone())
+        self.member("name").map_or_else(|| At::file(self.file), |name| name.node.at.clone())
     }
 }
 
@@ -87,14 +106,20 @@ impl<'a> Plugin<'a> {
     }
 }
 
-/// As libcni chooses it: the newest of `cniVersions` and `cniVersion` that it knows, or else `cniVersion` as it is.
-fn version(root: &Node) -> (String, At) {
+fn member<'a>(root: &'a Node, key: &str, is_list: bool) -> Option<&'a Member> {
+    if is_list { root.exact(key) } else { root.member(key) }
+}
+
+/// As libcni chooses it: the newest of `cniVersions` and `cniVersion` that it knows, or else
+/// `cniVersion` as it is.
+fn version(root: &Node, is_list: bool) -> (String, At) {
     let known = |node: &&Node| {
         let version = Version::parse(node.text()?).ok()?;
         SUPPORTED.contains(&version).then_some(version)
     };
-    let single: Option<&Member> = root.member("cniVersion");
-    let listed = root.get("cniVersions").map(Node::items).unwrap_or_default();
+    let single = member(root, "cniVersion", is_list);
+    let listed = root.exact("cniVersions").filter(|_| is_list);
+    let listed = listed.map(|it| it.node.items()).unwrap_or_default();
     let all = listed.iter().chain(single.map(|member| &member.node).filter(|_| !listed.is_empty()));
     let newest =
         all.filter_map(|node| Some((known(&node)?, node))).max_by_key(|(version, _)| *version);

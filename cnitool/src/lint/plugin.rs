@@ -32,7 +32,9 @@ pub fn check(
         keys::check(plugin, binaries, common, problems);
         keys::capabilities(plugin, binaries, problems);
     }
-    order(network, problems);
+    if !network.is_chain() {
+        order(network, problems);
+    }
 }
 
 /// Plugins that cannot be where they are in the list.
@@ -44,9 +46,19 @@ fn order(network: &Network<'_>, problems: &mut Vec<Problem>) {
     if let Some(first) = network.plugins.first().filter(|first| role(first) == Some(Role::Chained))
     {
         problems.push(
-            Problem::error("order", &at(first), format!("{} cannot be the first plugin", first.called()))
-                .why("it works on the interface that a plugin before it made, and refuses to do without")
-                .help("put it behind bridge, ptp or another plugin that makes an interface, in a .conflist file"),
+            Problem::error(
+                "order",
+                &at(first),
+                format!("{} cannot be the first plugin", first.called()),
+            )
+            .why(
+                "it works on the interface that a plugin before it made, and refuses to do \
+                 without",
+            )
+            .help(
+                "put it behind bridge, ptp or another plugin that makes an interface, in a \
+                 .conflist file",
+            ),
         );
     }
     let makers: Vec<&Plugin<'_>> =

@@ -1,4 +1,9 @@
-//! What is wrong, where, why it matters, and the way out.
+//! A problem: what is wrong, where, why it matters, and the remedy.
+
+use std::collections::BTreeSet;
+
+/// The index that means no file.
+const NO_FILE: usize = usize::MAX;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,8 +70,12 @@ pub struct Problem {
     pub others: Vec<(At, String)>,
     /// Why it matters.
     pub why: String,
-    /// The way out.
+    /// The remedy.
     pub help: String,
+    /// The number of findings that this one stands for.
+    pub count: usize,
+    /// Their files, if it stands for other findings than itself.
+    pub files: BTreeSet<usize>,
 }
 
 impl Problem {
@@ -92,7 +101,29 @@ impl Problem {
             others: Vec::new(),
             why: String::new(),
             help: String::new(),
+            count: 1,
+            files: BTreeSet::new(),
         }
+    }
+
+    /// Adds that the same is true of that many others.
+    pub fn and_more(mut self, others: &str) -> Problem {
+        self.what = format!("{}; the same is true of {others}", self.what);
+        self
+    }
+
+    /// Stands for findings of one kind that are too many to show. Names the file if they are all in
+    /// one.
+    pub fn standing_for(rest: &[Problem]) -> Option<Problem> {
+        let first = rest.first()?;
+        let files: BTreeSet<usize> = rest.iter().map(|problem| problem.at.spot.file).collect();
+        let (file, place) = match files.len() {
+            1 => (first.at.spot.file, "in this file".to_owned()),
+            many => (NO_FILE, format!("in {many} files")),
+        };
+        let what = format!("{} more of this kind ({}) {place}", rest.len(), first.rule);
+        let problem = Problem::new(first.severity, first.rule, &At::file(file), what);
+        Some(Problem { count: rest.len(), files, ..problem })
     }
 
     pub fn label(mut self, label: impl Into<String>) -> Problem {

@@ -85,7 +85,8 @@ impl<'a> Set<'a> {
 }
 
 impl<'a> Range<'a> {
-    /// A range whose subnet makes sense; what is given of the rest and does not is left to its default.
+    /// A range whose subnet makes sense; what is given of the rest and does not is left to its
+    /// default.
     fn of(node: &'a Node) -> Option<Range<'a>> {
         let at = &node.get("subnet")?.at;
         let subnet = ip::cidr(node.text_of("subnet")?).ok()?;

@@ -1,6 +1,8 @@
 //! Findings for people, as compilers show theirs, and for programs.
 
+use std::borrow::Cow;
 use std::cmp::{max, min};
+use std::collections::HashSet;
 use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
@@ -25,15 +27,18 @@ pub fn summary(files: &[File], problems: &[Problem]) -> String {
     if read == 0 && problems.is_empty() {
         return "no network configurations".to_owned();
     }
-    let is_bad = |index: usize| {
-        let counts = |it: &&Problem| it.severity != Severity::Note;
-        problems.iter().filter(counts).any(|problem| problem.at.spot.file == index)
-    };
+    let counts = |it: &&Problem| it.severity != Severity::Note;
+    let with_problems: HashSet<usize> = problems
+        .iter()
+        .filter(counts)
+        .flat_map(|it| std::iter::once(it.at.spot.file).chain(it.files.iter().copied()))
+        .collect();
+    let is_bad = |index: usize| with_problems.contains(&index);
     let bad = files.iter().enumerate().filter(|(index, file)| file.is_read() && is_bad(*index));
     let bad = bad.count();
     let found: Vec<String> = [Severity::Error, Severity::Warning, Severity::Note]
         .into_iter()
-        .map(|severity| (severity, problems.iter().filter(|it| it.severity == severity).count()))
+        .map(|severity| (severity, total(problems, severity)))
         .filter(|(_, number)| *number > 0)
         .map(|(severity, number)| count(number, severity.name()))
         .collect();
@@ -48,6 +53,10 @@ pub fn summary(files: &[File], problems: &[Problem]) -> String {
         true => format!("{files}{clean}"),
         false => format!("{files}{clean}: {}", found.join(", ")),
     }
+}
+
+fn total(problems: &[Problem], severity: Severity) -> usize {
+    problems.iter().filter(|it| it.severity == severity).map(|it| it.count).sum()
 }
 
 fn group<'a>(files: &'a [File], problem: &'a Problem) -> Group<'a> {
@@ -73,10 +82,12 @@ fn group<'a>(files: &'a [File], problem: &'a Problem) -> Group<'a> {
         shown.push(at.spot.file);
         let of_file: Vec<_> = marks.iter().filter(|it| it.1.spot.file == at.spot.file).collect();
         let Some(file) = files.get(at.spot.file) else { continue };
-        group = match snippet(file, &of_file) {
-            Some(snippet) => group.element(snippet),
-            None => group.element(Origin::path(file.shown.as_str())),
-        };
+        for marks in together(file, &of_file) {
+            group = match snippet(file, &marks) {
+                Some(snippet) => group.element(snippet),
+                None => group.element(Origin::path(file.shown.as_str())),
+            };
+        }
     }
     if !problem.why.is_empty() {
         group = group.element(Level::NOTE.message(printable(&problem.why)));
@@ -89,6 +100,27 @@ fn group<'a>(files: &'a [File], problem: &'a Problem) -> Group<'a> {
 
 type Mark<'a> = (AnnotationKind, &'a At, &'a str);
 
+/// The marks that one excerpt of the file shows: all of them, unless they are far apart on one
+/// line, which the excerpt would show whole.
+fn together<'a, 'b>(file: &File, marks: &[&'b Mark<'a>]) -> Vec<Vec<&'b Mark<'a>>> {
+    let line = |mark: &Mark<'_>| {
+        let before = file.text.get(..span(&file.text, mark.1).start).unwrap_or_default();
+        before.rfind('\n').map_or(0, |newline| newline + 1)
+    };
+    let starts = marks.iter().map(|mark| mark.1.spot.start);
+    let is_far = starts.clone().max().unwrap_or(0) - starts.min().unwrap_or(0) > FAR;
+    let is_one_line = marks.iter().map(|mark| line(mark)).collect::<HashSet<_>>().len() < 2;
+    match is_far && is_one_line {
+        true => marks.iter().map(|mark| vec![*mark]).collect(),
+        false => vec![marks.to_vec()],
+    }
+}
+
+/// The maximum distance in bytes of marks on one line that are shown together.
+const FAR: usize = 100;
+/// The maximum length in bytes of an underlined mark.
+const MARK: usize = 200;
+
 /// The lines of a file that the marks are on; none if there is nothing to be seen.
 fn snippet<'a>(
     file: &'a File,
@@ -98,7 +130,11 @@ fn snippet<'a>(
     if text.trim().is_empty() {
         return None;
     }
-    let spans: Vec<Range<usize>> = marks.iter().map(|(_, at, _)| span(text, at)).collect();
+    let marked = |at: &At| {
+        let Range { start, end } = span(text, at);
+        start..start + head(text.get(start..end).unwrap_or_default(), MARK).len()
+    };
+    let spans: Vec<Range<usize>> = marks.iter().map(|(_, at, _)| marked(at)).collect();
     let first = spans.iter().map(|span| span.start).min()?;
     let last = spans.iter().map(|span| span.end).max()?;
     let start = text.get(..first)?.rfind('\n').map_or(0, |newline| newline + 1);
@@ -134,9 +170,28 @@ fn span(text: &str, at: &At) -> Range<usize> {
     start..start + line.len()
 }
 
-/// Names and values from files can hold anything; a terminal should not act on it.
+/// Names and values from files can hold any characters, in any number. A terminal must not
+/// interpret them.
 fn printable(text: &str) -> String {
-    text.replace(|c: char| c.is_control(), " ")
+    short(text).replace(|c: char| c.is_control(), " ")
+}
+
+/// The maximum length of a message in bytes.
+const LONGEST: usize = 1000;
+
+/// The beginning and the end of a text that is too long.
+fn short(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST {
+        return text.into();
+    }
+    let tail = text.split_at(head(text, text.len() - 200).len()).1;
+    format!("{} [..] {tail}", head(text, LONGEST - 200)).into()
+}
+
+/// The beginning of a text, with at most this many bytes.
+fn head(text: &str, length: usize) -> &str {
+    let ends = (0..=min(length, text.len())).rev();
+    ends.into_iter().find_map(|end| text.get(..end)).unwrap_or_default()
 }
 
 /// Line and column, both from 1, columns in characters.
@@ -160,7 +215,7 @@ pub fn for_programs(files: &[File], problems: &[Problem]) -> String {
             ("column", json!(column)),
             ("endLine", json!(end_line)),
             ("endColumn", json!(end_column)),
-            ("path", json!(at.path)),
+            ("path", json!(short(&at.path))),
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into_iter()
@@ -177,14 +232,20 @@ pub fn for_programs(files: &[File], problems: &[Problem]) -> String {
             [
                 ("severity", json!(problem.severity.name())),
                 ("rule", json!(problem.rule)),
-                ("message", json!(problem.what)),
-                ("label", json!(problem.label)),
-                ("why", json!(problem.why)),
-                ("help", json!(problem.help)),
+                ("message", json!(short(&problem.what))),
+                ("label", json!(short(&problem.label))),
+                ("why", json!(short(&problem.why))),
+                ("help", json!(short(&problem.help))),
                 ("related", problem.others.iter().map(related).collect()),
             ]
             .map(|(key, value)| (key.to_owned(), value)),
         );
+        if problem.count > 1 {
+            let name = |file: &usize| files.get(*file).map(|file| file.shown.as_str());
+            let names: Vec<&str> = problem.files.iter().filter_map(name).collect();
+            found.insert("count".to_owned(), json!(problem.count));
+            found.insert("files".to_owned(), json!(names));
+        }
         Value::Object(found)
     };
     let found: Vec<Value> = problems.iter().map(problem).collect();

@@ -1,8 +1,10 @@
-//! What the keys of a plugin say together: contradictions that it refuses, and keys that do nothing without others.
+//! What the keys of a plugin say together: contradictions that it refuses, and keys that do nothing
+//! without others.
 
 mod bridge;
+mod gateway;
 mod macvlan;
-mod tunnel;
+pub mod tunnel;
 
 use ipnetwork::IpNetwork;
 
@@ -12,6 +14,8 @@ use crate::lint::known;
 use crate::lint::network::{Network, Plugin, beginning};
 use crate::lint::problem::Problem;
 use crate::lint::ranges::{Pool, address};
+
+pub use gateway::absent as absent_gateway;
 
 /// Checks what is known of a plugin by its name.
 pub fn check(
@@ -26,13 +30,19 @@ pub fn check(
     match plugin.called() {
         "bridge" => {
             found.bridge();
+            found.gateways();
             found.vlans();
             found.default_twice(binaries);
             found.masquerade();
         }
         "ptp" => found.masquerade(),
         "macvlan" => found.macvlan(),
-        "ipip" => tunnel::check(&mut found, index == 0),
+        "ipip" => {
+            tunnel::check(&mut found, index == 0 && !network.is_chain());
+            found.masquerade();
+            let absent = gateway::absent(network).filter(|_| !plugin.node.has("ipam"));
+            problems.extend(absent.map(|(problem, _)| problem));
+        }
         "portmap" => found.filled_in("portMappings", &[]),
         "bandwidth" => found.filled_in("bandwidth", &["ingressRate", "egressRate"]),
         _ => {}

@@ -1,5 +1,5 @@
-//! Values against JSON Schemas: libcni's own, the plugin's, and its address management plugin's, all at once, because all
-//! of them read the same object.
+//! Values against JSON Schemas: libcni's own, the plugin's, and its address management plugin's,
+//! all at once, because all of them read the same object.
 
 mod value;
 
@@ -71,13 +71,13 @@ pub struct View<'a> {
     pub common: Option<Schema<'a>>,
     /// What the plugins that read it know.
     pub own: Vec<Schema<'a>>,
-    /// How sure it is that nobody knows other keys.
+    /// How certain it is that no plugin knows other keys.
     pub others: Others,
     /// Objects whose keys end up here by mistake, and where they belong.
     pub elsewhere: Vec<(Schema<'a>, String)>,
 }
 
-/// Whether somebody else reads an object, who may know more keys.
+/// Whether another program reads an object, and may know more keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Others {
     /// Nobody.
@@ -110,7 +110,8 @@ impl Readers {
     }
 }
 
-/// Checks an object and all below it. `readers` is for a plugin's object itself; below, it has been asked.
+/// Checks an object and all below it. `readers` is for a plugin's object itself; below, it has been
+/// asked.
 pub fn check<'a>(
     node: &Node,
     view: &View<'a>,
@@ -209,7 +210,7 @@ fn check_additional(member: &Member, view: &View<'_>, problems: &mut Vec<Problem
     problems.extend(schema.and_then(|schema| value::misfit(&member.node, schema)));
 }
 
-/// A key that nobody knows.
+/// An unknown key.
 fn unknown(member: &Member, view: &View<'_>, problems: &mut Vec<Problem>) {
     let knows_keys = |schema: &&Schema<'_>| {
         schema.keys().next().is_some() || std::ptr::eq(schema.node, schema.root)
@@ -228,7 +229,7 @@ fn unknown(member: &Member, view: &View<'_>, problems: &mut Vec<Problem>) {
     }
     let what = format!("{} does not know this key here", schema.of);
     let problem = Problem::warning("unknown-key", &member.key_at, what);
-    let problem = problem.why("keys that nobody knows are ignored without a word");
+    let problem = problem.why("unknown keys are ignored without an error");
     problems.push(match (elsewhere, meant) {
         (Some(where_to), _) => problem.help(where_to),
         (None, Some(key)) => {

@@ -1,5 +1,5 @@
-//! From the bytes of a file to a document: what Go's JSON decoder, and so every runtime, would refuse or read otherwise
-//! than it looks.
+//! From the bytes of a file to a document: what Go's JSON decoder, and so every runtime, would
+//! refuse or read otherwise than it looks.
 
 mod keys;
 mod refused;
@@ -39,9 +39,17 @@ pub fn read(file: usize, bytes: &[u8]) -> Read {
     let base = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     if base > 0 {
         problems.push(
-            Problem::error("byte-order-mark", &At::piece(file, 0, base), "the file begins with a byte order mark")
-                .why("Go's decoder, and so the runtime, refuses it: \"invalid character 'ï' looking for beginning of value\"")
-                .help("save it as UTF-8 without BOM"),
+            Problem::error(
+                "byte-order-mark",
+                &At::piece(file, 0, base),
+                "the file begins with a \
+                 byte order mark",
+            )
+            .why(
+                "Go's decoder, and so the runtime, refuses it: \"invalid character 'ï' \
+                 looking for beginning of value\"",
+            )
+            .help("save it as UTF-8 without BOM"),
         );
     }
     let json = text.get(base..).unwrap_or_default();
@@ -71,10 +79,13 @@ fn text_of(file: usize, bytes: &[u8]) -> Result<&str, Box<Problem>> {
         let start = error.valid_up_to();
         let what = format!("byte {} is not UTF-8", start + 1);
         // The piece is one of the text that is shown, where it stands as a replacement character.
-        refused("not-utf-8", start, start + '\u{fffd}'.len_utf8(), &what, "save it as UTF-8")
+        let at = At::piece(file, start, start + '\u{fffd}'.len_utf8());
+        let problem = Problem::error("not-utf-8", &at, what).help("save it as UTF-8");
+        Box::new(problem.why("cnitool and the plugins of this suite refuse it, and runtimes in Go read another character"))
     })?;
     if text.trim_start_matches(BYTE_ORDER_MARK).trim().is_empty() {
-        let help = "delete it, or write the network into it: containerd stops at a file that it cannot read";
+        let help = "delete it, or write the network into it: containerd stops at a file that it \
+            cannot read";
         return Err(refused("empty", 0, 0, "the file is empty", help));
     }
     Ok(text)
@@ -137,7 +148,7 @@ impl Parser<'_> {
                 Problem::error("comment", &self.at(first.start, first.end), "JSON has no comments")
                     .label(others)
                     .why("the runtime refuses the file")
-                    .help("take it out, or make it a key that nobody knows: \"_comment\": \"..\""),
+                    .help("remove it, or make it an unknown key: \"_comment\": \"..\""),
             );
         }
         let mut commas = Vec::new();

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::files::Place;
 use super::*;
 
 const GOOD: [&str; 3] = [
@@ -16,12 +17,15 @@ fn look(bytes: &[u8]) -> usize {
     for kind in [Kind::List, Kind::Single, Kind::Part] {
         let read = syntax::read(0, bytes);
         let (path, shown) = (PathBuf::from("it.conflist"), "it.conflist".to_owned());
-        let files = [File { path, shown, kind, text: read.text, root: read.root }];
+        let (place, text, root) = (Place::Whole, read.text, read.root);
+        let files = [File { path, shown, kind, place, text, root }];
         let options = Options {
             paths: Vec::new(),
             folders: Vec::new(),
             with_plugins: false,
             with_host: false,
+            conf_dir: PathBuf::new(),
+            cache_dir: PathBuf::new(),
             strict: false,
             json: false,
         };

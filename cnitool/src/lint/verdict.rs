@@ -1,15 +1,20 @@
-//! The plugins' own word: those that are made with our library say what ADD would do, or why it could not.
+//! The plugins' own word: those that are made with our library say what ADD would do, or why it
+//! could not.
 
-use libcni::runtime::{Cache, NetworkList, Runtime, RuntimeConf};
-use libcni::{ContainerId, Error, IfName, Result, Version, code};
+use kernel::SourceFilter;
+use libcni::Preview;
+use libcni::runtime::{AttachmentConfig, Cache, NetworkConfig, Runtime};
+use libcni::{Code, ContainerId, Error, IfName, Result, Version};
 use serde_json::{Value as Json, json};
 
 use crate::lint::binaries::Binaries;
+use crate::lint::document::Node;
+use crate::lint::missing;
 use crate::lint::network::{Network, Plugin, beginning};
 use crate::lint::problem::Problem;
 
-/// The container's namespace: none, but plugins of a chain tell by its path which interfaces of a result are the container's.
-const NO_NAMESPACE: &str = "/run/netns/cnitool-lint";
+/// The path of the container's namespace: there is no container.
+const NO_NAMESPACE: &str = "";
 
 /// Asks the plugins of a network in which no mistake was found. Nothing is touched.
 pub fn check(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Problem>) {
@@ -20,7 +25,11 @@ pub fn check(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Prob
             return;
         }
         match ask(network, plugin, prev.as_ref(), binaries) {
-            Ok(result) => prev = result.to_value(version).ok(),
+            Ok(preview) => {
+                problems.extend(open_tunnel(plugin, &preview.plan));
+                problems.extend(missing::check(plugin, &preview.plan));
+                prev = preview.result.to_value_lossy(version).ok();
+            }
             Err(error) => {
                 problems.extend(found(plugin, &error));
                 return;
@@ -29,7 +38,8 @@ pub fn check(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Prob
     }
 }
 
-/// Whether a plugin and all that it asks know the verb PLAN; nobody else is given a verb that is not in the specification.
+/// Whether a plugin and its IPAM plugin know the verb PLAN. Other plugins do not get a verb that the
+/// specification does not have.
 fn can_tell(plugin: &Plugin<'_>, binaries: &Binaries) -> bool {
     let is_ours = |kind| binaries.get(kind).is_ours;
     // The runtime may have ranges that the plugin would miss now.
@@ -43,7 +53,7 @@ fn ask(
     plugin: &Plugin<'_>,
     prev: Option<&Json>,
     binaries: &Binaries,
-) -> Result<libcni::AddResult> {
+) -> Result<Preview> {
     let mut config = plugin.node.to_json();
     if let (Some(config), Some(prev)) = (config.as_object_mut(), prev) {
         config.retain(|key, _| !key.eq_ignore_ascii_case("prevResult"));
@@ -51,17 +61,37 @@ fn ask(
     }
     let list =
         json!({ "name": network.name(), "cniVersion": network.version.0, "plugins": [config] });
-    let list = NetworkList::parse(list.to_string().as_bytes())?;
+    let list = NetworkConfig::parse(list.to_string().as_bytes())?;
     let mut runtime = Runtime::new(binaries.folders.clone(), Cache::default());
     runtime.timeout = Some(std::time::Duration::from_secs(10));
     let id = ContainerId::new("cnitool-lint")?;
-    let conf = RuntimeConf::new(id, IfName::new("eth0")?, NO_NAMESPACE);
-    let previews = runtime.plan(&list, &conf)?;
-    previews
-        .into_iter()
-        .next()
-        .map(|(_, preview)| preview.result)
-        .ok_or_else(|| Error::internal("no plan"))
+    let conf = AttachmentConfig::new(id, IfName::new("eth0")?, NO_NAMESPACE);
+    let previews = runtime.plan(&list, &conf, false)?;
+    previews.into_iter().next().map_or_else(|| Err(Error::internal("no plan")), |(_, told)| told)
+}
+
+/// A tunnel that takes packets from every machine although the configuration does not ask for that:
+/// the plan says why.
+fn open_tunnel(plugin: &Plugin<'_>, plan: &Json) -> Option<Problem> {
+    let accept = plugin.node.member("acceptFrom").map(|it| &it.node);
+    if accept.and_then(Node::text) == Some("all") {
+        return None;
+    }
+    let mut filters = missing::objects::<SourceFilter>(plan, "source-filter");
+    let (step, _) = filters.find(|(_, filter)| filter.from.is_none())?;
+    let at = plugin.node.get("type").map_or_else(|| beginning(plugin.node), |it| it.at.clone());
+    let what = step.get("why").and_then(Json::as_str).unwrap_or_default().to_owned();
+    Some(
+        Problem::warning("open-tunnel", &at, what)
+            .why(
+                "any machine that reaches this host can send packets with any source to the \
+                 containers, to the host and through it",
+            )
+            .help(
+                "remove the reason, drop such packets by a firewall, or say that it is meant: \
+                 \"acceptFrom\": \"all\"",
+            ),
+    )
 }
 
 /// What a plugin's refusal means: a mistake in the configuration, or something about this host.
@@ -70,12 +100,13 @@ fn found(plugin: &Plugin<'_>, error: &Error) -> Option<Problem> {
     let at = plugin.node.get("type").map_or_else(|| beginning(plugin.node), |it| it.at.clone());
     let name = plugin.called();
     let problem = match error.code {
-        code::DECODE_FAILURE | code::INVALID_CONFIG => {
+        Code::DECODE_FAILURE | Code::INVALID_CONFIG => {
             Problem::error("refused", &at, format!("{name} refuses this: {msg}"))
                 .why("every ADD fails")
         }
-        // It does not know the verb, or its address management plugin does not; or it has to see the container.
-        code::INVALID_ENVIRONMENT | code::UNSUPPORTED_FIELD | code::INVALID_NETNS => return None,
+        // It does not know the verb, or its address management plugin does not; or it has to see
+        // the container.
+        Code::INVALID_ENVIRONMENT | Code::UNSUPPORTED_FIELD | Code::INVALID_NETNS => return None,
         // Who is not root cannot look at everything.
         _ if msg.contains("ermission denied") || msg.contains("not permitted") => return None,
         _ => Problem::warning(

@@ -11,8 +11,9 @@ use crate::lint::suggest::{did_you_mean, nearest};
 /// Checks a network's version.
 pub fn check(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Problem>) {
     let before = problems.len();
-    let single = network.root.get("cniVersion");
-    let listed = network.root.get("cniVersions").map(Node::items).unwrap_or_default();
+    let single = network.member("cniVersion").map(|member| &member.node);
+    let listed = network.root.exact("cniVersions").filter(|_| network.is_list);
+    let listed = listed.map(|it| it.node.items()).unwrap_or_default();
     match single {
         None if listed.is_empty() => {
             problems.push(missing(&beginning(network.root), network, binaries))
@@ -35,7 +36,10 @@ pub fn check(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Prob
 
 fn missing(at: &At, network: &Network<'_>, binaries: &Binaries) -> Problem {
     Problem::warning("no-version", at, "\"cniVersion\" is missing, which means 0.1.0")
-        .why("with 0.1.0 there is no CHECK, no GC and no STATUS, and results name no interfaces and one address of each family")
+        .why(
+            "with 0.1.0 there is no CHECK, no GC and no STATUS, and results name no interfaces \
+             and one address of each family",
+        )
         .help(format!("add \"cniVersion\": \"{}\"", best(network, binaries)))
 }
 
@@ -87,7 +91,8 @@ fn listed_name(node: &Node) -> Option<Problem> {
                 .help("versions are written as 1.1.0"),
         ),
         Ok(version) if version <= Version::CURRENT && !is_known(text) => Some(
-            Problem::error("unknown-version", &node.at, format!("there is no version {text} of CNI"))
+            Problem::error("unknown-version", &node.at, format!("there is no version {text} of \
+                CNI"))
                 .why("plugins compare it with the versions that they speak, letter by letter, and refuse any other")
                 .help("take it out, or write one that there is, such as 1.1.0"),
         ),
@@ -115,10 +120,17 @@ fn spoken(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Problem
         }
         problems.push(
             Problem::error("version", at, format!("{kind} does not speak version {version}"))
-                .why(format!("{} speaks {}, and refuses the configuration", file.display(), speaks.join(", ")))
+                .why(format!(
+                    "{} speaks {}, and refuses the \
+                     configuration",
+                    file.display(),
+                    speaks.join(", ")
+                ))
                 .help(match common(network, binaries) {
                     Some(best) => format!("all plugins of this network speak {best}"),
-                    None => "there is no version that all plugins of this network speak: update the oldest".to_owned(),
+                    None => "there is no version that all plugins of this network speak: update \
+                        the oldest"
+                        .to_owned(),
                 }),
         );
     }

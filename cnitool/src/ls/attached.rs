@@ -1,14 +1,15 @@
 //! What is attached, by the cache of results, and whether it is still there.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use ipnetwork::IpNetwork;
 use kernel::{Link, Owner};
 use libcni::runtime::{self, Cache};
-use libcni::{AddResult, Attachment, ContainerId, Context, NetworkName, Result, Version, json};
+use libcni::{AddResult, Attachment, ContainerId, Context, NetworkName};
 
+use crate::caches;
 use crate::ls::Problems;
 use crate::ls::networks::Networks;
 use crate::netns;
@@ -22,7 +23,7 @@ pub struct Attached {
     pub addresses: Vec<IpNetwork>,
     /// Its end of the wire on the host, if it has one.
     pub link: Option<String>,
-    /// None if nobody could say.
+    /// `None` if it is not known.
     pub is_link_there: Option<bool>,
     pub netns: String,
     pub state: netns::State,
@@ -35,7 +36,10 @@ pub struct Cached {
     pub attached: Vec<Attached>,
     /// By container, the places in `attached`.
     containers: HashMap<ContainerId, Vec<usize>>,
-    /// The names of files that are not understood. They contain names of networks, containers and interfaces.
+    /// The containers that are live according to another cache.
+    elsewhere: HashSet<ContainerId>,
+    /// The names of files that are not understood. They contain names of networks, containers and
+    /// interfaces.
     broken: Vec<String>,
     /// Whether the folder could be read.
     pub is_known: bool,
@@ -43,7 +47,10 @@ pub struct Cached {
 
 impl Cached {
     /// Reads the cache, and what it knows of networks.
-    pub fn read(cache: &Cache, networks: &mut Networks, problems: &mut Problems) -> Cached {
+    pub fn read(dir: &Path, networks: &mut Networks, problems: &mut Problems) -> Cached {
+        let cache = Cache::new(dir);
+        let elsewhere = problems.note(caches::live_elsewhere(dir)).unwrap_or_default();
+        let elsewhere = elsewhere.into_iter().map(|(_, it)| it.conf.attachment.container).collect();
         let (mut attached, mut broken) = (Vec::new(), Vec::new());
         let entries = problems.note(cache.entries());
         let is_known = entries.is_some();
@@ -56,7 +63,7 @@ impl Cached {
             };
             let learnt = networks.learn(&cached, &entry.file).context(|| "its configuration");
             problems.note(learnt.context(said));
-            let result = problems.note(result(&cached).context(|| "its result").context(said));
+            let result = problems.note(cached.add_result().context(|| "its result").context(said));
             let result = result.unwrap_or_default();
             attached.push(Attached::new(cached, &result, entry.file, entry.written));
         }
@@ -65,13 +72,18 @@ impl Cached {
         for (index, one) in attached.iter().enumerate() {
             containers.entry(one.id.container.clone()).or_default().push(index);
         }
-        Cached { attached, containers, broken, is_known }
+        Cached { attached, containers, elsewhere, broken, is_known }
     }
 
     /// The attachments of a container.
     pub fn of(&self, container: &ContainerId) -> impl Iterator<Item = &Attached> {
         let places = self.containers.get(container).into_iter().flatten();
         places.filter_map(|place| self.attached.get(*place))
+    }
+
+    /// Whether a container is live according to another cache.
+    pub fn lives_elsewhere(&self, container: &ContainerId) -> bool {
+        self.elsewhere.contains(container)
     }
 
     /// Whether there is no attachment at all.
@@ -90,7 +102,8 @@ impl Cached {
         !self.is_known || !self.broken.is_empty()
     }
 
-    /// Whether a container has an attachment that a link may be of. A tag may have a digest in the container's place.
+    /// Whether a container has an attachment that a link may be of. A tag may have a digest in the
+    /// container's place.
     pub fn has(&self, owner: &Owner) -> bool {
         let tag = owner.tag();
         let is_it = |container: &ContainerId| {
@@ -98,8 +111,8 @@ impl Cached {
                 || Owner { container: container.to_string(), ..owner.clone() }.tag() == tag
         };
         match ContainerId::new(&*owner.container) {
-            Ok(container) => self.containers.contains_key(&container),
-            Err(_) => self.containers.keys().any(is_it),
+            Ok(it) => self.containers.contains_key(&it) || self.elsewhere.contains(&it),
+            Err(_) => self.containers.keys().chain(&self.elsewhere).any(is_it),
         }
     }
 
@@ -166,14 +179,8 @@ impl Attached {
     }
 }
 
-/// The result in the version that it says it has.
-fn result(cached: &runtime::Cached) -> Result<AddResult> {
-    let Some(result) = &cached.result else { return Ok(AddResult::default()) };
-    let version = json::get(result, "cniVersion").and_then(|version| version.as_str());
-    AddResult::from_json(result, version.map_or(Ok(Version::CURRENT), Version::parse)?)
-}
-
-/// The last link on the host before the container's first: plugins name a bridge, then the wire's ends.
+/// The last link on the host before the container's first: plugins name a bridge, then the wire's
+/// ends.
 fn host_link(result: &AddResult) -> Option<String> {
     let on_host = result.interfaces.iter().take_while(|interface| interface.sandbox.is_empty());
     on_host.last().map(|interface| interface.name.clone()).filter(|name| !name.is_empty())

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::ls::Look;
 use crate::ls::attached::Attached;
 use crate::ls::leak::{Leak, Why};
-use crate::ls::pool::{KnownBy, Pool, RangeUse, Tally};
+use crate::ls::pool::{KnownBy, Pool, RangeUse, SetUse, Tally};
 use crate::ls::reserved::Holding;
 use crate::ls::time::unix;
 use crate::netns::State;
@@ -76,9 +76,14 @@ fn pool(pool: &Pool) -> Value {
         "knownBy": known_by,
         "file": file,
         "ranges": pool.ranges.iter().map(range).collect::<Vec<_>>(),
+        "sets": pool.sets.iter().map(set).collect::<Vec<_>>(),
         "inNoRange": tally(&pool.elsewhere),
         "beingAdded": coming.collect::<Vec<_>>(),
     })
+}
+
+fn set(set: &SetUse) -> Value {
+    json!({ "taken": set.taken, "size": size(set.size()), "isNearlyFull": set.is_nearly_full() })
 }
 
 fn range(used: &RangeUse) -> Value {

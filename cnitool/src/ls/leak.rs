@@ -72,7 +72,8 @@ pub fn leaks(networks: &Networks, cached: &Cached, pools: &[Pool], links: &[Link
     leaks
 }
 
-/// Entries of the cache whose container or link is not there any more. A DEL may have removed an entry meanwhile.
+/// Entries of the cache whose container or link is not there any more. A DEL may have removed an
+/// entry meanwhile.
 fn of_cache(cached: &Cached) -> Vec<Leak> {
     let mut leaks = Vec::new();
     for one in &cached.attached {
@@ -100,7 +101,7 @@ fn of_cache(cached: &Cached) -> Vec<Leak> {
     leaks
 }
 
-/// Reservations of nobody: those of a container's interface are one leak.
+/// Reservations without a live container: those of a container's interface are one leak.
 fn of_pool(pool: &Pool) -> Vec<Leak> {
     let mut leaks: BTreeMap<(String, String), Leak> = BTreeMap::new();
     let mut empty = Vec::new();

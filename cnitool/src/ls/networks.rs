@@ -1,12 +1,13 @@
-//! The networks there are, by the configuration folder and by the cache: a network may have lost its file, or had other ranges
-//! when containers were attached.
+//! The networks there are, by the configuration folder and by the cache: a network may have lost
+//! its file, or had other ranges when containers were attached.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use ipam::PoolConf;
-use libcni::runtime::{self, NetworkList, PluginConf};
-use libcni::{Context, Result, Version};
+use libcni::runtime::{self, NetworkConfig, PluginConfig};
+use libcni::{Context, PluginType, Result, Version, json as cni};
 use serde_json::{Map, Value, json};
 
 use crate::ls::Problems;
@@ -15,7 +16,8 @@ use crate::ls::Problems;
 #[derive(Default)]
 pub struct Networks {
     known: BTreeMap<String, Network>,
-    /// Configurations of the cache that were read, with what the runtime said beside them. Most entries have the same.
+    /// Configurations of the cache that were read, with what the runtime said beside them. Most
+    /// entries have the same.
     seen: HashSet<(Vec<u8>, String)>,
 }
 
@@ -25,10 +27,13 @@ pub struct Network {
     pub origin: Origin,
     pub version: Version,
     pub disable_gc: bool,
+    /// The plugins that DEL and GC run, including IPAM plugins.
+    pub plugins: Vec<PluginType>,
     pub pools: Vec<Source>,
 }
 
-/// Where a configuration is: in a file of the configuration folder, or only in an entry of the cache.
+/// Where a configuration is: in a file of the configuration folder, or only in an entry of the
+/// cache.
 pub enum Origin {
     File(PathBuf),
     Cache {
@@ -49,7 +54,7 @@ impl Networks {
     /// Those of a folder. Of two with the same name the first counts, as for every other verb.
     pub fn configured(dir: &Path, problems: &mut Problems) -> Networks {
         let mut networks = Networks::default();
-        for (file, list) in problems.note(NetworkList::all(dir)).unwrap_or_default() {
+        for (file, list) in problems.note(NetworkConfig::all(dir)).unwrap_or_default() {
             let Some(list) = problems.note(list) else { continue };
             if networks.get(&list.name).is_some() {
                 continue;
@@ -73,10 +78,10 @@ impl Networks {
         if cached.config.is_empty() || !self.seen.insert(both) {
             return Ok(());
         }
-        let (list, ending) = match NetworkList::parse(&cached.config) {
+        let (list, ending) = match NetworkConfig::parse(&cached.config) {
             Ok(list) => (list, "conflist"),
             // Some runtimes call plugins one by one.
-            Err(error) => match NetworkList::parse_single(&cached.config) {
+            Err(error) => match NetworkConfig::parse_single(&cached.config) {
                 Ok(list) => (list, "conf"),
                 Err(_) => return Err(error),
             },
@@ -101,18 +106,29 @@ impl Networks {
     pub fn data_dirs(&self) -> BTreeSet<PathBuf> {
         let sources = self.known.values().flat_map(|network| &network.pools);
         let mut dirs: BTreeSet<_> = sources.map(|source| source.conf.data_dir.clone()).collect();
-        dirs.insert(PathBuf::from(PoolConf::DATA_DIR));
+        let usual = PathBuf::from(PoolConf::DATA_DIR);
+        dirs.insert(fs::canonicalize(&usual).unwrap_or(usual));
         dirs
     }
 }
 
 impl Network {
-    fn new(list: &NetworkList, origin: Origin) -> Network {
+    fn new(list: &NetworkConfig, origin: Origin) -> Network {
         let (version, disable_gc) = (list.version, list.disable_gc);
-        Network { origin, version, disable_gc, pools: Vec::new() }
+        let of_ipam = |plugin: &PluginConfig| {
+            let kind = cni::get(cni::get(&plugin.config, "ipam")?, "type")?.as_str()?;
+            PluginType::new(kind).ok()
+        };
+        let all = list.plugins.iter().flat_map(|it| [Some(it.kind.clone()), of_ipam(it)]);
+        Network { origin, version, disable_gc, plugins: all.flatten().collect(), pools: Vec::new() }
     }
 
     fn add(&mut self, conf: Option<PoolConf>, is_past: bool) {
+        // One folder can have several paths.
+        let conf = conf.map(|mut conf| {
+            conf.data_dir = fs::canonicalize(&conf.data_dir).unwrap_or(conf.data_dir);
+            conf
+        });
         let known = |conf: &PoolConf| self.pools.iter().any(|source| source.conf == *conf);
         let new = conf.filter(|conf| !known(conf)).map(|conf| Source { conf, is_past });
         self.pools.extend(new);
@@ -120,7 +136,7 @@ impl Network {
 }
 
 /// What a plugin was sent, as far as its addresses go.
-fn request(plugin: &PluginConf, key: &str, value: Option<&Value>) -> Value {
+fn request(plugin: &PluginConfig, key: &str, value: Option<&Value>) -> Value {
     let mut config = plugin.config.clone();
     let value = value.filter(|_| plugin.capabilities.contains(key));
     if let (Some(config), Some(value)) = (config.as_object_mut(), value) {

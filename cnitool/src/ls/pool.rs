@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ipam::{PoolConf, Range, RangeSet, Reserved};
 
+use crate::fill;
 use crate::ls::Problems;
 use crate::ls::attached::Cached;
 use crate::ls::networks::{Networks, Origin};
@@ -17,9 +18,11 @@ pub struct Pool {
     pub folder: PathBuf,
     pub known_by: KnownBy,
     pub ranges: Vec<RangeUse>,
+    /// The range sets of the configuration, in its order.
+    pub sets: Vec<SetUse>,
     /// What is reserved and lies in no range.
     pub elsewhere: Tally,
-    /// What was handed out last of range sets that nobody knows any more.
+    /// The last allocated addresses of range sets that no configuration has any more.
     pub last: Vec<IpAddr>,
     pub reservations: Vec<Reservation>,
 }
@@ -41,6 +44,28 @@ pub struct RangeUse {
     pub is_past: bool,
 }
 
+/// How many addresses of a range set are taken.
+pub struct SetUse {
+    set: RangeSet,
+    pub taken: usize,
+}
+
+impl SetUse {
+    pub fn size(&self) -> u128 {
+        self.set.size()
+    }
+
+    /// Whether it is a single range, which reports by itself that it is full.
+    pub fn is_one_range(&self) -> bool {
+        self.set.ranges().len() == 1
+    }
+
+    /// Whether ADD fails, or will fail soon.
+    pub fn is_nearly_full(&self) -> bool {
+        fill::is_nearly_full(self.taken as u128, self.size())
+    }
+}
+
 /// How many addresses are taken, by who holds them.
 #[derive(Default)]
 pub struct Tally(pub BTreeMap<Holding, usize>);
@@ -54,7 +79,7 @@ impl Tally {
         self.0.get(&state).copied().unwrap_or_default()
     }
 
-    /// How many cannot be handed out. An empty file keeps nobody from it.
+    /// How many cannot be handed out. An empty file does not reserve an address.
     pub fn taken(&self) -> usize {
         self.0.values().sum::<usize>() - self.of(Holding::Empty)
     }
@@ -114,6 +139,7 @@ impl Pool {
             folder: data_dir.join(network),
             known_by,
             ranges: Vec::new(),
+            sets: Vec::new(),
             elsewhere: Tally::default(),
             last: Vec::new(),
             reservations: Vec::new(),
@@ -122,6 +148,9 @@ impl Pool {
 
     /// Adds the ranges of a set that are not there yet.
     fn add(&mut self, set: &RangeSet, last: Option<IpAddr>, is_past: bool) {
+        if !is_past && !self.sets.iter().any(|known| known.set == *set) {
+            self.sets.push(SetUse { set: set.clone(), taken: 0 });
+        }
         for range in set.ranges() {
             if !self.ranges.iter().any(|known| known.range == *range) {
                 let last = last.filter(|last| range.contains(*last));
@@ -131,9 +160,15 @@ impl Pool {
         }
     }
 
-    /// Counts what is reserved in each range. Ranges of the past may overlap with others: then it counts in each.
+    /// Counts what is reserved in each range. Ranges of the past may overlap with others: then it
+    /// counts in each.
     fn count(&mut self, reservations: Vec<Reservation>) {
         for Reservation { ip, state, .. } in &reservations {
+            let is_handed_out =
+                |set: &RangeSet| set.find(*ip).is_some_and(|range| range.gateway() != *ip);
+            for known in &mut self.sets {
+                known.taken += usize::from(*state != Holding::Empty && is_handed_out(&known.set));
+            }
             let mut is_in_none = true;
             for known in &mut self.ranges {
                 if known.range.contains(*ip) && known.range.gateway() != *ip {

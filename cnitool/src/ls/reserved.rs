@@ -97,7 +97,7 @@ pub fn reservations(
             count => format!(" (and {} more)", count - 1),
         };
         let msg = format!("read {}/{first}{more}", reserved.path().display());
-        problems.0.push(libcni::Error::new(libcni::code::IO_FAILURE, msg));
+        problems.0.push(libcni::Error::new(libcni::Code::IO_FAILURE, msg));
     }
     found
 }
@@ -119,10 +119,12 @@ fn state(
     if let Some(exact) = exact {
         return (of_namespace(exact.state), None);
     }
-    // A plugin that calls others may have its own name for the network, and the runtime knows only that.
+    // A plugin that calls others may have its own name for the network, and the runtime knows only
+    // that.
     let states = known.iter().map(|it| of_namespace(it.state));
     match states.min() {
         Some(state) => (state, None),
+        None if cached.lives_elsewhere(container) => (Holding::Attached, None),
         None if cached.may_know(container.as_str()) => (Holding::Unknown, None),
         None => young_or(Holding::NotInCache, since()),
     }

@@ -14,7 +14,7 @@ use crate::ls::Look;
 use crate::ls::way::Way;
 use crate::tree::{self, Colour};
 
-/// How wide prose is at most, and if nobody reads it on a terminal.
+/// The maximum width of prose, which is also its width if the output is not a terminal.
 const PROSE: usize = 100;
 
 /// The text.
@@ -33,7 +33,7 @@ pub fn of(look: &Look, arguments: &Arguments) -> String {
     });
     if !look.ways.is_empty() {
         let width = width.unwrap_or(PROSE).min(PROSE);
-        parts.push(Colour::Bold.paint("way out", colours) + "\n" + &ways(&look.ways, width));
+        parts.push(Colour::Bold.paint("remedy", colours) + "\n" + &ways(&look.ways, width));
     }
     parts.join("\n")
 }

@@ -1,9 +1,9 @@
-//! The way out: what to type where something looks leaked.
+//! The remedy: the commands that remove what looks leaked.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use libcni::Version;
+use libcni::{PluginType, Version, exec};
 
 use crate::args::{Arguments, quoted};
 use crate::ls::attached::Cached;
@@ -19,7 +19,8 @@ pub struct Way {
     pub about: String,
 }
 
-/// Where so many or fewer are meant, each has a command of its own; otherwise one command shows how.
+/// Where so many or fewer are meant, each has a command of its own; otherwise one command shows
+/// how.
 const EACH: usize = 3;
 
 /// What is behind no namespace's name, for DEL.
@@ -44,11 +45,21 @@ pub fn ways(
         by_network.entry(&leak.network).or_default().push(leak);
     }
     let mut ways = Vec::new();
+    // Pods whose DEL fails have not leaked anything yet.
+    for name in networks.names().filter(|name| !by_network.contains_key(name)) {
+        let network = networks.get(name).filter(|it| matches!(it.origin, Origin::File(_)));
+        if cached.attached.iter().any(|one| &*one.network == name && !one.is_loopback()) {
+            let of = Of { name, leaks: Vec::new(), options: arguments.folders() };
+            ways.extend(network.and_then(|network| of.missing(network, arguments)));
+        }
+    }
     for (name, leaks) in by_network {
-        let of = Of { name, leaks, options: arguments.folders() };
-        match networks.get(name) {
+        let network = networks.get(name);
+        let of = Of { name, leaks, options: options(network, name, arguments) };
+        match network {
             Some(network) => {
-                ways.extend(of.restored(network, arguments));
+                ways.extend(of.missing(network, arguments));
+                ways.extend(of.restored(network));
                 ways.extend(of.gc(network));
                 ways.extend(of.del(network));
             }
@@ -69,31 +80,30 @@ pub fn ways(
     ways
 }
 
-/// What is in no entry of this cache may be alive in another: cri-dockerd's is in `/var/lib/cni/cache`, for example, and that
-/// of Multus in `/var/lib/cni/multus`.
+/// What has no entry in this cache may be live in a cache that is not beside it.
 fn warning(leaks: &[Leak], cached: &Cached, arguments: &Arguments) -> Option<Way> {
-    let dir = &arguments.cache_dir;
-    if !leaks.iter().any(|leak| OF_NO_CACHE.contains(&leak.why)) {
+    if !leaks.iter().any(|leak| OF_NO_CACHE.contains(&leak.why)) || !cached.knows_nobody() {
         return None;
     }
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let beside = entries.map(|entry| entry.path()).filter(|path| path.join("results").is_dir());
-    let mut beside: Vec<String> = beside.map(|path| path.display().to_string()).collect();
-    beside.sort();
-    let about = match beside.is_empty() {
-        false => format!(
-            "first look into the other caches, {} (cnitool ls --cache-dir DIR): what only they know looks leaked here, and would \
-             be taken down",
-            beside.join(" and ")
-        ),
-        true if cached.knows_nobody() => format!(
-            "no attachment is in {} at all: if a runtime has its cache elsewhere, name that (--cache-dir), because all that it \
-             attached would be taken down",
-            dir.join("results").display()
-        ),
-        true => return None,
-    };
+    let about = format!(
+        "no attachment is in {} at all: if a runtime has its cache elsewhere, name that (--cache-dir), because all that it \
+         attached would be taken down",
+        arguments.cache_dir.join("results").display()
+    );
     Some(Way::new("", about))
+}
+
+/// The folder for the configuration of a network that only the cache has. A reboot empties `/run`.
+fn restored_to(network: &str) -> String {
+    format!("/run/cnitool/{network}")
+}
+
+/// The options for folders that a command about a network needs.
+fn options(network: Option<&Network>, name: &str, arguments: &Arguments) -> String {
+    match network.map(|network| &network.origin) {
+        Some(Origin::Cache { .. }) => arguments.folders_with(&PathBuf::from(restored_to(name))),
+        _ => arguments.folders(),
+    }
 }
 
 /// The leaks of a network.
@@ -119,19 +129,45 @@ impl Of<'_> {
             && self.leaks.iter().all(|leak| leak.ifname == "lo" && leak.why == Why::NamespaceGone)
     }
 
-    /// The configuration has to be where gc and del look for it.
-    fn restored(&self, network: &Network, arguments: &Arguments) -> Option<Way> {
+    /// A plugin that DEL and GC would run and that is not installed.
+    fn missing(&self, network: &Network, arguments: &Arguments) -> Option<Way> {
+        let is_missing = |kind: &&PluginType| exec::find(kind, &arguments.path).is_err();
+        let missing: Vec<&str> =
+            network.plugins.iter().filter(is_missing).map(PluginType::as_str).collect();
+        if missing.is_empty() || self.is_loopback(network) {
+            return None;
+        }
+        let folders: Vec<_> = arguments.path.iter().map(|it| it.display().to_string()).collect();
+        let about = format!(
+            "first install {} in {}: without it DEL of {} fails in every runtime, and pods stay Terminating. cnitool del and gc \
+             go on without it, and end with status 1: what it made may remain, such as firewall rules",
+            missing.join(" and "),
+            folders.join(" or "),
+            self.name
+        );
+        Some(Way::new("", about))
+    }
+
+    /// Puts the configuration where only `gc` and `del` look for it: a runtime that reads it would
+    /// start pods on this network.
+    fn restored(&self, network: &Network) -> Option<Way> {
         let Origin::Cache { file, ending } = &network.origin else { return None };
         if self.is_loopback(network) {
             return None;
         }
-        let conf = arguments.conf_dir.join(format!("{}.{ending}", self.name));
-        let [from, to] = [file, &conf].map(|path| quoted(&path.to_string_lossy()));
-        let command = format!("jq -r .config {from} | base64 -d >{to}");
-        Some(Way::new(
-            command,
-            format!("brings the configuration of {} back, for as long as it takes", self.name),
-        ))
+        let folder = restored_to(self.name);
+        let conf = format!("{folder}/{}.{ending}", self.name);
+        let [from, folder, to] = [&file.to_string_lossy(), &*folder, &*conf].map(quoted);
+        // Uses programs that every host has. The first "config" in the file is the right one.
+        let command = format!(
+            "mkdir -p {folder} && grep -o '\"config\":\"[^\"]*' {from} | head -n 1 | cut -d '\"' \
+             -f 4 | base64 -d >{to}"
+        );
+        let about = format!(
+            "copies the configuration of {} out of the cache, to a folder that no runtime reads",
+            self.name
+        );
+        Some(Way::new(command, about))
     }
 
     fn gc(&self, network: &Network) -> Option<Way> {
@@ -144,7 +180,8 @@ impl Of<'_> {
             "runs DEL for the attachments whose namespace is gone (--dry-run: only names them)",
         );
         let rest = rest.then_some(
-            "has the plugins remove what is in no cache entry, if they know GC (the reference's do not)",
+            "has the plugins remove what is in no cache entry, if they know GC (the reference's \
+             do not)",
         );
         let about: Vec<_> = gone.into_iter().chain(rest).collect();
         let command = format!("cnitool gc {}{}", self.name, self.options);
@@ -160,13 +197,12 @@ impl Of<'_> {
         }
         let del = |leak: &&Leak| {
             let netns = if leak.netns.is_empty() { NOWHERE } else { &*leak.netns };
-            let ifname = if leak.ifname.is_empty() { "eth0" } else { &*leak.ifname };
             format!(
                 "cnitool del {} {} --container-id {} --ifname {}{}",
                 self.name,
                 quoted(netns),
                 quoted(&leak.container),
-                quoted(ifname),
+                quoted(ifname_of(leak)),
                 self.options
             )
         };
@@ -178,10 +214,16 @@ impl Of<'_> {
             let about = match network.disable_gc {
                 true => "removes what gc does not, because the configuration has disableGC",
                 false => {
-                    "removes what gc does not, because plugins know GC only from cniVersion 1.1.0 on"
+                    "removes what gc does not, because plugins support GC only from cniVersion \
+                     1.1.0 on"
                 }
             };
-            ways.extend(each(&self.all(&[Why::NotInCache, Why::LinkNotInCache]), del, about));
+            // A container's reservation and its link belong to one attachment, so one DEL removes
+            // both.
+            let mut rest = self.all(&[Why::NotInCache, Why::LinkNotInCache]);
+            let mut seen = BTreeSet::new();
+            rest.retain(|leak| seen.insert((leak.container.as_str(), ifname_of(leak))));
+            ways.extend(each(&rest, del, about));
             let about =
                 "an empty file reserves nothing here, but does with the reference's host-local";
             ways.extend(each(&self.all(&[Why::Empty]), rm, about));
@@ -191,7 +233,7 @@ impl Of<'_> {
 
     /// Of a network that only has a folder, or links.
     fn unknown(&self, pools: &[Pool]) -> Vec<Way> {
-        let about = format!("if nobody uses the network {} any more", self.name);
+        let about = format!("if no container uses the network {} any more", self.name);
         let mut ways = Vec::new();
         let is_leaked = |pool: &Pool| {
             let leaked = [Holding::NotInCache, Holding::Empty];
@@ -216,18 +258,25 @@ impl Of<'_> {
     fn by_hand(&self) -> Vec<Way> {
         let mut ways = Vec::new();
         let (files, broken) = (self.all(&[Why::NoNamespace]), self.all(&[Why::LinkGone]));
-        let about = "if its container is gone: then its namespace is, too, and gc takes the attachment down";
+        let about = "if its container is gone: then its namespace is, too, and gc takes the \
+            attachment down";
         ways.extend(each(&files, |leak| format!("rm {}", quoted(&leak.netns)), about));
         let repair = |leak: &&Leak| {
             format!("cnitool repair {} {}{}", self.name, quoted(&leak.netns), self.options)
         };
-        let about = "makes the host interface again, if the plugins can; otherwise start the container anew";
+        let about = "makes the host interface again, if the plugins can; otherwise start the \
+            container anew";
         ways.extend(each(&broken, repair, about));
         ways
     }
 }
 
 const OF_NO_CACHE: [Why; 3] = [Why::NotInCache, Why::LinkNotInCache, Why::Empty];
+
+/// Reservations of old versions do not name the interface.
+fn ifname_of(leak: &Leak) -> &str {
+    if leak.ifname.is_empty() { "eth0" } else { &leak.ifname }
+}
 
 /// Whether gc calls the plugins, not only DEL for what is cached.
 fn asks_plugins(network: &Network) -> bool {

@@ -1,9 +1,10 @@
-//! What has no mistakes is said to be clean: every example of the documentation, and configurations as they are found.
+//! What has no mistakes is said to be clean: every example of the documentation, and configurations
+//! as they are found.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Bed, copy, entries, folder, name};
 
@@ -53,6 +54,9 @@ fn examples() -> Vec<(String, &'static str, String)> {
             let value: Value = serde_json::from_str(&text).unwrap_or_default();
             match (value.get("plugins"), value.get("type"), value.get("name")) {
                 (Some(_), _, _) => found.push((from.clone(), "conflist", text)),
+                (None, Some(kind), Some(_)) if is_chained(kind) => {
+                    found.push((from.clone(), "conflist", behind_bridge(&value)));
+                }
                 // Those of host-local stand in an object of a plugin, without ranges of their own.
                 (None, Some(_), Some(_)) => found.push((from.clone(), "conf", text)),
                 _ => {}
@@ -63,6 +67,23 @@ fn examples() -> Vec<(String, &'static str, String)> {
         found.push((name(&path), "conflist", fs::read_to_string(&path).unwrap()));
     }
     found
+}
+
+fn is_chained(kind: &Value) -> bool {
+    let is_it = |entry: &&ferrocni::Entry| kind == entry.manual.name;
+    let entry = ferrocni::PLUGINS.iter().find(is_it);
+    entry.is_some_and(|entry| entry.role == ferrocni::Role::Chained)
+}
+
+/// The configuration of a chained plugin in a list, after the plugin that makes the interface.
+fn behind_bridge(config: &Value) -> String {
+    let mut chained = config.clone();
+    let keys = chained.as_object_mut().unwrap();
+    keys.remove("prevResult");
+    let (version, name) = (keys.remove("cniVersion"), keys.remove("name"));
+    let ipam = json!({ "type": "host-local", "subnet": "10.1.2.0/24" });
+    let bridge = json!({ "type": "bridge", "ipam": ipam });
+    json!({ "cniVersion": version, "name": name, "plugins": [bridge, chained] }).to_string()
 }
 
 #[test]

@@ -64,8 +64,9 @@ fn programs_get_json() {
     let expected = serde_json::json!([{
         "severity": "warning", "rule": "unknown-key", "file": "pods.conf", "line": 2, "column": 2, "endLine": 2,
         "endColumn": 7, "path": "mut", "message": "bridge does not know this key here", "label": "did you mean \"mtu\"?",
-        "why": "keys that nobody knows are ignored without a word",
-        "help": "mtu: The largest packet, in bytes, of the veth pair, and of the bridge when it is made. 0 leaves it to the kernel.",
+        "why": "unknown keys are ignored without an error",
+        "help": "mtu: The largest packet, in bytes, of the veth pair, and of the bridge when it \
+         is made. 0 leaves it to the kernel.",
         "related": []
     }]);
     assert_eq!(found, expected);
@@ -92,7 +93,8 @@ fn script(bed: &Bed, name: &str, body: &str) {
         .unwrap();
 }
 
-/// Plugins of others: what they say of themselves is believed, and no verb is tried that they may not know.
+/// Plugins of others: what they say of themselves is believed, and no verb is tried that they may
+/// not know.
 #[test]
 fn plugins_speak_for_themselves() {
     const VERSIONS: &str = r#"echo "$CNI_COMMAND $1" >>own/log

@@ -1,5 +1,5 @@
-//! Every file and folder of `broken/` has one beside it, `.expected`, with all that is said about it. With
-//! `UPDATE_EXPECTED=1` these are written.
+//! Every file and folder of `broken/` has one beside it, `.expected`, with all that is said about
+//! it. With `UPDATE_EXPECTED=1` these are written.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! Networks beside what a host has: its routes, its bridges, its links. Each in a private namespace, wrong and right.
+//! Networks beside what a host has: its routes, its bridges, its links. Each in a private
+//! namespace, wrong and right.
 
 use testbed::Node;
 
@@ -58,7 +59,8 @@ fn subnets_that_the_host_has_a_route_to() {
         ),
         (
             "10.9.0.0/16",
-            "\"10.9.1.0/24 via 192.168.0.1 dev uplink\" has this host reach other machines at a part",
+            "\"10.9.1.0/24 via 192.168.0.1 dev uplink\" has this host reach other machines at a \
+             part",
         ),
         ("fd00:7::/64", "\"fd00:7::/64 dev uplink\" is a network that this host is in"),
         ("fd00::/12", "a part of fd00::/12"),
@@ -104,7 +106,8 @@ fn a_networks_own_routes_are_no_others() {
 #[test]
 fn a_bridge_that_has_another_address() {
     let (node, bed) = (node(), Bed::new());
-    node.sh("ip link add cni0 type bridge; ip addr add 10.22.0.1/16 dev cni0; ip addr add fd00:22::1/64 dev cni0 nodad");
+    node.sh("ip link add cni0 type bridge; ip addr add 10.22.0.1/16 dev cni0; ip addr add \
+        fd00:22::1/64 dev cni0 nodad");
     let parts = [
         "cni0 is to be the gateway 10.1.2.1/24, and on this host it has 10.22.0.1/16",
         "ip address del 10.22.0.1/16 dev cni0",
@@ -124,6 +127,38 @@ fn a_bridge_that_has_another_address() {
     ] {
         clean(&bed, &config);
     }
+}
+
+/// Pods start, and their traffic starts when the parent comes up.
+#[test]
+fn a_parent_that_is_down() {
+    let (node, bed) = (node(), Bed::new());
+    let config = network(r#""type": "macvlan", "master": "uplink""#, "192.168.7.0/24");
+    clean(&bed, &config);
+    node.sh("ip link set uplink down");
+    let parts = ["the parent uplink is down on this host", "run `ip link set uplink up`"];
+    warned(&bed, &config, &parts);
+    node.sh("ip link set uplink up");
+    clean(&bed, &config);
+}
+
+#[test]
+fn a_pool_with_little_left() {
+    let (node, bed) = (node(), Bed::new());
+    let config = network(BRIDGE, "10.1.2.0/28");
+    let call = node.plugin("host-local").conf(&config).netns(&node.pod("a"));
+    for number in 1..=11 {
+        call.clone().container(&format!("c{number}")).add().ok();
+    }
+    clean(&bed, &config);
+    call.clone().container("c12").add().ok();
+    let parts = [
+        "range set 0 of network pods is nearly full on this host: 12 of 13 addresses are taken",
+        "run `cnitool ls pods`",
+    ];
+    warned(&bed, &config, &parts);
+    // The pool of another network is empty, so all its addresses are free.
+    clean(&bed, &config.replace("\"pods\"", "\"other\""));
 }
 
 /// What only the plugin itself can know of this host.
@@ -166,4 +201,160 @@ fn plugins_are_asked_what_they_would_do() {
         &network(BRIDGE, "10.1.2.0/30"),
         &["bridge would fail on this host: ", "no IP addresses available"],
     );
+}
+
+/// The plugin's own check, of the list in the configuration and of the file.
+#[test]
+fn a_list_of_peers_is_checked_where_it_is() {
+    let (_node, bed) = (node(), Bed::new());
+    let file = bed.path("peers.json");
+    let network = |list: &str| {
+        let bridge = format!(
+            "{{ {BRIDGE}, \"ipam\": {{ \"type\": \"host-local\", \"subnet\": \"10.1.2.0/24\" }} }}"
+        );
+        let ipip = format!("{{ \"type\": \"ipip\", {list} }}");
+        format!(
+            "{{ \"cniVersion\": \"1.0.0\", \"name\": \"pods\", \"plugins\": [{bridge}, {ipip}] }}"
+        )
+    };
+    let said = |peers: &str, in_file: bool, more: &[&str]| {
+        bed.write("peers.json", peers);
+        let list = match in_file {
+            true => format!("\"peersFile\": \"{}\"", file.display()),
+            false => format!("\"peers\": {peers}"),
+        };
+        bed.write("pods.conflist", network(&list));
+        bed.lint(&[&["--path", "plugins"], more, &["pods.conflist"]].concat()).stdout
+    };
+    for (peers, part) in [
+        (
+            r#"[{ "node": "192.168.0.9", "podCIDRs": [] }, { "node": "192.168.0.8", "podCIDR": ["10.1.3.0/24"] }]"#,
+            "the peer 192.168.0.8 has no \"podCIDRs\"",
+        ),
+        (r#"[{ "node": "192.168.0.9", "podCIDRs": ["10.1.2.0/25"] }]"#, "covers 10.1.2."),
+        (
+            r#"[{ "node": "192.168.255.255", "podCIDRs": [] }]"#,
+            "the node 192.168.255.255 is the broadcast address",
+        ),
+    ] {
+        for in_file in [false, true] {
+            let said = said(peers, in_file, &[]);
+            let errors = said.matches("error: ").count();
+            assert!(said.contains(part) && errors == 1, "{peers} {in_file}: {said}");
+        }
+    }
+    let nowhere = said("{}", true, &[]);
+    assert!(nowhere.contains("error: plugins[1].peersFile: "), "{nowhere}");
+    assert!(nowhere.contains("it has no list of peers"), "{nowhere}");
+    assert_eq!(said("{}", true, &["--no-host"]), "1 file, clean\n");
+    // A subnet of the uplink's may be that of containers, if nobody else has it.
+    let nested = r#"[{ "node": "192.168.0.9", "podCIDRs": ["192.168.77.0/24"] }]"#;
+    for in_file in [false, true] {
+        let said = said(nested, in_file, &[]);
+        assert!(
+            said.contains("podCIDR 192.168.77.0/24 of the peer 192.168.0.9 is in a network"),
+            "{said}"
+        );
+        assert!(said.ends_with("1 file: 1 warning\n"), "{said}");
+    }
+    let good = r#"[{ "node": "192.168.0.9", "podCIDRs": ["10.1.3.0/24"] }]"#;
+    assert_eq!(said(good, true, &[]), "1 file, clean\n");
+}
+
+/// The bridge is no gateway by its configuration, and this host has the gateway's address or not.
+#[test]
+fn a_gateway_for_ipip_that_the_host_has_by_other_means() {
+    let (node, bed) = (node(), Bed::new());
+    let bridge = r#"{ "type": "bridge", "bridge": "cni0", "ipam": { "type": "host-local", "subnet": "10.1.2.0/24" } }"#;
+    let ipip =
+        r#"{ "type": "ipip", "peers": [{ "node": "192.168.0.9", "podCIDRs": ["10.1.3.0/24"] }] }"#;
+    let list = |first: &str| {
+        let plugins = format!("[{first}, {ipip}]");
+        format!(r#"{{ "cniVersion": "1.0.0", "name": "pods", "plugins": {plugins} }}"#)
+    };
+    let said = |first: &str| {
+        bed.write("pods.conflist", list(first));
+        bed.lint(&["--path", "plugins", "pods.conflist"]).stdout
+    };
+    assert!(
+        said(bridge).contains("error: plugins[1].type: the bridge is not the gateway"),
+        "{}",
+        said(bridge)
+    );
+    node.sh("ip link add cni0 type bridge; ip addr add 10.1.2.1/24 dev cni0");
+    assert_eq!(said(bridge), "1 file, clean\n");
+    let macvlan =
+        bridge.replace(r#""bridge", "bridge": "cni0""#, r#""macvlan", "master": "uplink""#);
+    let macvlan = macvlan.replace("10.1.2.0", "192.168.0.0");
+    assert!(
+        said(&macvlan).contains("the containers' gateway is not this host"),
+        "{}",
+        said(&macvlan)
+    );
+}
+
+#[test]
+fn forwarded_packets_that_another_program_drops() {
+    let bed = Bed::new();
+    let ptp = network(r#""type": "ptp""#, "10.7.0.0/16");
+    let drop = "type filter hook forward priority filter; policy drop;";
+    for (rules, named) in [
+        (
+            format!("table inet ufw {{\nchain forward {{ {drop} }}\n}}"),
+            "this host forwards nothing: inet ufw forward",
+        ),
+        (
+            format!(
+                "table ip filter {{\nchain FORWARD {{ {drop} ct state invalid counter drop; }}\n}}"
+            ),
+            "this host forwards nothing: ip filter FORWARD",
+        ),
+        (
+            format!("table ip filter {{\nchain FORWARD {{ {drop} iifname docker0 accept; }}\n}}"),
+            "only what other programs accept: ip filter FORWARD",
+        ),
+        (
+            format!(
+                "table ip filter \
+                 {{\nchain KUBE-FORWARD {{ }}\nchain FORWARD {{ {drop} jump KUBE-FORWARD; }}\n}}"
+            ),
+            "only what other programs accept: ip filter FORWARD",
+        ),
+    ] {
+        let node = node();
+        node.sh(&format!("nft -f - <<'END'\n{rules}\nEND"));
+        let chain = named.rsplit(": ").next().unwrap();
+        let remedy = format!("nft insert rule {chain} ip saddr 10.7.0.0/16 accept");
+        warned(&bed, &ptp, &[named, &remedy]);
+        // nft takes it; and containers of a bridge that is no gateway are not forwarded.
+        node.sh(&remedy);
+        let bridge = network(r#""type": "bridge", "bridge": "cni0""#, "10.7.0.0/16");
+        clean(&bed, &bridge);
+    }
+    // Other hooks, other policies, and other families.
+    let node = node();
+    node.sh("nft -f - <<'END'
+table inet a {
+chain input { type filter hook input priority filter; policy drop; }
+}
+table inet b {
+chain forward { type filter hook forward priority filter; policy accept; drop; }
+}
+table ip6 c {
+chain forward { type filter hook forward priority filter; policy drop; }
+}
+END");
+    clean(&bed, &ptp);
+}
+
+#[test]
+fn forwarded_packets_that_the_legacy_iptables_drops() {
+    let (node, bed) = (node(), Bed::new());
+    let ptp = network(r#""type": "ptp""#, "10.7.0.0/16");
+    node.sh("iptables-legacy -P FORWARD DROP");
+    warned(&bed, &ptp, &["this host forwards nothing: iptables-legacy FORWARD"]);
+    node.sh("iptables-legacy -A FORWARD -i docker0 -j ACCEPT");
+    warned(&bed, &ptp, &["only what other programs accept: iptables-legacy FORWARD"]);
+    node.sh("iptables-legacy -P FORWARD ACCEPT");
+    clean(&bed, &ptp);
 }

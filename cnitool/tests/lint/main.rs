@@ -1,18 +1,16 @@
 //! `cnitool lint`: configurations with mistakes that operators make, and ones without.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "test code: a panic is how it reports"
-)]
+#![cfg(test)]
 
 mod agree;
 mod bytes;
 mod clean;
 mod command;
 mod corpus;
+mod defaults;
 mod host;
+mod many;
+
+mod places;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -21,7 +19,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// A folder to lint in. `plugins` in it has ours, `reference` the reference suite's; so messages name no other folders.
+/// A folder to lint in. `plugins` in it has ours, `reference` the reference suite's; so messages
+/// name no other folders.
 #[derive(Debug)]
 pub struct Bed(TempDir);
 

@@ -1,17 +1,18 @@
-//! What differs between what was seen of two suites in a scenario, less what differs from run to run anyway.
+//! The differences between two suites in a scenario, without those that also exist between two runs
+//! of one suite.
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use testbed::diff;
 
-use super::scenario::{CONTAINERS, Part, Seen, What};
+use super::part::{Aspect, CONTAINERS, Observation, Part};
 
-/// What stands for a word that is another in each run.
+/// The placeholder for a word that differs in each run.
 const VARIES: &str = "<varies>";
-/// What stands for words that are the same with both.
+/// The placeholder for words that both suites have.
 const SAME: &str = "..";
-/// Words of state lines that say something about the word after them.
+/// Words in the lines of a state that give a meaning to the word after them.
 const WITH_VALUE: [&str; 24] = [
     "mtu",
     "mac",
@@ -39,18 +40,18 @@ const WITH_VALUE: [&str; 24] = [
     "rate",
 ];
 
-/// One line that only one suite shows.
+/// A line that only one suite shows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Difference {
-    /// Of what.
-    pub what: What,
-    /// Where.
+    /// The aspect that is compared.
+    pub what: Aspect,
+    /// The place.
     pub place: String,
-    /// With which suite.
+    /// The suite with the line.
     pub only: Side,
-    /// The line. `..` in it stands for words that are the same with both.
+    /// The line. `..` in it is a placeholder for words that both suites have.
     pub line: String,
-    /// What the other suite shows of the same thing, if it does.
+    /// The corresponding line of the other suite, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<String>,
 }
@@ -59,16 +60,16 @@ pub struct Difference {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Side {
-    /// The first.
+    /// The first suite.
     A,
-    /// The second.
+    /// The second suite.
     B,
-    /// Both have the line, in another order.
+    /// Both suites have the line, in another order.
     Both,
 }
 
 impl Side {
-    /// As in a unified diff.
+    /// The sign in a unified diff.
     pub fn sign(self) -> char {
         match self {
             Side::A => '-',
@@ -78,12 +79,13 @@ impl Side {
     }
 }
 
-/// What differs. `a` and `b` were each seen in one or two runs; what differs between the two is not compared.
-pub fn between(a: &[Seen], b: &[Seen]) -> Vec<Difference> {
+/// The differences between `a` and `b`, each observed in one or two runs. What differs between two
+/// runs of one suite is not compared.
+pub fn between(a: &[Observation], b: &[Observation]) -> Vec<Difference> {
     let (Some(first), Some(second)) = (a.first(), b.first()) else { return Vec::new() };
     let mut found = Vec::new();
     for (what, place) in parts(first, second) {
-        let of = |seen: &[Seen]| -> Vec<Vec<String>> {
+        let of = |seen: &[Observation]| -> Vec<Vec<String>> {
             seen.iter().map(|seen| lines(seen, what, &place)).collect()
         };
         let ((mut ours, unsteady_a), (mut theirs, unsteady_b)) = (steady(&of(a)), steady(&of(b)));
@@ -101,35 +103,39 @@ pub fn between(a: &[Seen], b: &[Seen]) -> Vec<Difference> {
     after_both(each_container(found))
 }
 
-/// What follows from an ADD that failed with one suite only is no difference of its own.
-pub fn without_consequences(found: Vec<Difference>, a: &Seen, b: &Seen) -> Vec<Difference> {
+/// Removes differences that only follow from an ADD that failed with one suite.
+pub fn without_consequences(
+    found: Vec<Difference>,
+    a: &Observation,
+    b: &Observation,
+) -> Vec<Difference> {
     if a.added == b.added {
         return found;
     }
     let is_cause = |difference: &Difference| match difference.what {
-        What::Add => {
+        Aspect::Add => {
             difference.line.starts_with("succeeds")
                 || difference.line.starts_with("fails")
                 || difference.line.starts_with("hangs")
         }
-        What::Del | What::StateAfterDel => true,
+        Aspect::Del | Aspect::StateAfterDel => true,
         _ => false,
     };
     found
         .into_iter()
         .filter(is_cause)
         .map(|mut difference| {
-            if difference.what == What::StateAfterBoth {
-                difference.what = What::StateAfterDel;
+            if difference.what == Aspect::StateAfterBoth {
+                difference.what = Aspect::StateAfterDel;
             }
             difference
         })
         .collect()
 }
 
-/// The parts of both, in order.
-fn parts(a: &Seen, b: &Seen) -> Vec<(What, String)> {
-    let mut parts: Vec<(What, String)> = Vec::new();
+/// The parts of both observations, in order.
+fn parts(a: &Observation, b: &Observation) -> Vec<(Aspect, String)> {
+    let mut parts: Vec<(Aspect, String)> = Vec::new();
     for Part { what, place, .. } in a.parts.iter().chain(&b.parts) {
         if !parts.contains(&(*what, place.clone())) {
             parts.push((*what, place.clone()));
@@ -139,13 +145,13 @@ fn parts(a: &Seen, b: &Seen) -> Vec<(What, String)> {
     parts
 }
 
-fn lines(seen: &Seen, what: What, place: &str) -> Vec<String> {
+fn lines(seen: &Observation, what: Aspect, place: &str) -> Vec<String> {
     let mut parts = seen.parts.iter().filter(|part| part.what == what && part.place == place);
     parts.next().map(|part| part.lines.clone()).unwrap_or_default()
 }
 
-/// The lines of the first run: without those that another run does not have, which are returned too, and with words that
-/// vary marked.
+/// The lines of the first run, with varying words replaced, and without the lines that another run
+/// does not have. These are returned, too.
 fn steady(runs: &[Vec<String>]) -> (Vec<String>, HashSet<String>) {
     let first = runs.first().cloned().unwrap_or_default();
     let Some(second) = runs.get(1) else { return (first, HashSet::new()) };
@@ -167,7 +173,8 @@ fn steady(runs: &[Vec<String>]) -> (Vec<String>, HashSet<String>) {
     (steady, unsteady)
 }
 
-/// A line with those words marked in which the other differs, if at least half of them are the same.
+/// A line with the words replaced that differ in the other line, if at least half of the words are
+/// equal.
 fn marked(line: &str, other: &str) -> Option<String> {
     let (words, others): (Vec<_>, Vec<_>) = (line.split(' ').collect(), other.split(' ').collect());
     let same = words.iter().zip(&others).filter(|(a, b)| a == b).count();
@@ -176,7 +183,7 @@ fn marked(line: &str, other: &str) -> Option<String> {
         .then(|| marks.collect::<Vec<_>>().join(" "))
 }
 
-/// What only one of two lists of lines has.
+/// The lines that only one of two lists has.
 fn only_in(a: &[String], b: &[String]) -> (Vec<String>, Vec<String>) {
     let text = diff(&a.join("\n"), &b.join("\n"));
     let with = |sign: &str| {
@@ -185,7 +192,8 @@ fn only_in(a: &[String], b: &[String]) -> (Vec<String>, Vec<String>) {
     (with("- "), with("+ "))
 }
 
-/// What differs between two lists of lines. Of lines about the same thing only the differing words are shown.
+/// The differences between two lists of lines. For lines on the same object only the differing
+/// words are shown.
 fn changed(a: &[String], b: &[String]) -> Vec<(Side, String, Option<String>)> {
     let text = diff(&a.join("\n"), &b.join("\n"));
     let signed: Vec<(Side, &str)> = text
@@ -238,7 +246,7 @@ fn changed(a: &[String], b: &[String]) -> Vec<(Side, String, Option<String>)> {
     found
 }
 
-/// What a line is about: its first words. [`None`] for rules of a firewall, which are about nothing but themselves.
+/// The object of a line: its first words. [`None`] for firewall rules, which have no object.
 fn about(line: &str) -> Option<Vec<&str>> {
     let count = match line.split(' ').next()? {
         "link" | "neigh" | "sysctl" | "queue" => 2,
@@ -253,7 +261,7 @@ fn about(line: &str) -> Option<Vec<&str>> {
     Some(line.split(' ').take(count).collect())
 }
 
-/// What the line is about, and those words of it that the other has not.
+/// The object of the line, and the words that the other line does not have.
 fn differing(line: &str, other: &str) -> Option<String> {
     let count = about(line).map_or(0, |words| words.len());
     let in_words = ["link", "neigh", "route", "-6", "addr", "queue"];
@@ -280,7 +288,7 @@ fn differing(line: &str, other: &str) -> Option<String> {
     }
 }
 
-/// The words after the first `count`, those with a value together with it.
+/// The words after the first `count`, each with its value.
 fn phrases(line: &str, count: usize) -> Vec<String> {
     let mut words = line.split(' ').skip(count);
     let mut phrases = Vec::new();
@@ -291,7 +299,7 @@ fn phrases(line: &str, count: usize) -> Vec<String> {
     phrases
 }
 
-/// A difference that is the same for each container is one.
+/// Merges differences that are equal for all containers.
 fn each_container(found: Vec<Difference>) -> Vec<Difference> {
     let to_each = |text: &str, name: &str| {
         text.replace(&format!("-of-{name}>"), "-of-each>")
@@ -319,19 +327,19 @@ fn each_container(found: Vec<Difference>) -> Vec<Difference> {
     merged
 }
 
-/// A difference that is there after ADD and after DEL is one.
+/// Merges differences that are equal after ADD and after DEL.
 fn after_both(found: Vec<Difference>) -> Vec<Difference> {
-    let at = |difference: &Difference, what: What| {
+    let at = |difference: &Difference, what: Aspect| {
         found.contains(&Difference { what, ..difference.clone() })
     };
     let mut merged: Vec<Difference> = Vec::new();
     for difference in &found {
         let mut one = difference.clone();
         match one.what {
-            What::StateAfterAdd if at(difference, What::StateAfterDel) => {
-                one.what = What::StateAfterBoth
+            Aspect::StateAfterAdd if at(difference, Aspect::StateAfterDel) => {
+                one.what = Aspect::StateAfterBoth
             }
-            What::StateAfterDel if at(difference, What::StateAfterAdd) => continue,
+            Aspect::StateAfterDel if at(difference, Aspect::StateAfterAdd) => continue,
             _ => {}
         }
         merged.push(one);

@@ -1,39 +1,40 @@
-//! What has another name in each run: MAC addresses, host ends of wires, digests. What belongs to a container is called
-//! after it, so that what is the same for each container can be seen to be.
+//! Names that differ in each run: MAC addresses, host ends of veth pairs, digests. The names of a
+//! container's objects are replaced by names that derive from the container, so that equal objects
+//! become equal text.
 
 use serde_json::Value;
 use testbed::{Pod, normalise};
 
-use crate::bench::{Bench, Call, Container, addresses};
+use crate::fixture::{Call, Container, Fixture, addresses};
 
-/// A character that stands for the colons of a MAC address that shall stay.
+/// A placeholder for the colons of a MAC address that must not be replaced.
 const COLON: char = '\u{b7}';
 
-/// What is replaced by what.
+/// The names and their replacements.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// The host ends of wires.
+    /// The host ends of veth pairs.
     ends: Vec<(String, String)>,
     /// Addresses.
     addresses: Vec<(String, String)>,
-    /// Ids, namespaces, numbers: replaced wherever they are, also in the middle of other names.
+    /// IDs, namespaces and numbers, which are replaced everywhere, also inside other names.
     ids: Vec<(String, String)>,
-    /// MAC addresses that the configuration asks for.
+    /// MAC addresses that the configuration requests.
     macs: Vec<(String, String)>,
 }
 
 impl Names {
-    /// Looks at a container after ADD.
+    /// Learns the names of a container after ADD.
     pub fn learn(
         &mut self,
-        bench: &Bench,
+        fixture: &Fixture,
         container: &Container,
         call: &Call<'_>,
         result: Option<&Value>,
     ) {
         let name = container.pod.name();
         let belongs = |text: String, what: &str| (text, format!("<{what}-of-{name}>"));
-        let ends = host_ends(&bench.host, &container.pod);
+        let ends = host_ends(&fixture.host, &container.pod);
         self.ends.extend(ends.into_iter().map(|end| belongs(end, "host-end")));
         for address in result.map(addresses).unwrap_or_default() {
             let address = address.split('/').next().unwrap_or_default().to_owned();
@@ -42,7 +43,7 @@ impl Names {
         }
         self.ids.push(belongs(container.id.clone(), "id"));
         self.ids.push(belongs(container.pod.path().display().to_string(), "namespace"));
-        if bench.is_numbered() {
+        if fixture.is_numbered() {
             self.ids.push(belongs(container.number.to_string(), "number"));
         }
         let config = call.cni.shell("ADD");
@@ -54,7 +55,7 @@ impl Names {
         }
     }
 
-    /// Text of a result, without what changes from run to run.
+    /// A text of a result, without what differs in each run.
     pub fn hide(&self, text: &str) -> String {
         let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         let text =
@@ -67,7 +68,8 @@ impl Names {
         without_digests(&text).replace(COLON, ":")
     }
 
-    /// Text of a state: containers' addresses too are called after them. The results show whether they are the same.
+    /// A text of a state, where the addresses of containers are replaced, too. The results show
+    /// whether the addresses are equal.
     pub fn hide_all(&self, text: &str) -> String {
         let text = self.addresses.iter().fold(text.to_owned(), |text, (address, label)| {
             match address.contains(':') {
@@ -79,7 +81,7 @@ impl Names {
     }
 }
 
-/// The host's ends of a container's wires.
+/// The host ends of a container's veth pairs.
 fn host_ends(host: &Pod, container: &Pod) -> Vec<String> {
     let links = |pod: &Pod| -> Vec<Value> {
         serde_json::from_str(&pod.run(&["ip", "-j", "-d", "link"])).unwrap_or_default()
@@ -91,19 +93,20 @@ fn host_ends(host: &Pod, container: &Pod) -> Vec<String> {
     let (outside, inside) = (links(host), links(container));
     let end_of = |link: &Value| {
         let end = outside.iter().filter(is_wire).find(|end| {
-            // Either says the other's index.
+            // Each end has the index of the other.
             end.get("ifindex") == link.get("link_index")
                 && end.get("link_index") == link.get("ifindex")
         });
         end.and_then(|end| end.get("ifname")).and_then(Value::as_str).map(str::to_owned)
     };
     let ends = inside.iter().filter(is_wire).filter_map(end_of);
-    // Names of another pattern say more than ours do.
-    let wire = format!("host-{}", container.name());
-    ends.filter(|end| normalise(end) != *end || *end == wire).collect()
+    // Names of another pattern tell more than ours.
+    let connect = format!("host-{}", container.name());
+    ends.filter(|end| normalise(end) != *end || *end == connect).collect()
 }
 
-/// `text` with `label` for each `word` in it that is not part of a longer one: `is_part` are the characters of such words.
+/// Replaces `word` by `label` in `text`, unless it is a part of a longer word: `is_part` accepts
+/// the characters of a word.
 fn replaced(text: &str, word: &str, label: &str, is_part: impl Fn(char) -> bool) -> String {
     let mut new = String::new();
     let mut rest = text;
@@ -117,7 +120,7 @@ fn replaced(text: &str, word: &str, label: &str, is_part: impl Fn(char) -> bool)
     new + rest
 }
 
-/// `<mac>` for `<mac7>`: which comes first depends on names that change.
+/// `<mac>` for `<mac7>`: the order of MAC addresses depends on names that change.
 fn without_numbers(text: &str, kind: &str) -> String {
     let label = format!("<{kind}");
     let mut parts = text.split(&label);
@@ -129,7 +132,7 @@ fn without_numbers(text: &str, kind: &str) -> String {
     })
 }
 
-/// `<digest>` for 16 and more hexadecimal digits.
+/// `<digest>` for 16 or more hexadecimal digits.
 fn without_digests(text: &str) -> String {
     let mut new = String::new();
     let mut run = String::new();

@@ -1,93 +1,56 @@
-//! One scenario with one suite: two containers are added, checked and deleted, and everything that is seen is written down
-//! as lines that say by themselves what they are about.
+//! One scenario with one suite: ADD, CHECK and DEL of two containers. All observations are recorded
+//! as lines that can be understood without their context.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use testbed::{Outcome, Pod};
 
 use super::names::Names;
+use super::part::{Aspect, CONTAINERS, Observation, Part};
 use super::state;
-use crate::bench::{Bench, Call, Container, broken};
-use crate::case::{self, Case};
+use crate::case::Case;
+use crate::fixture::{Call, Container, Fixture};
+use crate::isolation::broken;
+use crate::profile::Profile;
 use crate::suite::Suite;
 
 /// One scenario with one suite.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Scenario {
-    /// The plugin's type.
+    /// The type of the plugin.
     pub plugin: String,
     /// The version of the specification.
     pub version: String,
-    /// Where the plugin is.
+    /// The suite with the plugin.
     pub suite: Suite,
-    /// The text of the plugin's profile, if it is not one that everybody knows.
+    /// The text of the plugin's profile, if the user gave one.
     pub profile: Option<String>,
-    /// The profile's variant by its name; its configuration itself, if it is none.
+    /// The name of the profile's variant; [`None`] for the profile's own configuration.
     pub variant: Option<String>,
 }
 
-/// What was seen.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
-    /// Whether each ADD succeeded.
-    pub added: bool,
-    /// In the order of what happened.
-    pub parts: Vec<Part>,
-}
-
-/// What was seen of one thing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// Of what.
-    pub what: What,
-    /// Where: `host`, `container a`, `files`.
-    pub place: String,
-    /// The lines.
-    pub lines: Vec<String>,
-}
-
-/// What is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum What {
-    /// How ADD ended, and its result.
-    Add,
-    /// The state of the host and the containers then.
-    StateAfterAdd,
-    /// The same lines in both states.
-    StateAfterBoth,
-    /// How CHECK ended.
-    Check,
-    /// How DEL ended.
-    Del,
-    /// The state then.
-    StateAfterDel,
-}
-
-/// The names of the containers.
-pub const CONTAINERS: [&str; 2] = ["a", "b"];
-
 /// Runs a scenario on a host of its own.
-pub fn run(scenario: &Scenario) -> Seen {
-    let profile = case::profile(&scenario.plugin, scenario.profile.as_deref());
+pub fn run(scenario: &Scenario) -> Observation {
+    let profile = Profile::of(&scenario.plugin, scenario.profile.as_deref())
+        .unwrap_or_else(|error| broken(&error));
     let variant = scenario.variant.as_ref().map(|name| {
         let found = profile.variants.iter().find(|variant| variant.name == *name);
         found.cloned().unwrap_or_else(|| broken(&format!("{name}: no such scenario")))
     });
-    let bench = Bench::new(scenario.case(), profile);
-    variant.iter().for_each(|variant| bench.prepare(variant));
-    let containers = CONTAINERS.map(|name| bench.container(name));
+    let fixture = Fixture::new(scenario.case(), profile);
+    variant.iter().for_each(|variant| fixture.prepare(variant));
+    let containers = CONTAINERS.map(|name| fixture.container(name));
     let calls: Vec<(&Container, Call<'_>)> = containers
         .iter()
-        .map(|container| (container, bench.call_in(variant.as_ref(), container)))
+        .map(|container| (container, fixture.call_in(variant.as_ref(), container)))
         .collect();
     let added: Vec<Outcome> = calls.iter().map(|(_, call)| call.add()).collect();
     let results: Vec<Option<Value>> = added.iter().map(result).collect();
     let mut names = Names::default();
     for ((container, call), result) in calls.iter().zip(&results) {
-        names.learn(&bench, container, call, result.as_ref());
+        names.learn(&fixture, container, call, result.as_ref());
     }
-    let mut seen = Seen { added: results.iter().all(Option::is_some), parts: Vec::new() };
+    let mut seen = Observation { added: results.iter().all(Option::is_some), parts: Vec::new() };
     let mut tell = |what, outcomes: Vec<(&Container, Vec<String>)>| {
         seen.parts.extend(outcomes.into_iter().map(|(container, lines)| Part {
             what,
@@ -97,34 +60,34 @@ pub fn run(scenario: &Scenario) -> Seen {
     };
     let told = calls.iter().zip(&added).zip(&results);
     tell(
-        What::Add,
+        Aspect::Add,
         told.map(|(((c, _), outcome), result)| (*c, answer(outcome, result.as_ref(), &names)))
             .collect(),
     );
-    let after_add = state::of(&bench, &names, What::StateAfterAdd);
-    if bench.is_from("0.4.0") {
+    let after_add = state::of(&fixture, &names, Aspect::StateAfterAdd);
+    if fixture.is_from("0.4.0") {
         let checked = calls.iter().zip(&results).filter_map(|((container, call), result)| {
             let outcome = call.check(result.as_ref()?);
             Some((*container, vec![ending(&outcome, &names)]))
         });
-        tell(What::Check, checked.collect());
+        tell(Aspect::Check, checked.collect());
     }
     let deleted = calls.iter().zip(&results).map(|((container, call), result)| {
         let call = match result {
-            Some(result) if bench.is_from("0.4.0") => call.clone().with(|cni| cni.prev(result)),
+            Some(result) if fixture.is_from("0.4.0") => call.clone().with(|cni| cni.prev(result)),
             _ => call.clone(),
         };
         (*container, vec![ending(&call.del(), &names)])
     });
-    tell(What::Del, deleted.collect());
+    tell(Aspect::Del, deleted.collect());
     seen.parts.extend(after_add);
-    seen.parts.extend(state::of(&bench, &names, What::StateAfterDel));
+    seen.parts.extend(state::of(&fixture, &names, Aspect::StateAfterDel));
     seen.parts.sort_by_key(|part| part.what);
     seen
 }
 
 impl Scenario {
-    /// What a bench has to know of it.
+    /// The case for the fixture.
     fn case(&self) -> Case {
         Case {
             requirement: String::new(),
@@ -138,18 +101,18 @@ impl Scenario {
     }
 }
 
-/// How a place is called.
+/// The name of a place.
 fn place(pod: &Pod) -> String {
     format!("container {}", pod.name())
 }
 
-/// The result, if a call succeeded with one.
+/// The result, if a call printed one.
 fn result(outcome: &Outcome) -> Option<Value> {
     let printed = outcome.status.success().then(|| serde_json::from_str(&outcome.stdout).ok())?;
     printed.filter(Value::is_object)
 }
 
-/// How a call ended, and the result: a line for each value in it.
+/// The outcome of a call and the result, with a line for each value.
 fn answer(outcome: &Outcome, result: Option<&Value>, names: &Names) -> Vec<String> {
     let mut lines = vec![ending(outcome, names)];
     match result {
@@ -176,7 +139,7 @@ fn flatten(path: &str, value: &Value, lines: &mut Vec<String>) {
     }
 }
 
-/// How a call ended, in one line.
+/// The outcome of a call in one line.
 fn ending(outcome: &Outcome, names: &Names) -> String {
     if outcome.hung {
         return "hangs".to_owned();

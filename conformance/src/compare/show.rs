@@ -1,20 +1,20 @@
-//! A comparison for people: what all scenarios of a plugin have in common is shown once.
+//! A comparison as text. What all scenarios of a plugin have in common is shown once.
 
 use std::collections::BTreeSet;
 
-use super::{Compared, Comparison, Difference, Side, What};
+use super::{Aspect, Compared, Comparison, Difference, Side};
 
-/// Differences, and the scenarios that have them, by their place.
+/// Differences and the scenarios that have them, by place.
 type Group<'a> = (BTreeSet<usize>, Vec<&'a Difference>);
 
-/// Shows a comparison as text. `all` names scenarios without differences too.
+/// Shows a comparison as text. `all` also names the scenarios without differences.
 pub fn text(comparison: &Comparison, all: bool, coloured: bool) -> String {
     let [a, b] = &comparison.suites;
     let mut text = format!("- only with A, {a}\n+ only with B, {b}\n");
     for (plugin, side) in &comparison.only {
         text.push_str(&format!("{} {plugin} is only in {side:?}\n", side.sign()));
     }
-    text.push_str(&speaks(comparison));
+    text.push_str(&supports(comparison));
     let scenarios: Vec<&Compared> = comparison.scenarios.iter().collect();
     for of_plugin in scenarios.chunk_by(|a, b| (&a.plugin, &a.version) == (&b.plugin, &b.version)) {
         plugin(of_plugin, all, &mut text);
@@ -34,10 +34,10 @@ pub fn text(comparison: &Comparison, all: bool, coloured: bool) -> String {
     if coloured { in_colour(&text) } else { text }
 }
 
-/// Which versions plugins speak with one suite only.
-fn speaks(comparison: &Comparison) -> String {
+/// The versions that plugins support only in one suite.
+fn supports(comparison: &Comparison) -> String {
     let mut alike: Vec<(Side, &Vec<String>, Vec<&str>)> = Vec::new();
-    for (plugin, side, versions) in &comparison.speaks {
+    for (plugin, side, versions) in &comparison.supports {
         match alike.iter_mut().find(|(s, v, _)| (s, *v) == (side, versions)) {
             Some((_, _, plugins)) => plugins.push(plugin),
             None => alike.push((*side, versions, vec![plugin])),
@@ -45,7 +45,7 @@ fn speaks(comparison: &Comparison) -> String {
     }
     let line = |(side, versions, plugins): &(Side, &Vec<String>, Vec<&str>)| {
         let (versions, plugins) = (versions.join(", "), plugins.join(", "));
-        format!("{} {versions} is spoken only in {side:?} by {plugins}\n", side.sign())
+        format!("{} {versions} is supported only in {side:?} by {plugins}\n", side.sign())
     };
     alike.iter().map(line).collect()
 }
@@ -81,7 +81,7 @@ fn summary(comparison: &Comparison) -> String {
     line + "\n"
 }
 
-/// What differs in the scenarios of one plugin in one version.
+/// The differences in the scenarios of one plugin in one version.
 fn plugin(scenarios: &[&Compared], all: bool, text: &mut String) {
     let Some(first) = scenarios.first() else { return };
     let differing = scenarios.iter().filter(|compared| !compared.differences.is_empty()).count();
@@ -105,7 +105,7 @@ fn plugin(scenarios: &[&Compared], all: bool, text: &mut String) {
     }
 }
 
-/// The differences by the scenarios that have them; those of most scenarios first.
+/// The differences, grouped by the scenarios that have them; those of most scenarios come first.
 fn groups<'a>(scenarios: &[&'a Compared]) -> Vec<Group<'a>> {
     let mut seen: Vec<(&Difference, BTreeSet<usize>)> = Vec::new();
     for (at, compared) in scenarios.iter().enumerate() {
@@ -128,7 +128,7 @@ fn groups<'a>(scenarios: &[&'a Compared]) -> Vec<Group<'a>> {
     groups
 }
 
-/// How a set of scenarios is called: by those that are not in it, if these are fewer.
+/// The name of a set of scenarios: the scenarios that it does not contain, if these are fewer.
 fn called(set: &BTreeSet<usize>, scenarios: &[&Compared]) -> String {
     let names = |set: &BTreeSet<usize>| {
         let those = scenarios.iter().enumerate().filter(|(at, _)| set.contains(at));
@@ -147,7 +147,7 @@ fn called(set: &BTreeSet<usize>, scenarios: &[&Compared]) -> String {
         (&all, format!("all {} scenarios", all.len())),
         (&added, format!("all {} scenarios in which ADD succeeds", added.len())),
     ];
-    // The whole that it lacks least of.
+    // The set of which the fewest scenarios are missing.
     let least = wholes
         .into_iter()
         .filter(|(whole, _)| set.is_subset(whole) && 2 * set.len() > whole.len())
@@ -167,12 +167,12 @@ fn show(differences: &[&Difference], text: &mut String) {
     for alike in differences.chunk_by(|a, b| of(a) == of(b)) {
         let Some(first) = alike.first() else { continue };
         let what = match first.what {
-            What::Add => "ADD",
-            What::StateAfterAdd => "after ADD",
-            What::StateAfterBoth => "after ADD and still after DEL",
-            What::Check => "CHECK",
-            What::Del => "DEL",
-            What::StateAfterDel => "after DEL",
+            Aspect::Add => "ADD",
+            Aspect::StateAfterAdd => "after ADD",
+            Aspect::StateAfterBoth => "after ADD and still after DEL",
+            Aspect::Check => "CHECK",
+            Aspect::Del => "DEL",
+            Aspect::StateAfterDel => "after DEL",
         };
         text.push_str(&format!("    {what}, {}\n", first.place));
         for difference in alike {
@@ -182,7 +182,7 @@ fn show(differences: &[&Difference], text: &mut String) {
     }
 }
 
-/// Red for what only A has, green for B's.
+/// Red for lines that only A has, green for B.
 fn in_colour(text: &str) -> String {
     let colour = |line: &str| match line.trim_start().split_at_checked(2) {
         Some(("- ", _)) => format!("\u{1b}[31m{line}\u{1b}[0m\n"),

@@ -1,13 +1,13 @@
-//! The state of a host and its containers as lines that say by themselves what they are about.
+//! The state of a host and its containers as lines that can be understood without their context.
 
 use serde_json::Value;
 use testbed::Pod;
 
 use super::names::Names;
-use super::scenario::{CONTAINERS, Part, What};
-use crate::bench::Bench;
+use super::part::{Aspect, CONTAINERS, Part};
+use crate::fixture::Fixture;
 
-/// Kinds of lines whose order says nothing: they are sorted again after names are replaced.
+/// Kinds of lines whose order has no meaning: they are sorted again after names are replaced.
 const SORTED: [&str; 13] = [
     "link ",
     "vlan ",
@@ -23,13 +23,13 @@ const SORTED: [&str; 13] = [
     "file ",
     "dir ",
 ];
-/// What iptables on nf_tables keeps, which its own listing shows better.
+/// The nf_tables tables of iptables, which `iptables-save` shows better.
 const OF_IPTABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
 
-/// The state now.
-pub fn of(bench: &Bench, names: &Names, what: What) -> Vec<Part> {
+/// The current state.
+pub fn of(fixture: &Fixture, names: &Names, what: Aspect) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
-    for line in bench.host.state().lines() {
+    for line in fixture.host.state().lines() {
         match (line.strip_prefix("== "), parts.last_mut()) {
             (Some(heading), _) => {
                 let place = match heading {
@@ -51,7 +51,7 @@ pub fn of(bench: &Bench, names: &Names, what: What) -> Vec<Part> {
         part.lines = with_context(&part.lines);
         let path = containers.iter().find(|(place, _)| *place == part.place).map(|(_, path)| path);
         if path.is_some() || part.place == "host" {
-            part.lines.extend(queues(&bench.host, path.map(String::as_str)));
+            part.lines.extend(queues(&fixture.host, path.map(String::as_str)));
         }
         part.lines = part.lines.iter().map(|line| names.hide_all(line)).collect();
         sort(&mut part.lines);
@@ -59,7 +59,7 @@ pub fn of(bench: &Bench, names: &Names, what: What) -> Vec<Part> {
     parts
 }
 
-/// Sorts runs of lines of the same kind.
+/// Sorts consecutive lines of the same kind.
 fn sort(lines: &mut [String]) {
     let kind = |line: &String| SORTED.iter().find(|start| line.starts_with(**start));
     for run in lines.chunk_by_mut(|a, b| kind(a).is_some() && kind(a) == kind(b)) {
@@ -69,7 +69,8 @@ fn sort(lines: &mut [String]) {
     }
 }
 
-/// Queueing disciplines that somebody made, their filters, and lengths of queues that are not the usual.
+/// Queueing disciplines, except the default ones, with their filters, and unusual lengths of
+/// transmit queues.
 fn queues(host: &Pod, namespace: Option<&str>) -> Vec<String> {
     let run = |command: &[&str]| {
         let enter = namespace.map(|path| format!("--net={path}"));
@@ -117,10 +118,10 @@ fn without(line: &str, word: &str) -> String {
     kept.join(" ")
 }
 
-/// Rules of the firewall with their table and chain in each line.
+/// Adds its table and chain to each line of a firewall rule.
 fn with_context(lines: &[String]) -> Vec<String> {
     let mut new = Vec::new();
-    // Where the line is: in which table and chain of nf_tables, and in which table of which iptables.
+    // The position: table and chain of nf_tables, and table of which iptables.
     let mut nft: Vec<&str> = Vec::new();
     let (mut iptables, mut table) = (None, "");
     let managed = managed(lines);
@@ -155,7 +156,7 @@ fn with_context(lines: &[String]) -> Vec<String> {
     new
 }
 
-/// The tables of nf_tables that iptables' listing shows.
+/// The nf_tables tables that the listing of iptables shows.
 fn managed(lines: &[String]) -> Vec<String> {
     let mut managed = Vec::new();
     for (tool, family) in [("iptables-nft-save:", "ip"), ("ip6tables-nft-save:", "ip6")] {

@@ -1,33 +1,37 @@
-//! Cases that ended alike, put together: the same failure in four versions and three plugins is one thing to read.
+//! Groups cases with the same outcome. A failure of three plugins in four versions is then shown
+//! once.
 
-use super::Judged;
+use super::CaseResult;
 use crate::case::Verdict;
 
-/// Cases of one requirement that ended alike.
+/// Cases of one requirement with the same outcome.
 #[derive(Debug, Clone)]
 pub struct Group<'a> {
-    /// The first of them, whose evidence stands for all.
-    pub first: &'a Judged,
-    /// All of them.
-    pub cases: Vec<&'a Judged>,
-    likeness: String,
+    /// The first case, whose evidence is shown for all.
+    pub first: &'a CaseResult,
+    /// The number of all cases.
+    pub cases: Vec<&'a CaseResult>,
+    similarity: String,
 }
 
-/// The cases with that verdict, those that ended alike together.
-pub fn groups<'a>(cases: impl IntoIterator<Item = &'a Judged>, verdict: Verdict) -> Vec<Group<'a>> {
+/// The cases with that verdict, grouped by outcome.
+pub fn groups<'a>(
+    cases: impl IntoIterator<Item = &'a CaseResult>,
+    verdict: Verdict,
+) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
-    for case in cases.into_iter().filter(|case| case.ended.verdict == verdict) {
-        let likeness = likeness(case);
-        match groups.iter_mut().find(|group| group.likeness == likeness) {
+    for case in cases.into_iter().filter(|case| case.outcome.verdict == verdict) {
+        let similarity = similarity(case);
+        match groups.iter_mut().find(|group| group.similarity == similarity) {
             Some(group) => group.cases.push(case),
-            None => groups.push(Group { first: case, cases: vec![case], likeness }),
+            None => groups.push(Group { first: case, cases: vec![case], similarity }),
         }
     }
     groups
 }
 
 impl Group<'_> {
-    /// Which plugins, in which versions: "bridge, ptp in 0.4.0, 1.0.0; loopback in 1.0.0".
+    /// The plugins and versions: "bridge, ptp in 0.4.0, 1.0.0; loopback in 1.0.0".
     pub fn who(&self) -> String {
         let mut plugins: Vec<(&str, Vec<&str>)> = Vec::new();
         for case in &self.cases {
@@ -53,11 +57,11 @@ impl Group<'_> {
     }
 }
 
-/// What cases that ended alike have in common: what is said of them but for the plugin, the version, and whatever has a
-/// digit in it, such as addresses and names that are made up.
-fn likeness(case: &Judged) -> String {
-    let mut text = format!("{} {}", case.requirement, case.ended.why);
-    if let Some(finding) = &case.ended.finding {
+/// A key that is equal for cases with the same outcome: their text without the plugin, the version,
+/// and words with digits, such as addresses and generated names.
+fn similarity(case: &CaseResult) -> String {
+    let mut text = format!("{} {}", case.requirement, case.outcome.why);
+    if let Some(finding) = &case.outcome.finding {
         text.push_str(&format!(" {} {} {}", finding.done, finding.expected, finding.seen));
     }
     let text = text.replace(&case.plugin, "@");
@@ -71,7 +75,7 @@ fn likeness(case: &Judged) -> String {
     plain.join(" ")
 }
 
-/// Whether it is a number, or a part of one such as the "fe" of a MAC address.
+/// Whether a word is a number, or a part of one such as the "fe" of a MAC address.
 fn is_made_up(word: &str) -> bool {
     let hex = word.len() == 2 && word.chars().all(|c| c.is_ascii_hexdigit());
     hex || word.contains(|c: char| c.is_ascii_digit())
@@ -80,17 +84,21 @@ fn is_made_up(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::groups;
-    use crate::case::{Ended, Verdict};
-    use crate::report::Judged;
+    use crate::case::{CaseOutcome, Verdict};
+    use crate::report::CaseResult;
 
-    fn case(plugin: &str, version: &str, why: &str) -> Judged {
-        Judged {
+    fn case(plugin: &str, version: &str, why: &str) -> CaseResult {
+        CaseResult {
             requirement: "S2.ADD.1".to_owned(),
             plugin: plugin.to_owned(),
             version: version.to_owned(),
             part: 0,
             millis: 0,
-            ended: Ended { why: why.to_owned(), verdict: Verdict::Untestable, ..Ended::default() },
+            outcome: CaseOutcome {
+                why: why.to_owned(),
+                verdict: Verdict::Untestable,
+                ..CaseOutcome::default()
+            },
         }
     }
 

@@ -1,11 +1,11 @@
-//! Reports as one page for a browser: a row for each requirement, a column for each suite. It needs nothing but itself.
+//! Reports as one self-contained HTML page: a row for each requirement, a column for each suite.
 
 mod evidence;
 mod head;
 
 use std::fmt::Write;
 
-use super::{Asked, Count, Judged, Report, standing};
+use super::{CaseResult, Count, Report, RequirementInfo, overall_verdict};
 use crate::case::Verdict;
 
 /// The page.
@@ -13,10 +13,10 @@ pub fn page(reports: &[Report]) -> String {
     let labels: Vec<&str> = reports.iter().map(|report| report.label.as_str()).collect();
     let mut body = head::head(reports);
     let rows = rows(reports);
-    body.push_str(&filter(&rows));
+    body.push_str(&filter(&rows, reports));
     body.push_str(&board(reports, &rows));
     let template = include_str!("html/page.html");
-    // What is from outside goes in last: a mark in it stays as it is.
+    // Text from outside is inserted last, so that placeholders in it are not replaced.
     template
         .replace("{style}", include_str!("html/page.css"))
         .replace("{script}", include_str!("html/page.js"))
@@ -24,12 +24,12 @@ pub fn page(reports: &[Report]) -> String {
         .replace("{body}", &body)
 }
 
-/// A requirement on the board.
+/// A requirement in the table.
 struct Row<'a> {
-    asked: &'a Asked,
-    /// How it stands in each suite; [`None`] where it is not in the report.
+    requirement_info: &'a RequirementInfo,
+    /// The verdict in each suite; [`None`] if the report does not contain the requirement.
     counts: Vec<Option<Count>>,
-    /// Whether something could not be tested of a plugin that could be tested otherwise.
+    /// Whether a test could not run for a plugin that could be tested otherwise.
     is_open: bool,
 }
 
@@ -46,7 +46,7 @@ impl Row<'_> {
         self.is_open
     }
 
-    /// Whether one suite does what another does not.
+    /// Whether the suites have different verdicts.
     fn is_differing(&self) -> bool {
         let mut known = self.verdicts().flatten();
         let first = known.next();
@@ -65,39 +65,42 @@ impl Row<'_> {
     }
 }
 
-/// The requirements of all reports, each once, those of a chapter together.
+/// The requirements of all reports, each once, ordered by chapter.
 fn rows(reports: &[Report]) -> Vec<Row<'_>> {
     let mut rows: Vec<Row<'_>> = Vec::new();
-    for asked in reports.iter().flat_map(|report| &report.requirements) {
-        if rows.iter().any(|row| row.asked.id == asked.id) {
+    for requirement_info in reports.iter().flat_map(|report| &report.requirements) {
+        if rows.iter().any(|row| row.requirement_info.id == requirement_info.id) {
             continue;
         }
         let counts: Vec<Option<Count>> =
-            reports.iter().map(|report| count(report, asked)).collect();
-        let is_open = counts.iter().flatten().any(|count| count.untestable > 0);
-        let row = Row { asked, counts, is_open };
-        let last = rows.iter().rposition(|row| row.asked.chapter == asked.chapter);
+            reports.iter().map(|report| count(report, requirement_info)).collect();
+        let cases = || reports.iter().flat_map(|report| report.of(&requirement_info.id));
+        let is_open = counts.iter().flatten().any(|count| count.untestable > 0)
+            || cases().any(|case| !case.outcome.untested.is_empty());
+        let row = Row { requirement_info, counts, is_open };
+        let last =
+            rows.iter().rposition(|row| row.requirement_info.chapter == requirement_info.chapter);
         rows.insert(last.map_or(rows.len(), |last| last + 1), row);
     }
     rows
 }
 
-/// How a requirement stands in a suite. Plugins of which nothing could be tested do not count beside others: the head of
-/// the page tells about them.
-fn count(report: &Report, asked: &Asked) -> Option<Count> {
+/// The verdict on a requirement in a suite. Plugins that could not be tested at all do not count;
+/// the head of the page lists them.
+fn count(report: &Report, requirement_info: &RequirementInfo) -> Option<Count> {
     let lost = untestable_plugins(report);
-    let is_lost = |case: &&Judged| lost.contains(&case.plugin.as_str());
-    let tested = Count::of(report.of(&asked.id).filter(|case| !is_lost(case)));
+    let is_lost = |case: &&CaseResult| lost.contains(&case.plugin.as_str());
+    let tested = Count::of(report.of(&requirement_info.id).filter(|case| !is_lost(case)));
     match tested.all() - tested.absent {
         0 => {
-            let all = Count::of(report.of(&asked.id));
+            let all = Count::of(report.of(&requirement_info.id));
             (all.all() > 0).then_some(all)
         }
         _ => Some(tested),
     }
 }
 
-/// The plugins of which nothing could be tested.
+/// The plugins that could not be tested at all.
 fn untestable_plugins(report: &Report) -> Vec<&str> {
     let is_lost = |plugin: &&str| {
         let count = Count::of(report.cases.iter().filter(|case| case.plugin == *plugin));
@@ -106,8 +109,8 @@ fn untestable_plugins(report: &Report) -> Vec<&str> {
     report.plugins.iter().map(|plugin| plugin.name.as_str()).filter(is_lost).collect()
 }
 
-/// Choices that work without a script.
-fn filter<'a>(rows: &[Row<'a>]) -> String {
+/// Filters that work without a script.
+fn filter<'a>(rows: &[Row<'a>], reports: &[Report]) -> String {
     let count = |holds: fn(&Row<'a>) -> bool| rows.iter().filter(|row| holds(row)).count();
     let mut choices =
         vec![("only-all", "All", rows.len()), ("only-failed", "Failures", count(Row::is_failed))];
@@ -115,36 +118,54 @@ fn filter<'a>(rows: &[Row<'a>]) -> String {
         choices.push(("only-differing", "Differing", count(Row::is_differing)));
     }
     choices.push(("only-open", "Not tested", count(Row::is_open)));
+    let checked_id = if rows.iter().any(Row::is_failed) { "only-failed" } else { "only-all" };
     let mut text = "<fieldset aria-label=\"Requirements that are shown\">\n".to_owned();
     for (id, name, number) in choices {
-        let checked = if id == "only-all" { " checked" } else { "" };
+        let checked = if id == checked_id { " checked" } else { "" };
+        let more = if id == "only-open" { plugins_not_tested(reports) } else { String::new() };
         let _ = writeln!(
             text,
-            "<input type=\"radio\" name=\"only\" id=\"{id}\"{checked}><label for=\"{id}\">{name} <b>{number}</b></label>"
+            "<input type=\"radio\" name=\"only\" id=\"{id}\"{checked}><label for=\"{id}\">{name} \
+             <b>{number}</b>{more}</label>"
         );
     }
     text + "</fieldset>\n"
+}
+
+/// The text beside the number of requirements that were not tested for some plugin: the plugins
+/// that could not be tested at all.
+fn plugins_not_tested(reports: &[Report]) -> String {
+    let mut lost: Vec<&str> = reports.iter().flat_map(untestable_plugins).collect();
+    lost.sort_unstable();
+    lost.dedup();
+    match lost.len() {
+        0 => String::new(),
+        1 => " and 1 plugin".to_owned(),
+        number => format!(" and {number} plugins"),
+    }
 }
 
 fn board(reports: &[Report], rows: &[Row<'_>]) -> String {
     let columns = reports.len();
     let width = if columns > 4 { 7 } else { 10 };
     let mut text = format!(
-        "<table class=\"board\" style=\"--column: {width}rem\">\n<thead><tr><th class=\"what\">Requirement</th>"
+        "<table class=\"board\" style=\"--column: {width}rem\">\n<thead><tr><th \
+         class=\"what\">Requirement</th>"
     );
     for report in reports {
         let _ = write!(text, "<th class=\"column\" scope=\"col\">{}</th>", escaped(&report.label));
     }
     text.push_str("</tr></thead>\n");
-    for chapter in rows.chunk_by(|a, b| a.asked.chapter == b.asked.chapter) {
+    for chapter in rows.chunk_by(|a, b| a.requirement_info.chapter == b.requirement_info.chapter) {
         let classes: String = chapter.iter().map(Row::classes).collect();
         let mut classes: Vec<&str> = classes.split_whitespace().collect();
         classes.sort_unstable();
         classes.dedup();
-        let title = chapter.first().map_or("", |row| row.asked.chapter.as_str());
+        let title = chapter.first().map_or("", |row| row.requirement_info.chapter.as_str());
         let _ = writeln!(
             text,
-            "<tbody class=\"{}\">\n<tr class=\"chapter\"><th colspan=\"{}\" scope=\"rowgroup\"><h3>{} <span class=\"soft\">{}</span></h3></th></tr>",
+            "<tbody class=\"{}\">\n<tr class=\"chapter\"><th colspan=\"{}\" \
+             scope=\"rowgroup\"><h3>{} <span class=\"soft\">{}</span></h3></th></tr>",
             classes.join(" "),
             columns + 1,
             escaped(title),
@@ -153,17 +174,19 @@ fn board(reports: &[Report], rows: &[Row<'_>]) -> String {
         chapter.iter().for_each(|row| text.push_str(&requirement(reports, row)));
         text.push_str("</tbody>\n");
     }
-    text + "</table>\n<p class=\"nothing\">No requirement is like that.</p>\n"
+    text + "</table>\n<p class=\"nothing\">No requirement matches.</p>\n"
 }
 
 fn requirement(reports: &[Report], row: &Row<'_>) -> String {
-    let Asked { id, says, source, level, .. } = row.asked;
+    let RequirementInfo { id, statement, source, level, .. } = row.requirement_info;
     let (id, level, classes) = (escaped(id), level.name(), row.classes());
-    let more = evidence::more(reports, row.asked);
+    let more = evidence::more(reports, row.requirement_info);
     let mut text = format!(
-        "<tr class=\"asked{classes}\" id=\"{id}\"><th scope=\"row\"><code class=\"id\"><a href=\"#{id}\">{id}</a></code><span class=\"level {level}\">{level}</span><small>{}</small><p>{}</p></th>",
+        "<tr class=\"asked{classes}\" id=\"{id}\"><th scope=\"row\"><code class=\"id\"><a \
+         href=\"#{id}\">{id}</a></code><span class=\"level \
+         {level}\">{level}</span><small>{}</small><p>{}</p></th>",
         escaped(source),
-        prose(says)
+        prose(statement)
     );
     for (index, (report, count)) in reports.iter().zip(&row.counts).enumerate() {
         let label = escaped(&report.label);
@@ -183,15 +206,15 @@ fn requirement(reports: &[Report], row: &Row<'_>) -> String {
     text
 }
 
-/// How a requirement stands in a suite: a sign, and in words. It leads to the evidence, if there is some.
+/// The cell of a requirement and a suite: a sign and a text, with a link to the evidence, if any.
 fn cell(count: Option<&Count>, evidence: Option<&str>) -> String {
     let Some(count) = count else {
         return "<span class=\"cell unknown\"><b>·</b>not in the report</span>".to_owned();
     };
-    let asked = count.all() - count.absent;
-    let of = |number: usize| match asked {
+    let requirement_info = count.all() - count.absent;
+    let of = |number: usize| match requirement_info {
         1 => String::new(),
-        _ => format!(" {number} of {asked}"),
+        _ => format!(" {number} of {requirement_info}"),
     };
     let untested = match count.untestable {
         0 => String::new(),
@@ -203,7 +226,7 @@ fn cell(count: Option<&Count>, evidence: Option<&str>) -> String {
         Verdict::Failed => ("✗", format!("fail{}{untested}", of(count.failed))),
         Verdict::Broken => ("!", format!("kit failed{}", of(count.broken))),
         Verdict::Untestable => ("?", "untestable".to_owned()),
-        Verdict::Absent => ("–", "not asked".to_owned()),
+        Verdict::NotApplicable => ("–", "not asked".to_owned()),
     };
     let inside = format!("<b aria-hidden=\"true\">{sign}</b><span>{words}</span>");
     let class = class(verdict);
@@ -213,32 +236,32 @@ fn cell(count: Option<&Count>, evidence: Option<&str>) -> String {
     }
 }
 
-/// What a verdict is called in the style.
+/// The CSS class of a verdict.
 fn class(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Passed => "passed",
         Verdict::Failed => "failed",
-        Verdict::Absent => "absent",
+        Verdict::NotApplicable => "absent",
         Verdict::Untestable => "untestable",
         Verdict::Broken => "broken",
     }
 }
 
-/// The requirements of a report by how they stand, of all plugins or one.
+/// The counts of the requirements of a report by verdict, for all plugins or one.
 fn standings(report: &Report, plugin: Option<&str>) -> Count {
     let mut count = Count::default();
-    for asked in &report.requirements {
-        let cases = report.of(&asked.id);
+    for requirement_info in &report.requirements {
+        let cases = report.of(&requirement_info.id);
         let cases = cases.filter(|case| plugin.is_none_or(|plugin| case.plugin == plugin));
-        if let Some(verdict) = standing(cases) {
+        if let Some(verdict) = overall_verdict(cases) {
             count.add(verdict);
         }
     }
     count
 }
 
-/// Text that may stand anywhere in the page. Control characters, which a plugin may print, are shown as what they are: not
-/// readable.
+/// Escapes text for HTML. Control characters in a plugin's output become visible replacement
+/// characters.
 fn escaped(text: &str) -> String {
     let mut new = String::new();
     for c in text.chars() {
@@ -256,7 +279,7 @@ fn escaped(text: &str) -> String {
     new
 }
 
-/// The same for a sentence, where names stand between backquotes.
+/// Escapes a sentence with names in backquotes.
 fn prose(text: &str) -> String {
     let mark = |(index, part): (usize, &str)| match index % 2 {
         0 => escaped(part),

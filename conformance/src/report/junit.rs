@@ -1,11 +1,11 @@
-//! A report as JUnit's XML, which many CI systems show.
+//! A report as JUnit XML for CI systems.
 
 use std::fmt::Write;
 
-use super::{Count, Judged, Report};
+use super::{CaseResult, Count, Report};
 use crate::case::Verdict;
 
-/// The reports: a suite of theirs is a plugin, a case a requirement in a version.
+/// The reports: a test suite for each plugin, a test case for each requirement and version.
 pub fn junit(reports: &[Report]) -> String {
     let mut text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n".to_owned();
     for report in reports {
@@ -28,11 +28,20 @@ pub fn junit(reports: &[Report]) -> String {
             text.push_str("  </testsuite>\n");
         }
     }
+    for report in reports.iter().filter(|report| report.is_incomplete()) {
+        let (label, why) = (escaped(&report.label), escaped(&report.incomplete));
+        let _ = writeln!(
+            text,
+            r#"  <testsuite name="{label}" tests="1" failures="0" errors="1" skipped="0" time="0.000">
+    <testcase classname="{label}" name="the run is complete" time="0.000"><error message="{why}"/></testcase>
+  </testsuite>"#
+        );
+    }
     text.push_str("</testsuites>\n");
     text
 }
 
-fn testcase(report: &Report, case: &Judged, suite: &str) -> String {
+fn testcase(report: &Report, case: &CaseResult, suite: &str) -> String {
     let mut name = case.requirement.clone();
     if !case.version.is_empty() {
         let _ = write!(name, " in {}", case.version);
@@ -40,23 +49,29 @@ fn testcase(report: &Report, case: &Judged, suite: &str) -> String {
     if case.part > 0 {
         let _ = write!(name, ", part {}", case.part + 1);
     }
-    let says = report.asked(&case.requirement).map_or("", |asked| asked.says.as_str());
+    let statement = report
+        .requirement(&case.requirement)
+        .map_or("", |requirement_info| requirement_info.statement.as_str());
     let start = format!(
         r#"    <testcase classname="{}" name="{}: {}" time="{}""#,
         escaped(suite),
         escaped(&name),
-        escaped(says),
+        escaped(statement),
         seconds(case.millis)
     );
-    let why = escaped(&case.ended.why);
-    let inside = match case.ended.verdict {
+    let why = escaped(&case.outcome.why);
+    let inside = match case.outcome.verdict {
         Verdict::Passed => String::new(),
         Verdict::Failed => failure(report, case),
         Verdict::Broken => format!(r#"<error message="{why}"/>"#),
         Verdict::Untestable => format!(r#"<skipped message="not testable here: {why}"/>"#),
-        Verdict::Absent => format!(r#"<skipped message="not asked of the plugin: {why}"/>"#),
+        Verdict::NotApplicable => {
+            format!(r#"<skipped message="not requirement_info of the plugin: {why}"/>"#)
+        }
     };
-    let figures = case.ended.notes.join("\n");
+    let left_out = case.outcome.untested.iter();
+    let left_out = left_out.map(|(variant, why)| format!("\"{variant}\" was not tested: {why}"));
+    let figures = left_out.chain(case.outcome.notes.clone()).collect::<Vec<_>>().join("\n");
     match (inside.is_empty(), figures.is_empty()) {
         (true, true) => format!("{start}/>\n"),
         (_, true) => format!("{start}>{inside}</testcase>\n"),
@@ -64,8 +79,8 @@ fn testcase(report: &Report, case: &Judged, suite: &str) -> String {
     }
 }
 
-fn failure(report: &Report, case: &Judged) -> String {
-    let Some(finding) = &case.ended.finding else { return "<failure/>".to_owned() };
+fn failure(report: &Report, case: &CaseResult) -> String {
+    let Some(finding) = &case.outcome.finding else { return "<failure/>".to_owned() };
     let mut text = format!(
         "done: {}\nexpected: {}\nseen: {}\nrepeat: {}\n",
         finding.done,
@@ -73,7 +88,7 @@ fn failure(report: &Report, case: &Judged) -> String {
         finding.seen,
         report.repeat(case)
     );
-    for called in &case.ended.calls {
+    for called in &case.outcome.calls {
         let _ = writeln!(text, "\n$ {}\n{}", called.shell, called.status);
         text.push_str(&called.stdout);
         text.push_str(&called.stderr);
@@ -86,7 +101,7 @@ fn seconds(millis: u64) -> String {
     format!("{}.{:03}", millis / 1000, millis % 1000)
 }
 
-/// Text for XML, where most control characters cannot be at all, not even in another notation.
+/// Escapes text for XML, which cannot represent most control characters at all.
 fn escaped(text: &str) -> String {
     let mut new = String::new();
     for c in text.chars() {

@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use super::Report;
 
-/// A report as JSON: a case is a line, so that versions of the file can be compared.
+/// A report as JSON with one case per line, so that `diff` can compare two files.
 ///
 /// # Errors
 ///
-/// If it cannot be written as JSON.
+/// If the report cannot be written as JSON.
 pub fn text(report: &Report) -> Result<String, String> {
     let value = serde_json::to_value(report).map_err(|error| error.to_string())?;
     let mut keys = Vec::new();
@@ -25,23 +25,24 @@ pub fn text(report: &Report) -> Result<String, String> {
     Ok(format!("{{\n{}\n}}\n", keys.join(",\n")))
 }
 
-/// The same report without what is this machine's only: times, the kernel's builder, and folders, `(path, what it is called instead)`.
+/// The report without what is specific to this machine: times, the builder of the kernel, and
+/// directories, `(path, replacement)`.
 ///
 /// # Errors
 ///
-/// None that are known: the report is written as JSON and read again.
+/// In practice none: the report is written as JSON and read again.
 pub fn portable(report: &Report, folders: &[(String, String)]) -> Result<Report, String> {
     let mut value = serde_json::to_value(report).map_err(|error| error.to_string())?;
-    // A folder inside another one comes before it.
+    // A directory inside another one is replaced first.
     let mut folders = folders.to_vec();
     folders.sort_by_key(|(path, _)| usize::MAX - path.len());
     rename(&mut value, &folders);
     let report: Report = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    let timeless = |mut case: super::Judged| {
+    let timeless = |mut case: super::CaseResult| {
         case.millis = 0;
         case
     };
-    // After the number comes who built it.
+    // The builder of the kernel follows the number.
     let number = report.machine.kernel.split('-').next().unwrap_or_default().to_owned();
     let machine = super::Machine { kernel: number, ..report.machine };
     Ok(Report {
@@ -66,7 +67,7 @@ fn rename(value: &mut Value, folders: &[(String, String)]) {
     }
 }
 
-/// Only whole names: of `/opt/cni`, `/opt/cnitool` is no part.
+/// Only whole names are replaced: `/opt/cni` is not a part of `/opt/cnitool`.
 fn renamed(text: &str, path: &str, name: &str) -> String {
     let mut new = String::new();
     let mut rest = text;
@@ -79,7 +80,7 @@ fn renamed(text: &str, path: &str, name: &str) -> String {
     new + rest
 }
 
-/// The made up part of a temporary folder's name is another one each time.
+/// The generated part of a temporary directory's name differs in each run.
 fn without_temporary(text: &str) -> String {
     const MARK: &str = "/.tmp";
     let mut parts = text.split(MARK);

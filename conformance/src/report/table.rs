@@ -1,28 +1,30 @@
-//! Reports for a terminal: the failures with their evidence, what could not be tested, figures, and a table.
+//! Reports for a terminal: the failures with their evidence, the tests that could not run, the
+//! figures and a table.
 
 mod grid;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Count, Group, Judged, Report, groups};
+use super::{CaseResult, Count, Group, Report, groups};
 use crate::case::Verdict;
-use crate::requirement::Finding;
+use crate::evidence::Finding;
 
-/// How much of a long text is shown, in characters.
+/// The number of characters of a long text that are shown.
 const LONG: usize = 1200;
 
 /// How reports are shown.
 #[derive(Debug, Clone, Copy)]
-pub struct Shown {
-    /// Every case, and every call of those that failed; otherwise only what did not pass.
+pub struct TableOptions {
+    /// Shows all cases and all calls of failures; otherwise only what did not pass.
     pub verbose: bool,
-    /// In colour.
+    /// Uses colour.
     pub colour: bool,
-    /// How many characters a line has.
+    /// The number of characters in a line.
     pub width: usize,
 }
 
-/// How a piece of text looks.
+/// The style of a piece of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
     Plain,
@@ -33,7 +35,7 @@ enum Style {
     Open,
 }
 
-impl Shown {
+impl TableOptions {
     fn paint(self, style: Style, text: &str) -> String {
         let code = match style {
             Style::Plain => return text.to_owned(),
@@ -50,8 +52,9 @@ impl Shown {
     }
 }
 
-/// Shows reports as text: each on its own, then the table, where several suites are columns.
-pub fn table(reports: &[Report], shown: Shown) -> String {
+/// Shows reports as text: each on its own, then a table, with a column for each suite if there are
+/// several.
+pub fn table(reports: &[Report], shown: TableOptions) -> String {
     let mut text = String::new();
     for report in reports {
         let mut pieces = vec![failures(report, shown)];
@@ -59,6 +62,7 @@ pub fn table(reports: &[Report], shown: Shown) -> String {
             pieces.push(passed(report, shown));
         }
         pieces.push(untestable(report, shown));
+        pieces.push(untested(report, shown));
         pieces.push(figures(report, shown));
         pieces.retain(|piece| !piece.is_empty());
         if reports.len() > 1 && !pieces.is_empty() {
@@ -75,8 +79,8 @@ pub fn table(reports: &[Report], shown: Shown) -> String {
     text
 }
 
-/// What failed, with the evidence; the same in several plugins or versions once.
-fn failures(report: &Report, shown: Shown) -> String {
+/// The failures with their evidence; the same failure of several plugins or versions is shown once.
+fn failures(report: &Report, shown: TableOptions) -> String {
     let mut text = String::new();
     for verdict in [Verdict::Failed, Verdict::Broken] {
         for group in groups(&report.cases, verdict) {
@@ -94,28 +98,31 @@ fn failures(report: &Report, shown: Shown) -> String {
     text
 }
 
-fn evidence(report: &Report, group: &Group<'_>, shown: Shown, text: &mut String) {
+fn evidence(report: &Report, group: &Group<'_>, shown: TableOptions, text: &mut String) {
     let case = group.first;
     let mut line = |name: &str, what: &str| {
         let name = shown.paint(Style::Dim, &format!("{name:<9}"));
         let what = shortened(what, shown).replace('\n', "\n            ");
         let _ = writeln!(text, "  {name} {what}");
     };
-    if let Some(asked) = report.asked(&case.requirement) {
-        let level = asked.level.name();
-        line("asked", &format!("{} ({level}; {})", asked.says, asked.source));
+    if let Some(requirement_info) = report.requirement(&case.requirement) {
+        let level = requirement_info.level.name();
+        line(
+            "asked",
+            &format!("{} ({level}; {})", requirement_info.statement, requirement_info.source),
+        );
     }
-    if let Some(Finding { done, expected, seen }) = &case.ended.finding {
+    if let Some(Finding { done, expected, seen }) = &case.outcome.finding {
         line("done", done);
         line("expected", expected);
         line("seen", seen);
     }
-    if !case.ended.why.is_empty() {
-        line("why", &case.ended.why);
+    if !case.outcome.why.is_empty() {
+        line("why", &case.outcome.why);
     }
     line("repeat", &report.repeat(case));
     if shown.verbose {
-        for called in &case.ended.calls {
+        for called in &case.outcome.calls {
             let command = shown.paint(Style::Bold, &format!("$ {}", visible(&called.shell)));
             let _ = writeln!(text, "  {command}\n    {}", called.status);
             for line in called.stdout.lines().chain(called.stderr.lines()) {
@@ -125,29 +132,29 @@ fn evidence(report: &Report, group: &Group<'_>, shown: Shown, text: &mut String)
     }
 }
 
-/// What passed, or was not asked: a line for each.
-fn passed(report: &Report, shown: Shown) -> String {
+/// The cases that passed or do not apply, one per line.
+fn passed(report: &Report, shown: TableOptions) -> String {
     let mut text = String::new();
     for case in &report.cases {
-        let Judged { requirement, plugin, version, millis, .. } = case;
-        let (style, word) = match case.ended.verdict {
+        let CaseResult { requirement, plugin, version, millis, .. } = case;
+        let (style, word) = match case.outcome.verdict {
             Verdict::Passed => (Style::Good, "passed"),
-            Verdict::Absent => (Style::Dim, "not asked"),
+            Verdict::NotApplicable => (Style::Dim, "not asked"),
             Verdict::Failed | Verdict::Untestable | Verdict::Broken => continue,
         };
         let word = shown.paint(style, &format!("{word:<9}"));
-        let time = if *millis > 0 { format!("{millis} ms") } else { case.ended.why.clone() };
+        let time = if *millis > 0 { format!("{millis} ms") } else { case.outcome.why.clone() };
         let line = format!("{word}  {requirement:<14} {plugin:<12} {version:<6} {time}");
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text
 }
 
-/// What could not be tested on this machine, by reason.
-fn untestable(report: &Report, shown: Shown) -> String {
-    let mut reasons: Vec<(&str, Vec<&Judged>)> = Vec::new();
-    for case in report.cases.iter().filter(|case| case.ended.verdict == Verdict::Untestable) {
-        let why = case.ended.why.as_str();
+/// The tests that this machine could not run, by reason.
+fn untestable(report: &Report, shown: TableOptions) -> String {
+    let mut reasons: Vec<(&str, Vec<&CaseResult>)> = Vec::new();
+    for case in report.cases.iter().filter(|case| case.outcome.verdict == Verdict::Untestable) {
+        let why = case.outcome.why.as_str();
         match reasons.iter_mut().find(|(reason, _)| *reason == why) {
             Some((_, cases)) => cases.push(case),
             None => reasons.push((why, vec![case])),
@@ -172,20 +179,39 @@ fn untestable(report: &Report, shown: Shown) -> String {
     text
 }
 
-/// What was measured. In each version only if every case is asked for, otherwise in the newest.
-fn figures(report: &Report, shown: Shown) -> String {
+/// The configurations of profiles that were not tested, by plugin and reason.
+fn untested(report: &Report, shown: TableOptions) -> String {
+    let mut reasons: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for (plugin, variant, why) in report.untested() {
+        reasons.entry((plugin, why)).or_default().push(format!("\"{variant}\""));
+    }
+    let mut text = String::new();
+    for ((plugin, why), variants) in reasons {
+        let head = shown.paint(Style::Open, "not tested");
+        let _ = writeln!(
+            text,
+            "{head}  {plugin} with {}\n  {}",
+            visible(&variants.join(", ")),
+            visible(why)
+        );
+    }
+    text
+}
+
+/// The figures: of each version if all cases are shown, otherwise of the newest version.
+fn figures(report: &Report, shown: TableOptions) -> String {
     let mut text = String::new();
     let mut cases = report.cases.iter().peekable();
     while let Some(case) = cases.next() {
-        let Judged { requirement, plugin, version, part, .. } = case;
-        let same = |next: &&&Judged| {
+        let CaseResult { requirement, plugin, version, part, .. } = case;
+        let same = |next: &&&CaseResult| {
             (&next.requirement, &next.plugin, next.part) == (requirement, plugin, *part)
         };
-        // One part of a test speaks for the others.
+        // One part of a test stands for all.
         if (cases.peek().filter(same).is_some() || *part > 0) && !shown.verbose {
             continue;
         }
-        for note in &case.ended.notes {
+        for note in &case.outcome.notes {
             let _ =
                 writeln!(text, "  {requirement:<14} {plugin:<12} {version:<6} {}", visible(note));
         }
@@ -196,16 +222,16 @@ fn figures(report: &Report, shown: Shown) -> String {
     }
 }
 
-/// What the table does not show: programs that were not judged, and cases that were judged in the lab.
-fn beside(report: &Report, shown: Shown) -> String {
+/// What the table does not contain: programs that were not tested, and cases that ran in the lab.
+fn beside(report: &Report, shown: TableOptions) -> String {
     let mut text = String::new();
     for (name, why) in &report.not_judged {
         let _ = writeln!(text, "{} {name}: {why}", shown.paint(Style::Open, "not judged "));
     }
-    let in_lab = || report.cases.iter().filter(|case| !case.ended.lab.is_empty());
+    let in_lab = || report.cases.iter().filter(|case| !case.outcome.lab.is_empty());
     if let Some(first) = in_lab().next() {
         let count = many(in_lab().count(), "case");
-        let _ = writeln!(text, "in the lab   {count}, on Linux {}", first.ended.lab);
+        let _ = writeln!(text, "in the lab   {count}, on Linux {}", first.outcome.lab);
     }
     if !text.is_empty() {
         text.push('\n');
@@ -213,7 +239,7 @@ fn beside(report: &Report, shown: Shown) -> String {
     text
 }
 
-fn summary(report: &Report, shown: Shown) -> String {
+fn summary(report: &Report, shown: TableOptions) -> String {
     let count = report.count();
     let Count { passed, failed, absent, untestable, broken } = count;
     let time =
@@ -224,11 +250,20 @@ fn summary(report: &Report, shown: Shown) -> String {
     };
     let mut parts = vec![part(Style::Good, passed, "passed"), part(Style::Bad, failed, "failed")];
     if broken > 0 {
-        parts.push(part(Style::Bad, broken, "that the kit could not test"));
+        parts.push(part(Style::Bad, broken, "not tested because of an error in the kit"));
     }
     parts.push(part(Style::Open, untestable, "not testable here"));
+    let untested = report.untested().len();
+    if untested > 0 {
+        let untested = format!("{} not tested", many(untested, "configuration"));
+        parts.push(shown.paint(Style::Open, &untested));
+    }
+    let incomplete = match report.incomplete.as_str() {
+        "" => String::new(),
+        why => shown.paint(Style::Bad, &format!("incomplete: {}\n", visible(why))),
+    };
     format!(
-        "{}: {}, {}, {}{time}: {}; {absent} more are not asked of the plugin\n",
+        "{}: {}, {}, {}{time}: {}; {absent} more are not asked of the plugin\n{incomplete}",
         shown.paint(Style::Bold, &report.label),
         many(report.requirements.len(), "requirement"),
         many(report.plugins.len(), "plugin"),
@@ -242,7 +277,7 @@ fn many(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn shortened(text: &str, shown: Shown) -> String {
+fn shortened(text: &str, shown: TableOptions) -> String {
     let text = visible(text.trim_end());
     match text.char_indices().nth(LONG) {
         Some((end, _)) if !shown.verbose => {
@@ -253,7 +288,7 @@ fn shortened(text: &str, shown: Shown) -> String {
     }
 }
 
-/// What a plugin printed must not move the cursor.
+/// The output of a plugin must not move the cursor.
 fn visible(text: &str) -> String {
     let shown = |c: char| match c {
         '\n' | '\t' => c,

@@ -1,4 +1,4 @@
-//! Address management plugins: addresses are handed out once, and taken back.
+//! IPAM plugins: they allocate each address once, and release it.
 
 mod release;
 mod requests;
@@ -9,11 +9,11 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 use testbed::Outcome;
 
-use crate::bench::{Bench, Call, set};
+use crate::fixture::{Call, Fixture};
+use crate::json::set;
 use crate::profile::{Kind, Profile};
-use crate::requirement::{
-    self, Judge, Level, OPERATORS, Of, Requirement, Stop, Verdict, Versions, expected, failed,
-};
+use crate::requirement::{self, AppliesTo, Level, OPERATORS, Requirement, Versions, expected};
+use crate::verdict::{NotPassed, OutcomeExt, TestResult, failed};
 
 use super::results::shape;
 
@@ -28,95 +28,102 @@ pub const REQUIREMENTS: &[Requirement] = &[
         versions: Versions::Each,
         ..must(
             "IPAM.ADD.1",
-            "ADD hands out an address of each range set",
+            "ADD must allocate one address of each range set",
             RANGES,
             reserve::one_of_each,
         )
     },
-    must("IPAM.ADD.2", "no two attachments get the same address", RANGES, reserve::no_two_alike),
     must(
-        "IPAM.ADD.3",
-        "20 attachments at the same time get 20 addresses",
+        "IPAM.ADD.2",
+        "ADD must allocate a different address for each attachment",
         RANGES,
-        reserve::at_once,
+        reserve::no_two_alike,
     ),
+    must("IPAM.ADD.3", "20 concurrent ADDs must allocate 20 addresses", RANGES, reserve::at_once),
     must(
         "IPAM.ADD.4",
-        "all addresses of a subnet are handed out but the network's, the broadcast address and the gateway",
+        "ADD must allocate all addresses of a subnet except the network address, the broadcast \
+         address and the gateway",
         RANGES,
         reserve::whole_subnet,
     ),
     must(
         "IPAM.ADD.5",
-        "a gateway inside the range is told and never handed out",
+        "ADD must return a gateway that is inside the range, and never allocate it",
         RANGES,
         reserve::gateway,
     ),
     must(
         "IPAM.ADD.6",
-        "only addresses from `rangeStart` to `rangeEnd` are handed out",
+        "ADD must allocate only addresses from `rangeStart` to `rangeEnd`",
         RANGES,
         reserve::bounds,
     ),
     must(
         "IPAM.ADD.7",
-        "when one range of a set is full, the next one is used",
+        "ADD must use the next range of a set if one range is full",
         RANGES,
         reserve::next_range,
     ),
     expected(
         "IPAM.ADD.8",
-        "a network has its own addresses: those of another do not count",
+        "ADD must allocate addresses of a network independently of other networks",
         RANGES,
         reserve::other_network,
     ),
-    expected("IPAM.ADD.9", "the configured routes are in the result", RANGES, reserve::routes),
-    expected("IPAM.ADD.10", "a range that is none is an error", RANGES, reserve::wrong_ranges),
+    expected(
+        "IPAM.ADD.9",
+        "The result must contain the configured routes",
+        RANGES,
+        reserve::routes,
+    ),
+    expected("IPAM.ADD.10", "ADD must fail if a range is invalid", RANGES, reserve::wrong_ranges),
     must(
         "IPAM.FULL.1",
-        "if no address is left, ADD fails, and another one succeeds after a DEL",
+        "ADD must fail if no address is free, and succeed again after a DEL",
         RANGES,
         reserve::exhausted,
     ),
     expected(
         "IPAM.FULL.2",
-        "an ADD that fails because one range set is full reserves nothing in the others",
+        "An ADD that fails because one range set is full must reserve nothing in the others",
         RANGES,
         reserve::nothing_kept,
     ),
     expected(
         "IPAM.SAME.1",
-        "ADD again for a container's interface gives no second address, and the first one stays reserved",
+        "A second ADD of a container's interface must not allocate a second address, and the \
+         first must stay reserved",
         RANGES,
         reserve::again,
     ),
     expected(
         "IPAM.SAME.2",
-        "an ADD that fails releases nothing of an earlier one for the same interface",
+        "A failed ADD must not release an address of an earlier ADD of the same interface",
         HOST_LOCAL,
         requests::failure_keeps_earlier,
     ),
     must(
         "IPAM.DEL.1",
-        "DEL releases with the container's id and the interface alone",
+        "DEL must release the addresses by container ID and interface name alone",
         RANGES,
         release::with_nothing,
     ),
     must(
         "IPAM.DEL.2",
-        "DEL of one interface keeps the addresses of others and of other containers",
+        "DEL of one interface must keep the addresses of other interfaces and containers",
         RANGES,
         release::others_stay,
     ),
     must(
         "IPAM.DEL.3",
-        "DEL again succeeds, and so does DEL of what was never added",
-        Of::Ipam,
+        "DEL must succeed again, and for an attachment that was never added",
+        AppliesTo::Ipam,
         release::again,
     ),
     expected(
         "IPAM.DEL.4",
-        "a released address is not handed out again at once while others are free",
+        "ADD must not allocate a released address again at once while others are free",
         RANGES,
         release::not_at_once,
     ),
@@ -125,7 +132,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         versions: Versions::From("0.4.0"),
         ..must(
             "IPAM.CHECK.1",
-            "CHECK succeeds after ADD, and fails if the reservation is gone",
+            "CHECK must succeed after ADD, and fail if the reservation is gone",
             RANGES,
             release::check,
         )
@@ -136,7 +143,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         versions: Versions::From("1.1.0"),
         ..must(
             "IPAM.GC.1",
-            "GC releases the addresses of attachments that are not valid",
+            "GC should release the addresses of attachments that are not valid",
             RANGES,
             release::gc,
         )
@@ -146,51 +153,56 @@ pub const REQUIREMENTS: &[Requirement] = &[
         versions: Versions::From("1.1.0"),
         ..must(
             "IPAM.GC.2",
-            "GC keeps the addresses of valid attachments and of other networks",
+            "GC must keep the addresses of valid attachments and of other networks",
             RANGES,
             release::gc_keeps,
         )
     },
     request(
         "IPAM.REQUEST.1",
-        "the address that CNI_ARGS asks for with `IP=` is handed out",
+        "ADD must allocate the address that `IP=` in CNI_ARGS requests",
         requests::by_args,
     ),
     request(
         "IPAM.REQUEST.2",
-        "the addresses of `runtimeConfig.ips` are handed out",
+        "ADD must allocate the addresses in `runtimeConfig.ips`",
         requests::by_runtime,
     ),
     request(
         "IPAM.REQUEST.3",
-        "the addresses of `args.cni.ips` are handed out",
+        "ADD must allocate the addresses in `args.cni.ips`",
         requests::by_config_args,
     ),
     request(
         "IPAM.REQUEST.4",
-        "to ask for an address that is taken is an error, and its owner keeps it",
+        "ADD must fail if the requested address is allocated, and its owner must keep it",
         requests::taken,
     ),
     request(
         "IPAM.REQUEST.5",
-        "to ask for an address of no range, or for the gateway, is an error, and nothing is reserved",
+        "ADD must fail and reserve nothing if the requested address is the gateway or outside all \
+         ranges",
         requests::impossible,
     ),
-    request("IPAM.REQUEST.6", "ranges of `runtimeConfig.ipRanges` are used", requests::ranges),
+    request(
+        "IPAM.REQUEST.6",
+        "ADD must use the ranges in `runtimeConfig.ipRanges`",
+        requests::ranges,
+    ),
     Requirement {
         source: OPERATORS,
         ..request(
             "IPAM.FILES.1",
-            "rubbish in the folder of reservations does no harm",
+            "The plugin must tolerate foreign files in the directory of reservations",
             requests::rubbish,
         )
     },
 ];
 
-/// Plugins that hand out addresses of configured ranges.
-const RANGES: Of = Of::That(has_ranges, "hand out addresses of `ipam.ranges`");
-/// host-local, and what is configured as it is.
-const HOST_LOCAL: Of = Of::That(is_host_local, "are host-local");
+/// Plugins that allocate addresses from configured ranges.
+const RANGES: AppliesTo = AppliesTo::Where(has_ranges, "allocate addresses from `ipam.ranges`");
+/// host-local, and plugins with the same configuration.
+const HOST_LOCAL: AppliesTo = AppliesTo::Where(is_host_local, "are host-local");
 
 fn has_ranges(profile: &Profile) -> bool {
     profile.kind == Kind::Ipam && profile.config.pointer("/ipam/ranges").is_some()
@@ -202,50 +214,54 @@ fn is_host_local(profile: &Profile) -> bool {
 
 const fn must(
     id: &'static str,
-    says: &'static str,
-    of: Of,
-    test: fn(&Bench) -> Verdict,
+    statement: &'static str,
+    applies_to: AppliesTo,
+    test: fn(&Fixture) -> TestResult,
 ) -> Requirement {
-    requirement::must(id, IPAM, says, of, test)
+    requirement::must(id, IPAM, statement, applies_to, test)
 }
 
-const fn request(id: &'static str, says: &'static str, test: fn(&Bench) -> Verdict) -> Requirement {
-    Requirement { source: CONVENTIONS, ..expected(id, says, HOST_LOCAL, test) }
+const fn request(
+    id: &'static str,
+    statement: &'static str,
+    test: fn(&Fixture) -> TestResult,
+) -> Requirement {
+    Requirement { source: CONVENTIONS, ..expected(id, statement, HOST_LOCAL, test) }
 }
 
-/// The profile's configuration with other ranges.
-fn config(bench: &Bench, ranges: Value) -> Value {
-    let mut config = bench.config();
+/// The configuration of the profile with other ranges.
+fn config(fixture: &Fixture, ranges: Value) -> Value {
+    let mut config = fixture.config();
     let mut ipam = config.get("ipam").cloned().unwrap_or_default();
     set(&mut ipam, "ranges", ranges);
     set(&mut config, "ipam", ipam);
     config
 }
 
-/// One range set of one subnet.
-fn subnet(bench: &Bench, subnet: &str) -> Value {
-    config(bench, json!([[{ "subnet": subnet }]]))
+/// One range set with one subnet.
+fn subnet(fixture: &Fixture, subnet: &str) -> Value {
+    config(fixture, json!([[{ "subnet": subnet }]]))
 }
 
-/// A call for a container that is only a name: such a plugin does nothing in it.
-fn call<'a>(bench: &'a Bench, config: &Value, id: &str, ifname: &str) -> Call<'a> {
-    let netns = bench.host.path();
-    let call = bench.call_with(config);
+/// A call for a container that exists only as a name: an IPAM plugin does nothing in it.
+fn call<'a>(fixture: &'a Fixture, config: &Value, id: &str, ifname: &str) -> Call<'a> {
+    let netns = fixture.host.path();
+    let call = fixture.call_with(config);
     call.with(|cni| cni.container(id).ifname(ifname).env("CNI_NETNS", netns.join("none")))
 }
 
-/// ADD of `eth0`.
-fn add(bench: &Bench, config: &Value, id: &str) -> Result<Vec<IpAddr>, Stop> {
-    given(&call(bench, config, id, "eth0").add())
+/// Makes an ADD of `eth0`.
+fn add(fixture: &Fixture, config: &Value, id: &str) -> Result<Vec<IpAddr>, NotPassed> {
+    given(&call(fixture, config, id, "eth0").add())
 }
 
-/// DEL of `eth0`.
-fn del(bench: &Bench, config: &Value, id: &str) -> Verdict {
-    call(bench, config, id, "eth0").del().succeeds().map(drop)
+/// Makes a DEL of `eth0`.
+fn del(fixture: &Fixture, config: &Value, id: &str) -> TestResult {
+    call(fixture, config, id, "eth0").del().succeeds().map(drop)
 }
 
-/// The addresses that an ADD handed out.
-fn given(outcome: &Outcome) -> Result<Vec<IpAddr>, Stop> {
+/// The addresses that an ADD allocated.
+fn given(outcome: &Outcome) -> Result<Vec<IpAddr>, NotPassed> {
     let result = outcome.succeeds()?;
     let ips: Vec<IpAddr> = shape::ips(&result)?.iter().map(|ip| ip.address.ip).collect();
     match ips.is_empty() {
@@ -254,11 +270,11 @@ fn given(outcome: &Outcome) -> Result<Vec<IpAddr>, Stop> {
     }
 }
 
-/// Takes all addresses that are left. The first that is refused ends it.
-fn take_all(bench: &Bench, config: &Value, name: &str) -> Result<Vec<IpAddr>, Stop> {
+/// Allocates all free addresses, until an ADD fails.
+fn take_all(fixture: &Fixture, config: &Value, name: &str) -> Result<Vec<IpAddr>, NotPassed> {
     let mut taken = Vec::new();
     for number in 0..64 {
-        let outcome = call(bench, config, &format!("{name}{number}"), "eth0").add();
+        let outcome = call(fixture, config, &format!("{name}{number}"), "eth0").add();
         if !outcome.status.success() {
             outcome.fails()?;
             return Ok(taken);

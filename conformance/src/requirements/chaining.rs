@@ -1,11 +1,12 @@
-//! Chains: a plugin after another one, and its result.
+//! Chains: a plugin that runs after another one, with its result.
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Container, set};
-use crate::requirement::{
-    self, Judge, Of, Requirement, Verdict, Versions, ensure, expected, failed, seen,
-};
+use crate::evidence::describe;
+use crate::fixture::{Container, Fixture};
+use crate::json::set;
+use crate::requirement::{self, AppliesTo, Requirement, Versions, expected};
+use crate::verdict::{OutcomeExt, TestResult, ensure, failed};
 
 use super::results::{WITH_INTERFACES, container, shape};
 
@@ -20,8 +21,8 @@ pub const REQUIREMENTS: &[Requirement] = &[
         versions: Versions::Each,
         ..must(
             "S3.CHAIN.1",
-            "what `prevResult` says of interfaces, addresses, routes and DNS is in the result",
-            Of::Chained,
+            "The result must contain the interfaces, addresses, routes and DNS of `prevResult`",
+            AppliesTo::Chained,
             passed_through,
         )
     },
@@ -30,40 +31,42 @@ pub const REQUIREMENTS: &[Requirement] = &[
         versions: Versions::Each,
         ..must(
             "S3.CHAIN.2",
-            "a plugin that makes an interface does not stumble over a `prevResult`",
-            Of::Interfaces,
+            "A plugin that makes an interface must accept a `prevResult`",
+            AppliesTo::Interfaces,
             interface_after_another,
         )
     },
-    expected("S3.CHAIN.3", "ADD without `prevResult` is an error", Of::Chained, add_without),
+    expected("S3.CHAIN.3", "ADD must fail without `prevResult`", AppliesTo::Chained, add_without),
     Requirement {
         source: OLD_LISTS,
         versions: Versions::Each,
-        ..must("S3.CHAIN.4", "DEL without `prevResult` succeeds", WITH_INTERFACES, del_without)
+        ..must("S3.CHAIN.4", "DEL must succeed without `prevResult`", WITH_INTERFACES, del_without)
     },
     expected(
         "S3.CHAIN.5",
-        "ADD with a `prevResult` that is none is an error",
-        Of::Chained,
+        "ADD must fail if `prevResult` is not a valid result",
+        AppliesTo::Chained,
         malformed_is_an_error,
     ),
     expected(
         "S3.CHAIN.6",
-        "with a `prevResult` that is none, ADD, CHECK and DEL succeed or print an error, and never crash",
+        "With an invalid `prevResult`, ADD, CHECK and DEL must succeed or print an error, and \
+         never crash",
         WITH_INTERFACES,
         malformed_is_no_crash,
     ),
     expected(
         "S3.CHAIN.7",
-        "with a `prevResult` of another version, ADD is an error or the result is in the configuration's version",
-        Of::Chained,
+        "With a `prevResult` of another version, ADD must fail or print a result in the \
+         configuration's version",
+        AppliesTo::Chained,
         other_version,
     ),
     Requirement {
         versions: Versions::From("0.4.0"),
         ..must(
             "S3.CHAIN.8",
-            "CHECK succeeds with the result of a whole chain, with interfaces of later plugins",
+            "CHECK must accept the result of a whole chain, with interfaces of later plugins",
             WITH_INTERFACES,
             check_with_all,
         )
@@ -72,46 +75,47 @@ pub const REQUIREMENTS: &[Requirement] = &[
         versions: Versions::From("0.4.0"),
         ..expected(
             "S3.CHAIN.11",
-            "CHECK succeeds with the result of a whole chain, with an address of a later plugin on another interface",
-            Of::Interfaces,
+            "CHECK must accept the result of a whole chain, with an address of a later plugin on \
+             another interface",
+            AppliesTo::Interfaces,
             check_with_addresses,
         )
     },
     must(
         "S3.CHAIN.9",
-        "DEL succeeds with the result of a whole chain, with interfaces of later plugins",
+        "DEL must accept the result of a whole chain, with interfaces of later plugins",
         WITH_INTERFACES,
         del_with_all,
     ),
     must(
         "S3.CHAIN.10",
-        "DEL succeeds after the interface is gone, and after the namespace is gone",
-        Of::Chained,
+        "DEL must succeed after the interface is gone, and after the namespace is gone",
+        AppliesTo::Chained,
         del_after_the_interface,
     ),
 ];
 
 const fn must(
     id: &'static str,
-    says: &'static str,
-    of: Of,
-    test: fn(&Bench) -> Verdict,
+    statement: &'static str,
+    applies_to: AppliesTo,
+    test: fn(&Fixture) -> TestResult,
 ) -> Requirement {
-    requirement::must(id, LISTS, says, of, test)
+    requirement::must(id, LISTS, statement, applies_to, test)
 }
 
-fn passed_through(bench: &Bench) -> Verdict {
-    let container = container(bench, "one");
+fn passed_through(fixture: &Fixture) -> TestResult {
+    let container = container(fixture, "one");
     let mut prev = container.prev.clone().unwrap_or_default();
     set(&mut prev, "dns", json!({ "nameservers": ["192.0.2.53"], "search": ["example.net"] }));
-    let result = bench.call(&container).with(|cni| cni.prev(&prev)).add().succeeds()?;
-    let version = result.get("cniVersion").is_some_and(|said| said == bench.version());
-    ensure(version, "ADD", format!("`cniVersion` {:?}", bench.version()), &result)?;
+    let result = fixture.call(&container).with(|cni| cni.prev(&prev)).add().succeeds()?;
+    let version = result.get("cniVersion").is_some_and(|said| said == fixture.version());
+    ensure(version, "ADD", format!("`cniVersion` {:?}", fixture.version()), &result)?;
     for key in ["interfaces", "ips", "routes"] {
         let there = result.get(key).and_then(Value::as_array);
         for entry in prev.get(key).and_then(Value::as_array).into_iter().flatten() {
-            let told = there.is_some_and(|there| there.iter().any(|other| is_like(other, entry)));
-            ensure(told, "ADD", format!("{entry} of `prevResult` among `{key}`"), &result)?;
+            let error = there.is_some_and(|there| there.iter().any(|other| is_like(other, entry)));
+            ensure(error, "ADD", format!("{entry} of `prevResult` among `{key}`"), &result)?;
         }
     }
     shape::dns(&result)?;
@@ -122,55 +126,56 @@ fn passed_through(bench: &Bench) -> Verdict {
     ensure(same, "ADD", format!("the `dns` of {prev}"), result)
 }
 
-/// Whether an entry of a result stands for that of `prevResult`. A plugin may change what it is there to change, such
-/// as a MAC.
+/// Whether an entry of a result corresponds to one of `prevResult`. A plugin may change what is its
+/// purpose to change, such as a MAC address.
 fn is_like(other: &Value, entry: &Value) -> bool {
     let keys = ["name", "sandbox", "address", "gateway", "interface", "version", "dst"];
     keys.iter().all(|key| other.get(*key) == entry.get(*key))
 }
 
 /// A result as of `loopback`, which runtimes call first.
-fn of_loopback(bench: &Bench, container: &Container) -> Value {
+fn of_loopback(fixture: &Fixture, container: &Container) -> Value {
     let mut ip = json!({ "address": "127.0.0.1/8", "interface": 0 });
-    if !bench.is_from("1.0.0") {
+    if !fixture.is_from("1.0.0") {
         set(&mut ip, "version", "4");
     }
     json!({
-        "cniVersion": bench.version(),
+        "cniVersion": fixture.version(),
         "interfaces": [{ "name": "lo", "mac": "00:00:00:00:00:00", "sandbox": container.pod.path() }],
         "ips": [ip],
         "dns": {}
     })
 }
 
-fn interface_after_another(bench: &Bench) -> Verdict {
-    let container = container(bench, "one");
+fn interface_after_another(fixture: &Fixture) -> TestResult {
+    let container = container(fixture, "one");
     container.pod.sh("ip link set lo up");
-    let prev = of_loopback(bench, &container);
-    let call = bench.call(&container).with(|cni| cni.prev(&prev));
+    let prev = of_loopback(fixture, &container);
+    let call = fixture.call(&container).with(|cni| cni.prev(&prev));
     let result = call.add().succeeds()?;
-    let version = result.get("cniVersion").is_some_and(|said| said == bench.version());
-    ensure(version, "ADD", format!("`cniVersion` {:?}", bench.version()), &result)?;
+    let version = result.get("cniVersion").is_some_and(|said| said == fixture.version());
+    ensure(version, "ADD", format!("`cniVersion` {:?}", fixture.version()), &result)?;
     let inside =
         shape::interfaces(&result)?.into_iter().any(|interface| !interface.sandbox.is_empty());
     ensure(inside, "ADD", "the container's interface among `interfaces`", &result)?;
     call.with(|cni| cni.prev(&result)).del().succeeds().map(drop)
 }
 
-fn add_without(bench: &Bench) -> Verdict {
-    let container = Container { prev: None, ..container(bench, "one") };
-    bench.call(&container).add().fails().map(drop)
+fn add_without(fixture: &Fixture) -> TestResult {
+    let container = Container { prev: None, ..container(fixture, "one") };
+    fixture.call(&container).add().fails().map(drop)
 }
 
-fn del_without(bench: &Bench) -> Verdict {
-    let container = container(bench, "one");
-    bench.call(&container).add().succeeds()?;
+fn del_without(fixture: &Fixture) -> TestResult {
+    let container = container(fixture, "one");
+    fixture.call(&container).add().succeeds()?;
     let without = Container { prev: None, ..container };
-    bench.call(&without).del().succeeds()?;
-    bench.call(&without).del().succeeds().map(drop)
+    fixture.call(&without).del().succeeds()?;
+    fixture.call(&without).del().succeeds().map(drop)
 }
 
-/// What no result is, and whether it can be told from the shape alone: then it is an error.
+/// Invalid results, and whether their shape alone makes them invalid; in that case the plugin must
+/// fail.
 fn malformed(prev: &Value) -> Vec<(Value, bool)> {
     let with = |path: &str, value: Value| {
         let mut prev = prev.clone();
@@ -204,30 +209,31 @@ fn malformed(prev: &Value) -> Vec<(Value, bool)> {
     ]
 }
 
-/// What the plugin may be called with as `prevResult`, whatever it does.
-fn usual(bench: &Bench, container: &Container) -> Value {
+/// Values of `prevResult` for which the plugin may succeed or fail.
+fn usual(fixture: &Fixture, container: &Container) -> Value {
     container.prev.clone().unwrap_or_else(|| {
-        let mut prev = of_loopback(bench, container);
+        let mut prev = of_loopback(fixture, container);
         set(&mut prev, "routes", json!([{ "dst": "0.0.0.0/0" }]));
         prev
     })
 }
 
-fn malformed_is_an_error(bench: &Bench) -> Verdict {
-    let container = container(bench, "one");
-    for (prev, _) in malformed(&usual(bench, &container)).into_iter().filter(|(_, wrong)| *wrong) {
-        let outcome = bench.call(&container).with(|cni| cni.prev(&prev)).add();
+fn malformed_is_an_error(fixture: &Fixture) -> TestResult {
+    let container = container(fixture, "one");
+    for (prev, _) in malformed(&usual(fixture, &container)).into_iter().filter(|(_, wrong)| *wrong)
+    {
+        let outcome = fixture.call(&container).with(|cni| cni.prev(&prev)).add();
         let done = format!("ADD with the prevResult {prev}");
-        ensure(!outcome.status.success(), done, "an error", seen(&outcome))?;
+        ensure(!outcome.status.success(), done, "an error", describe(&outcome))?;
         outcome.fails()?;
     }
     Ok(())
 }
 
-fn malformed_is_no_crash(bench: &Bench) -> Verdict {
-    let container = container(bench, "one");
-    for (prev, _) in malformed(&usual(bench, &container)) {
-        let call = bench.call(&container).with(|cni| cni.prev(&prev));
+fn malformed_is_no_crash(fixture: &Fixture) -> TestResult {
+    let container = container(fixture, "one");
+    for (prev, _) in malformed(&usual(fixture, &container)) {
+        let call = fixture.call(&container).with(|cni| cni.prev(&prev));
         for verb in ["ADD", "CHECK", "DEL"] {
             let outcome = call.verb(verb);
             let proper = match outcome.status.success() {
@@ -236,27 +242,31 @@ fn malformed_is_no_crash(bench: &Bench) -> Verdict {
             };
             proper.map_err(|_| {
                 let done = format!("{verb} with the prevResult {prev}");
-                failed(done, "success, or an error as it has to be", seen(&outcome))
+                failed(
+                    done,
+                    "success, or an error as the specification defines it",
+                    describe(&outcome),
+                )
             })?;
         }
-        // The next ADD is not asked to cope with what this one left.
-        bench.call(&container).del();
+        // The next ADD gets a new container, because this one may have left something.
+        fixture.call(&container).del();
     }
     Ok(())
 }
 
-fn other_version(bench: &Bench) -> Verdict {
-    let container = container(bench, "one");
+fn other_version(fixture: &Fixture) -> TestResult {
+    let container = container(fixture, "one");
     for version in ["0.3.1", "0.4.0", "1.0.0", "1.1.0", "0.2.0", ""] {
         let mut prev = container.prev.clone().unwrap_or_default();
         set(&mut prev, "cniVersion", version);
-        let call = bench.call(&container).with(|cni| cni.prev(&prev));
+        let call = fixture.call(&container).with(|cni| cni.prev(&prev));
         let outcome = call.add();
         if outcome.status.success() {
             let result = outcome.succeeds()?;
-            let same = result.get("cniVersion").is_some_and(|said| said == bench.version());
+            let same = result.get("cniVersion").is_some_and(|said| said == fixture.version());
             let done = format!("ADD with a prevResult of version {version:?}");
-            ensure(same, done, format!("`cniVersion` {:?}", bench.version()), result)?;
+            ensure(same, done, format!("`cniVersion` {:?}", fixture.version()), result)?;
             call.del();
         } else {
             outcome.fails()?;
@@ -265,9 +275,9 @@ fn other_version(bench: &Bench) -> Verdict {
     Ok(())
 }
 
-/// The result of the plugin's ADD, and the interfaces that later plugins of a chain could have added to it.
-fn of_a_whole_chain(bench: &Bench, container: &Container, mut result: Value) -> Value {
-    bench.host.sh("ip link add later type veth peer name later-peer");
+/// The result of the plugin's ADD with interfaces that later plugins of a chain could have added.
+fn of_a_whole_chain(fixture: &Fixture, container: &Container, mut result: Value) -> Value {
+    fixture.host.sh("ip link add later type veth peer name later-peer");
     container.pod.sh("ip link add later0 type veth peer name later0-peer");
     let entries = result.get("interfaces").and_then(Value::as_array);
     let mut interfaces = entries.cloned().unwrap_or_default();
@@ -277,12 +287,12 @@ fn of_a_whole_chain(bench: &Bench, container: &Container, mut result: Value) -> 
     result
 }
 
-/// The same with an address on the last of these interfaces.
-fn with_an_address(bench: &Bench, container: &Container, mut result: Value) -> Value {
+/// The same result, with an address on the last of these interfaces.
+fn with_an_address(fixture: &Fixture, container: &Container, mut result: Value) -> Value {
     container.pod.sh("ip addr add 192.0.2.77/32 dev later0");
     let count = result.get("interfaces").and_then(Value::as_array).map_or(0, Vec::len);
     let mut ip = json!({ "address": "192.0.2.77/32", "interface": count.saturating_sub(1) });
-    if !bench.is_from("1.0.0") {
+    if !fixture.is_from("1.0.0") {
         set(&mut ip, "version", "4");
     }
     let mut ips = result.get("ips").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -291,38 +301,38 @@ fn with_an_address(bench: &Bench, container: &Container, mut result: Value) -> V
     result
 }
 
-fn check_with_all(bench: &Bench) -> Verdict {
-    let container = container(bench, "one");
-    let call = bench.call(&container);
+fn check_with_all(fixture: &Fixture) -> TestResult {
+    let container = container(fixture, "one");
+    let call = fixture.call(&container);
     let result = call.add().succeeds()?;
-    let result = of_a_whole_chain(bench, &container, result);
+    let result = of_a_whole_chain(fixture, &container, result);
     call.check(&result).succeeds().map(drop)
 }
 
-fn check_with_addresses(bench: &Bench) -> Verdict {
-    let container = container(bench, "one");
-    let call = bench.call(&container);
+fn check_with_addresses(fixture: &Fixture) -> TestResult {
+    let container = container(fixture, "one");
+    let call = fixture.call(&container);
     let result = call.add().succeeds()?;
-    let result = of_a_whole_chain(bench, &container, result);
-    call.check(&with_an_address(bench, &container, result)).succeeds().map(drop)
+    let result = of_a_whole_chain(fixture, &container, result);
+    call.check(&with_an_address(fixture, &container, result)).succeeds().map(drop)
 }
 
-fn del_with_all(bench: &Bench) -> Verdict {
-    let container = container(bench, "one");
-    let call = bench.call(&container);
+fn del_with_all(fixture: &Fixture) -> TestResult {
+    let container = container(fixture, "one");
+    let call = fixture.call(&container);
     let result = call.add().succeeds()?;
-    let result = of_a_whole_chain(bench, &container, result);
-    let result = with_an_address(bench, &container, result);
+    let result = of_a_whole_chain(fixture, &container, result);
+    let result = with_an_address(fixture, &container, result);
     call.with(|cni| cni.prev(&result)).del().succeeds().map(drop)
 }
 
-fn del_after_the_interface(bench: &Bench) -> Verdict {
-    let container = container(bench, "one");
-    let call = bench.call(&container);
+fn del_after_the_interface(fixture: &Fixture) -> TestResult {
+    let container = container(fixture, "one");
+    let call = fixture.call(&container);
     call.add().succeeds()?;
     container.pod.sh("ip link del eth0");
     call.del().succeeds()?;
-    bench.kill(&container);
+    fixture.delete_namespace(&container);
     call.del().succeeds()?;
     call.with(|cni| cni.unset("CNI_NETNS")).del().succeeds().map(drop)
 }

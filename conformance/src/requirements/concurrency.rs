@@ -1,4 +1,4 @@
-//! Many calls at once, in each other's way.
+//! Many concurrent calls.
 
 mod crowd;
 
@@ -8,108 +8,116 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 use testbed::diff;
 
-use crate::bench::{Bench, Call, Container};
-use crate::linux::{Said, hurried, hurried_added, lasting, section};
+use crate::fixture::{Call, Container, Fixture};
+use crate::linux::{ParsedResult, added_without_dad, lasting, section, without_dad};
 use crate::profile::{Kind, Reach};
-use crate::requirement::{self, Judge, Of, Requirement, Stop, Verdict, ensure, failed};
+use crate::requirement::{self, AppliesTo, Requirement};
+use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
 use crowd::{Task, at_once, tell};
 
-/// How many containers come at once.
+/// The number of containers that are added at the same time.
 const CROWD: usize = 24;
 
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
     expected(
         "RACE.ADD.1",
-        "many ADDs at once on a fresh host succeed, pass CHECK, and get addresses of their own",
+        "Many concurrent ADDs on a fresh host must succeed, pass CHECK, and allocate different \
+         addresses",
         many_adds,
     ),
-    expected("RACE.MIX.1", "ADDs succeed while DELs run, and the other way round", adds_and_dels),
-    expected("RACE.DEL.1", "many DELs at once leave no more behind than one", many_dels),
+    expected("RACE.MIX.1", "Concurrent ADDs and DELs must all succeed", adds_and_dels),
+    expected(
+        "RACE.DEL.1",
+        "Many concurrent DELs must leave no more behind than a single one",
+        many_dels,
+    ),
     expected(
         "RACE.DEL.2",
-        "DEL of one attachment, called several times at once, succeeds each time",
+        "Several concurrent DELs of one attachment must all succeed",
         one_del_often,
     ),
     expected(
         "RACE.SAME.1",
-        "ADD and DEL of one attachment at once end in what a further DEL cleans up",
+        "A further DEL must clean up after a concurrent ADD and DEL of one attachment",
         add_and_del_of_one,
     ),
     expected(
         "RACE.NET.1",
-        "ADDs at once on two networks succeed, and DELs of one leave the other alone",
+        "Concurrent ADDs on two networks must succeed, and DELs on one network must leave the \
+         other unchanged",
         two_networks,
     ),
 ];
 
 const fn expected(
     id: &'static str,
-    says: &'static str,
-    test: fn(&Bench) -> Verdict,
+    statement: &'static str,
+    test: fn(&Fixture) -> TestResult,
 ) -> Requirement {
-    requirement::expected(id, says, Of::All, test)
+    requirement::expected(id, statement, AppliesTo::All, test)
 }
 
-/// Some new containers.
-fn containers(bench: &Bench, name: &str, count: usize) -> Vec<Container> {
-    (0..count).map(|number| hurried(bench, &format!("{name}{number}"))).collect()
+/// Makes several containers.
+fn containers(fixture: &Fixture, name: &str, count: usize) -> Vec<Container> {
+    (0..count).map(|number| without_dad(fixture, &format!("{name}{number}"))).collect()
 }
 
-/// One verb for each of these containers.
-fn tasks(bench: &Bench, verb: &'static str, containers: &[Container]) -> Vec<Task> {
-    let task = |container| Task { cni: bench.call(container).cni, verb };
+/// The same command for each of these containers.
+fn tasks(fixture: &Fixture, verb: &'static str, containers: &[Container]) -> Vec<Task> {
+    let task = |container| Task { cni: fixture.call(container).cni, verb };
     containers.iter().map(task).collect()
 }
 
-/// ADD of all of them at once, which must succeed; their results.
-fn add_all(bench: &Bench, containers: &[Container]) -> Result<Vec<Value>, Stop> {
-    let done = at_once(bench, tasks(bench, "ADD", containers));
-    tell(bench, "ADD", &done);
+/// Adds all of them concurrently, which must succeed. Returns the results.
+fn add_all(fixture: &Fixture, containers: &[Container]) -> Result<Vec<Value>, NotPassed> {
+    let done = at_once(fixture, tasks(fixture, "ADD", containers));
+    tell(fixture, "ADD", &done);
     done.iter().map(|done| done.outcome.succeeds()).collect()
 }
 
-/// DEL of all of them at once, which must succeed.
-fn del_all(bench: &Bench, containers: &[Container]) -> Verdict {
-    let done = at_once(bench, tasks(bench, "DEL", containers));
-    tell(bench, "DEL", &done);
+/// Deletes all of them concurrently, which must succeed.
+fn del_all(fixture: &Fixture, containers: &[Container]) -> TestResult {
+    let done = at_once(fixture, tasks(fixture, "DEL", containers));
+    tell(fixture, "DEL", &done);
     done.iter().try_for_each(|done| done.outcome.succeeds().map(drop))
 }
 
-/// No address is in two results. Those of a loopback everybody has, and a plugin after another one tells of the other's.
-fn are_distinct(bench: &Bench, results: &[Value]) -> Verdict {
+/// No two results may have the same address. Loopback addresses are the same in all containers, and
+/// a chained plugin returns the addresses of another plugin.
+fn are_distinct(fixture: &Fixture, results: &[Value]) -> TestResult {
     let mut owners: BTreeMap<IpAddr, usize> = BTreeMap::new();
-    if bench.profile.kind == Kind::Chained {
+    if fixture.profile.kind == Kind::Chained {
         return Ok(());
     }
     for (number, result) in results.iter().enumerate() {
-        for ip in Said::of(result)?.ips.iter().map(|ip| ip.address.ip) {
+        for ip in ParsedResult::of(result)?.ips.iter().map(|ip| ip.address.ip) {
             let other = owners.insert(ip, number).filter(|other| *other != number);
             if let Some(other) = other.filter(|_| !ip.is_loopback()) {
                 let expected = "addresses of their own";
                 let seen = format!("{ip} in the results of number {other} and of number {number}");
-                return Err(failed(format!("{} ADDs at once", results.len()), expected, seen));
+                return Err(failed(format!("{} concurrent ADDs", results.len()), expected, seen));
             }
         }
     }
     Ok(())
 }
 
-fn many_adds(bench: &Bench) -> Verdict {
-    let containers = containers(bench, "c", CROWD);
-    let results = add_all(bench, &containers)?;
-    are_distinct(bench, &results)?;
+fn many_adds(fixture: &Fixture) -> TestResult {
+    let containers = containers(fixture, "c", CROWD);
+    let results = add_all(fixture, &containers)?;
+    are_distinct(fixture, &results)?;
     for (container, result) in containers.iter().zip(&results) {
-        if bench.is_from("0.4.0") {
-            bench.call(container).check(result).succeeds()?;
+        if fixture.is_from("0.4.0") {
+            fixture.call(container).check(result).succeeds()?;
         }
     }
-    let reaches_host = bench.profile.reaches.contains(&Reach::Host);
+    let reaches_host = fixture.profile.reaches.contains(&Reach::Host);
     for (container, result) in containers.iter().zip(&results).filter(|_| reaches_host) {
-        // The first packet is asked about elsewhere; IPv4 does not wait for anything.
-        let gateways = Said::of(result)?.ips.into_iter().filter_map(|ip| ip.gateway);
+        // Other requirements test the first packet; IPv4 needs no wait.
+        let gateways = ParsedResult::of(result)?.ips.into_iter().filter_map(|ip| ip.gateway);
         for gateway in gateways.filter(IpAddr::is_ipv4) {
-            let done = format!("{CROWD} ADDs at once, then ping from {}", container.pod.name());
+            let done = format!("{CROWD} concurrent ADDs, then ping from {}", container.pod.name());
             let seen = "no answer within a second";
             ensure(container.pod.ping(gateway), done, format!("{gateway} answers"), seen)?;
         }
@@ -117,14 +125,14 @@ fn many_adds(bench: &Bench) -> Verdict {
     Ok(())
 }
 
-fn adds_and_dels(bench: &Bench) -> Verdict {
-    let (go, come) = (containers(bench, "old", CROWD / 4), containers(bench, "new", CROWD / 4));
-    add_all(bench, &go)?;
+fn adds_and_dels(fixture: &Fixture) -> TestResult {
+    let (go, come) = (containers(fixture, "old", CROWD / 4), containers(fixture, "new", CROWD / 4));
+    add_all(fixture, &go)?;
     let mut both = Vec::new();
-    for (del, add) in tasks(bench, "DEL", &go).into_iter().zip(tasks(bench, "ADD", &come)) {
+    for (del, add) in tasks(fixture, "DEL", &go).into_iter().zip(tasks(fixture, "ADD", &come)) {
         both.extend([del, add]);
     }
-    let done = at_once(bench, both);
+    let done = at_once(fixture, both);
     let mut results = Vec::new();
     for done in &done {
         let printed = done.outcome.succeeds()?;
@@ -132,99 +140,102 @@ fn adds_and_dels(bench: &Bench) -> Verdict {
             results.push(printed);
         }
     }
-    are_distinct(bench, &results)?;
-    for (container, result) in come.iter().zip(&results).filter(|_| bench.is_from("0.4.0")) {
-        bench.call(container).check(result).succeeds()?;
+    are_distinct(fixture, &results)?;
+    for (container, result) in come.iter().zip(&results).filter(|_| fixture.is_from("0.4.0")) {
+        fixture.call(container).check(result).succeeds()?;
     }
     Ok(())
 }
 
-/// ADD and DEL of a container alone.
-fn once(bench: &Bench) -> Verdict {
-    let (container, _) = hurried_added(bench, "once")?;
-    bench.call(&container).del().succeeds().map(drop)
+/// Makes ADD and DEL of one container.
+fn once(fixture: &Fixture) -> TestResult {
+    let (container, _) = added_without_dad(fixture, "once")?;
+    fixture.call(&container).del().succeeds().map(drop)
 }
 
-/// The host and its files are as they were.
-fn nothing_is_left(done: &str, before: &str, after: &str) -> Verdict {
+/// The host and its files must be unchanged.
+fn nothing_is_left(done: &str, before: &str, after: &str) -> TestResult {
     let host =
         |state: &str| lasting(&format!("{}\n{}", section(state, "node"), section(state, "files")));
     let changes = diff(&host(before), &host(after));
     ensure(changes.is_empty(), done, "the host as after one ADD and DEL", changes)
 }
 
-fn many_dels(bench: &Bench) -> Verdict {
-    let containers = containers(bench, "c", CROWD / 2);
-    once(bench)?;
-    let before = bench.host.state();
-    add_all(bench, &containers)?;
-    del_all(bench, &containers)?;
-    let done = format!("{0} ADDs at once, {0} DELs at once", containers.len());
-    nothing_is_left(&done, &before, &bench.host.state())
+fn many_dels(fixture: &Fixture) -> TestResult {
+    let containers = containers(fixture, "c", CROWD / 2);
+    once(fixture)?;
+    let before = fixture.host.state();
+    add_all(fixture, &containers)?;
+    del_all(fixture, &containers)?;
+    let done = format!("{0} concurrent ADDs, {0} concurrent DELs", containers.len());
+    nothing_is_left(&done, &before, &fixture.host.state())
 }
 
-fn one_del_often(bench: &Bench) -> Verdict {
+fn one_del_often(fixture: &Fixture) -> TestResult {
     const TIMES: usize = 4;
-    let container = hurried(bench, "c1");
-    once(bench)?;
-    let before = bench.host.state();
-    bench.call(&container).add().succeeds()?;
-    let del = Task { cni: bench.call(&container).cni, verb: "DEL" };
-    for done in at_once(bench, vec![del; TIMES]) {
+    let container = without_dad(fixture, "c1");
+    once(fixture)?;
+    let before = fixture.host.state();
+    fixture.call(&container).add().succeeds()?;
+    let del = Task { cni: fixture.call(&container).cni, verb: "DEL" };
+    for done in at_once(fixture, vec![del; TIMES]) {
         done.outcome.succeeds()?;
     }
-    nothing_is_left("ADD, DEL 4 times at once", &before, &bench.host.state())
+    nothing_is_left("ADD, DEL 4 times at once", &before, &fixture.host.state())
 }
 
-fn add_and_del_of_one(bench: &Bench) -> Verdict {
+fn add_and_del_of_one(fixture: &Fixture) -> TestResult {
     const ROUNDS: usize = 3;
-    let container = hurried(bench, "c1");
-    once(bench)?;
-    let before = bench.host.state();
+    let container = without_dad(fixture, "c1");
+    once(fixture)?;
+    let before = fixture.host.state();
     for _ in 0..ROUNDS {
-        let cni = bench.call(&container).cni;
+        let cni = fixture.call(&container).cni;
         let add = Task { cni: cni.clone(), verb: "ADD" };
-        // Each may fail, because of the other; neither may hang.
-        for done in at_once(bench, vec![add, Task { cni, verb: "DEL" }]) {
+        // Each call may fail because of the other, but neither may hang.
+        for done in at_once(fixture, vec![add, Task { cni, verb: "DEL" }]) {
             ensure(
                 !done.outcome.hung,
                 "ADD and DEL at once",
                 "both end",
-                "one hung, and was ended",
+                "one hung and was killed",
             )?;
         }
-        bench.call(&container).del().succeeds()?;
+        fixture.call(&container).del().succeeds()?;
     }
     let done = "ADD and DEL of one attachment at once, then DEL";
-    nothing_is_left(done, &before, &bench.host.state())?;
-    bench.call(&container).add().succeeds()?;
-    bench.call(&container).del().succeeds().map(drop)
+    nothing_is_left(done, &before, &fixture.host.state())?;
+    fixture.call(&container).add().succeeds()?;
+    fixture.call(&container).del().succeeds().map(drop)
 }
 
-/// The same configuration for another network: another name, other subnets.
-fn elsewhere(bench: &Bench) -> Value {
-    let config = bench.config();
+/// The configuration for another network, with another name and other subnets.
+fn on_another_host(fixture: &Fixture) -> Value {
+    let config = fixture.config();
     let text = config.to_string().replace("10.1.2.", "10.7.2.").replace("fd00:1:2:", "fd00:7:2:");
     let mut other: Value = serde_json::from_str(&text).unwrap_or(config);
-    bench.profile.rename(&mut other, "judged-too", 1);
+    fixture.profile.rename(&mut other, "judged-too", 1);
     other
 }
 
-fn two_networks(bench: &Bench) -> Verdict {
-    let other = elsewhere(bench);
-    if bench.is_numbered() {
-        return Err(Stop::Absent("the configuration is another one for each container".to_owned()));
+fn two_networks(fixture: &Fixture) -> TestResult {
+    let other = on_another_host(fixture);
+    if fixture.is_numbered() {
+        return Err(NotPassed::NotApplicable(
+            "the configuration differs for each container".to_owned(),
+        ));
     }
-    let has_kit_subnets = other.get("ipam") != bench.config().get("ipam");
+    let has_kit_subnets = other.get("ipam") != fixture.config().get("ipam");
     let is_kit_ipam =
         other.pointer("/ipam/type").is_some_and(|name| *name == json!(crate::ipam::NAME));
     if other.get("ipam").is_some() && !has_kit_subnets && !is_kit_ipam {
-        let why = "the configuration's subnets are not the kit's, so it cannot be had twice";
-        return Err(Stop::Absent(why.to_owned()));
+        let why = "the configuration has subnets of its own, so that the test cannot use it for \
+            two networks";
+        return Err(NotPassed::NotApplicable(why.to_owned()));
     }
-    let (ones, twos) = (containers(bench, "a", 6), containers(bench, "b", 6));
+    let (ones, twos) = (containers(fixture, "a", 6), containers(fixture, "b", 6));
     let there = |container: &Container| -> Call<'_> {
-        let call = bench.call_with(&other);
+        let call = fixture.call_with(&other);
         let call =
             call.with(|cni| cni.container(&container.id).netns(&container.pod).ifname("eth0"));
         match &container.prev {
@@ -232,19 +243,19 @@ fn two_networks(bench: &Bench) -> Verdict {
             None => call,
         }
     };
-    // What they share on the host comes with the first and stays.
-    let mut all = tasks(bench, "ADD", &ones);
+    // The first ADD makes the shared objects on the host, which stay.
+    let mut all = tasks(fixture, "ADD", &ones);
     all.extend(twos.iter().map(|container| Task { cni: there(container).cni, verb: "ADD" }));
-    let done = at_once(bench, all);
+    let done = at_once(fixture, all);
     let results: Vec<Value> =
         done.iter().map(|done| done.outcome.succeeds()).collect::<Result<_, _>>()?;
-    are_distinct(bench, &results)?;
+    are_distinct(fixture, &results)?;
     let dels = twos.iter().map(|container| Task { cni: there(container).cni, verb: "DEL" });
-    for done in at_once(bench, dels.collect()) {
+    for done in at_once(fixture, dels.collect()) {
         done.outcome.succeeds()?;
     }
-    for (container, result) in ones.iter().zip(&results).filter(|_| bench.is_from("0.4.0")) {
-        bench.call(container).check(result).succeeds()?;
+    for (container, result) in ones.iter().zip(&results).filter(|_| fixture.is_from("0.4.0")) {
+        fixture.call(container).check(result).succeeds()?;
     }
-    del_all(bench, &ones)
+    del_all(fixture, &ones)
 }

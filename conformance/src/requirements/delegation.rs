@@ -1,4 +1,4 @@
-//! Delegation: what a plugin passes on to another plugin, and what it makes of the answer.
+//! Delegation: what a plugin passes to another plugin, and how it handles the answer.
 
 mod answers;
 mod failures;
@@ -6,9 +6,10 @@ mod verbs;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Call, Container, broken, set};
-use crate::ipam::{self, Seen};
-use crate::requirement::{self, Level, Of, Requirement, Stop, Verdict, Versions, failed};
+use crate::fixture::{Call, Container, Fixture};
+use crate::ipam::{self, IpamCall};
+use crate::requirement::{self, AppliesTo, Level, Requirement, Versions};
+use crate::verdict::{NotPassed, TestResult, failed};
 
 const DELEGATION: &str = "CNI 1.1.0, section 4, delegated plugin protocol";
 const EXECUTION: &str = "CNI 1.1.0, section 4, delegated plugin execution procedure";
@@ -18,55 +19,57 @@ const STATUS: &str = "CNI 1.1.0, section 2, STATUS";
 pub const REQUIREMENTS: &[Requirement] = &[
     must(
         "S4.FIND.1",
-        "the delegate is the first of its name in the folders of CNI_PATH, in their order",
+        "The plugin must run the first delegated plugin of that name in the directories of CNI_PATH, in their order",
         verbs::found_in_order,
     ),
     must(
         "S4.FIND.2",
-        "a delegate that is in no folder of CNI_PATH is an error, which names it, and ADD leaves nothing",
+        "ADD must fail if no directory of CNI_PATH has the delegated plugin, name that plugin, \
+         and leave nothing behind",
         failures::missing,
     ),
     Requirement {
         source: "CVE-2021-20206",
         ..must(
             "S4.FIND.3",
-            "a delegate's type with a path in it is refused, and nothing is run",
+            "The plugin must reject a delegated plugin's type that contains a path, and run \
+             nothing",
             failures::path_as_type,
         )
     },
     must(
         "S4.ENV.1",
-        "the delegate has the environment of the plugin, in ADD and DEL",
+        "ADD and DEL must pass the plugin's environment to the delegated plugin",
         verbs::environment,
     ),
     from(
         "S4.ENV.2",
         "0.4.0",
-        "the delegate has the environment of the plugin, in CHECK",
+        "CHECK must pass the plugin's environment to the delegated plugin",
         verbs::environment_of_check,
     ),
     must(
         "S4.CONFIG.1",
-        "the delegate reads the configuration of the plugin, in ADD and DEL",
+        "ADD and DEL must pass the plugin's configuration to the delegated plugin",
         verbs::configuration,
     ),
     from(
         "S4.CONFIG.2",
         "0.4.0",
-        "the delegate reads the configuration of the plugin with `prevResult`, in CHECK",
+        "CHECK must pass the plugin's configuration, with `prevResult`, to the delegated plugin",
         verbs::configuration_of_check,
     ),
     expected(
         "S4.ADD.1",
-        "ADD calls ADD of the delegate once, and no other verb if all is well",
+        "A successful ADD must call ADD of the delegated plugin once, and no other command",
         verbs::add_once,
     ),
-    must("S4.ADD.2", "if ADD of the delegate fails, ADD fails", failures::add),
+    must("S4.ADD.2", "ADD must fail if ADD of the delegated plugin fails", failures::add),
     Requirement {
         versions: Versions::Each,
         ..expected(
             "S4.ADD.3",
-            "code and message of the delegate's error are in the error of the plugin",
+            "The plugin's error must contain the code and the message of the delegated plugin's error",
             failures::add_tells,
         )
     },
@@ -75,46 +78,63 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: EXECUTION,
         ..must(
             "S4.ADD.4",
-            "if ADD of the delegate fails, DEL of the delegate is called before the failure is returned",
+            "If ADD of the delegated plugin fails, ADD should call its DEL before it returns the error",
             failures::add_is_followed_by_del,
         )
     },
     expected(
         "S4.ADD.5",
-        "if ADD of the delegate fails, nothing is left on the host and in the container",
+        "If ADD of the delegated plugin fails, ADD must leave nothing on the host or in the container",
         failures::add_leaves_nothing,
     ),
     expected(
         "S4.ADD.6",
-        "if ADD fails after ADD of the delegate, DEL of the delegate is called",
+        "If ADD fails after ADD of the delegated plugin, it must call DEL of the delegated plugin",
         failures::later_failure,
     ),
-    must("S4.DEL.1", "DEL calls DEL of the delegate", verbs::del),
-    must("S4.DEL.2", "if DEL of the delegate fails, DEL fails", failures::del),
+    must("S4.DEL.1", "DEL must call DEL of the delegated plugin", verbs::del),
+    must("S4.DEL.2", "DEL must fail if DEL of the delegated plugin fails", failures::del),
     expected(
         "S4.DEL.3",
-        "after a DEL that failed because of the delegate, another DEL succeeds and calls it again",
+        "After DEL failed because of the delegated plugin, the next DEL must call that plugin \
+         again and succeed",
         failures::del_again,
     ),
     expected(
         "S4.DEL.4",
-        "DEL calls DEL of the delegate also if the container's namespace is gone",
+        "DEL must call DEL of the delegated plugin even if the container's namespace no longer \
+         exists",
         verbs::del_without_namespace,
     ),
-    from("S4.CHECK.1", "0.4.0", "CHECK calls CHECK of the delegate", verbs::check),
-    from("S4.CHECK.2", "0.4.0", "if CHECK of the delegate fails, CHECK fails", failures::check),
-    from("S4.GC.1", "1.1.0", "GC calls GC of the delegate, with the valid attachments", verbs::gc),
-    from("S4.GC.2", "1.1.0", "if GC of the delegate fails, GC fails", failures::gc),
+    from("S4.CHECK.1", "0.4.0", "CHECK must call CHECK of the delegated plugin", verbs::check),
+    from(
+        "S4.CHECK.2",
+        "0.4.0",
+        "CHECK must fail if CHECK of the delegated plugin fails",
+        failures::check,
+    ),
+    from(
+        "S4.GC.1",
+        "1.1.0",
+        "GC must call GC of the delegated plugin, with the valid attachments",
+        verbs::gc,
+    ),
+    from("S4.GC.2", "1.1.0", "GC must fail if GC of the delegated plugin fails", failures::gc),
     Requirement {
         source: STATUS,
-        ..from("S4.STATUS.1", "1.1.0", "STATUS calls STATUS of the delegate", verbs::status)
+        ..from(
+            "S4.STATUS.1",
+            "1.1.0",
+            "STATUS must call STATUS of the delegated plugin",
+            verbs::status,
+        )
     },
     Requirement {
         source: STATUS,
         ..from(
             "S4.STATUS.2",
             "1.1.0",
-            "if STATUS of the delegate fails, STATUS fails",
+            "STATUS must fail if STATUS of the delegated plugin fails",
             failures::status,
         )
     },
@@ -123,100 +143,90 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: EXECUTION,
         ..must(
             "S4.STDERR.1",
-            "what the delegate writes to standard error is on the plugin's standard error",
+            "The plugin should pass on what the delegated plugin writes to standard error",
             verbs::standard_error,
         )
     },
     must(
         "S4.ANSWER.1",
-        "an answer of the delegate that is no object of JSON is an error, and leaves nothing",
+        "ADD must fail and leave nothing behind if the delegated plugin's answer is not a JSON \
+         object",
         answers::no_object,
     ),
     must(
         "S4.ANSWER.2",
-        "an answer with an address, gateway or route that is none is an error, and leaves nothing",
+        "ADD must fail and leave nothing behind if an answer has an invalid address, gateway or \
+         route",
         answers::no_addresses,
     ),
     expected(
         "S4.ANSWER.3",
-        "an answer without addresses is an error that leaves nothing, or a result without addresses",
+        "If the answer has no addresses, ADD must fail and leave nothing behind, or print a \
+         result without addresses",
         answers::without_addresses,
     ),
     expected(
         "S4.ANSWER.4",
-        "an answer in another version or in none is an error that leaves nothing, or becomes a right result",
+        "If the answer has another version or none, ADD must fail and leave nothing behind, or \
+         print a correct result",
         answers::other_version,
     ),
     expected(
         "S4.ANSWER.5",
-        "after an answer that the plugin cannot use, DEL of the delegate is called",
+        "After an answer that it cannot use, ADD must call DEL of the delegated plugin",
         answers::released,
     ),
 ];
 
-const fn must(id: &'static str, says: &'static str, test: fn(&Bench) -> Verdict) -> Requirement {
-    requirement::must(id, DELEGATION, says, Of::Delegating, test)
+const fn must(
+    id: &'static str,
+    statement: &'static str,
+    test: fn(&Fixture) -> TestResult,
+) -> Requirement {
+    requirement::must(id, DELEGATION, statement, AppliesTo::Delegating, test)
 }
 
 const fn from(
     id: &'static str,
     version: &'static str,
-    says: &'static str,
-    test: fn(&Bench) -> Verdict,
+    statement: &'static str,
+    test: fn(&Fixture) -> TestResult,
 ) -> Requirement {
-    Requirement { versions: Versions::From(version), ..must(id, says, test) }
+    Requirement { versions: Versions::From(version), ..must(id, statement, test) }
 }
 
 const fn expected(
     id: &'static str,
-    says: &'static str,
-    test: fn(&Bench) -> Verdict,
+    statement: &'static str,
+    test: fn(&Fixture) -> TestResult,
 ) -> Requirement {
-    requirement::expected(id, says, Of::Delegating, test)
+    requirement::expected(id, statement, AppliesTo::Delegating, test)
 }
 
-/// The configuration, with the kit's address management plugin.
-pub(crate) fn config(bench: &Bench) -> Value {
-    let mut config = bench.config();
-    set(&mut config, "ipam", json!({ "type": ipam::NAME }));
-    config
-}
-
-/// What that plugin may say to ADD: an address of each family.
-pub(crate) fn answer(bench: &Bench) -> Value {
-    let mut answer = ipam::addresses(bench.version(), 5);
-    set(&mut answer, "dns", json!({}));
-    answer
-}
-
-/// A call for a container with that configuration.
-fn call<'a>(bench: &'a Bench, container: &Container, config: &Value) -> Call<'a> {
-    let call = bench.call_with(config);
+/// A call for a container with this configuration.
+fn call<'a>(fixture: &'a Fixture, container: &Container, config: &Value) -> Call<'a> {
+    let call = fixture.call_with(config);
     call.with(|cni| cni.container(&container.id).netns(&container.pod).ifname("eth0"))
 }
 
-/// Lets the kit's plugin say that to a verb.
-fn says(verb: &str, stdout: impl ToString, status: u8) {
-    ipam::answer(verb, stdout, status).unwrap_or_else(|error| broken(&error));
+/// An error of the kit's IPAM plugin.
+fn refusal(fixture: &Fixture) -> Value {
+    json!({ "cniVersion": fixture.version(), "code": 142, "msg": "refused by the kit", "details": "intentionally" })
 }
 
-/// An error that the kit's plugin says.
-fn refusal(bench: &Bench) -> Value {
-    json!({ "cniVersion": bench.version(), "code": 142, "msg": "the kit says no", "details": "on purpose" })
-}
-
-/// The calls of the kit's plugin with a verb, after the first `before` calls of any verb.
-fn calls_since(before: usize, verb: &str) -> Vec<Seen> {
-    ipam::seen().into_iter().skip(before).filter(|seen| seen.verb() == verb).collect()
+/// The calls of the kit's IPAM plugin with a command, after the first `before` calls of any
+/// command.
+fn calls_since(before: usize, verb: &str) -> Vec<IpamCall> {
+    ipam::calls().into_iter().skip(before).filter(|seen| seen.verb() == verb).collect()
 }
 
 /// The first such call.
-fn call_since(before: usize, verb: &str) -> Result<Seen, Stop> {
+fn call_since(before: usize, verb: &str) -> Result<IpamCall, NotPassed> {
     let verbs: Vec<String> =
-        ipam::seen().iter().skip(before).map(|seen| seen.verb().to_owned()).collect();
+        ipam::calls().iter().skip(before).map(|seen| seen.verb().to_owned()).collect();
     let first = calls_since(before, verb).into_iter().next();
     first.ok_or_else(|| {
         let seen = format!("it was called with {verbs:?}");
-        failed(verb, format!("a call of the delegate with {verb}"), seen)
+        failed(verb, format!("a call of the delegated plugin with {verb}"), seen)
     })
 }

@@ -1,137 +1,144 @@
-//! Errors: their shape, their codes, and what else must not be printed.
+//! Errors: their format, their codes, and the absence of other output.
 
 use serde_json::{Value, json};
 use testbed::Outcome;
 
-use super::steps::{naming, orderly, state, unchanged, with_kit_ipam};
-use crate::bench::{Bench, Call};
-use crate::requirement::{Judge, Level, Of, Requirement, Verdict, Versions, ensure, seen};
+use super::steps::{state, succeeds_or_fails_properly, unchanged, with_input, with_kit_ipam};
+use crate::evidence::describe;
+use crate::fixture::{Call, Fixture};
+use crate::requirement::{AppliesTo, Level, Requirement, Versions};
+use crate::verdict::{OutcomeExt, TestResult, ensure};
 
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.ERR.1",
         source: "CNI 0.4.0, Result; CNI 1.1.0, section 2, Errors; section 5, Error",
-        says: "An error is an exit status that is not 0 and an object with `code` and `msg` alone on standard output",
+        statement: "A plugin that fails must exit with a non-zero status and print only an object \
+            with `code` and `msg` on standard output",
         level: Level::Must,
-        of: Of::All,
+        applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: shape,
     },
     Requirement {
         id: "S2.ERR.2",
         source: "CNI 0.4.0, Result; CNI 1.1.0, section 5, Error",
-        says: "An error has the `cniVersion` of the configuration",
+        statement: "An error should have the `cniVersion` of the configuration",
         level: Level::Should,
-        of: Of::All,
+        applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: version,
     },
     Requirement {
         id: "S2.ERR.3",
         source: "CNI 0.4.0, Well-known Error Codes; CNI 1.1.0, section 5, Error",
-        says: "An error's code is one that the specification defines, or 100 and above",
+        statement: "An error code must be one that the specification defines, or at least 100",
         level: Level::Must,
-        of: Of::All,
+        applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: codes,
     },
     Requirement {
         id: "S2.ERR.4",
         source: "CNI 1.1.0, section 5, Error; RFC 8259",
-        says: "An error is valid JSON also where it repeats quotes, control characters or bytes that are no UTF-8",
+        statement: "An error must be valid JSON even if it repeats quotes, control characters or \
+            invalid UTF-8",
         level: Level::Must,
-        of: Of::All,
+        applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: quoting,
     },
     Requirement {
         id: "S2.ERR.5",
         source: "CNI 1.1.0, section 2, Errors",
-        says: "Values of the wrong kind under any well-known key do not crash the plugin, whatever the command",
+        statement: "A value of the wrong type under any well-known key must not crash the plugin, \
+            for any command",
         level: Level::Expected,
-        of: Of::All,
+        applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: no_crash,
     },
     Requirement {
         id: "S2.ERR.6",
         source: "CNI 1.1.0, section 2, CHECK and DEL",
-        says: "A `prevResult` that makes no sense does not crash CHECK or DEL, and DEL changes nothing of others",
+        statement: "An invalid `prevResult` must not crash CHECK or DEL, nor make DEL change what \
+            belongs to others",
         level: Level::Expected,
-        of: Of::All,
+        applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: senseless_results,
     },
     Requirement {
         id: "S2.ERR.7",
         source: "CNI 1.1.0, section 4, delegated plugin execution procedure",
-        says: "An answer of the address management plugin that makes no sense does not crash the plugin",
+        statement: "An invalid answer of the IPAM plugin must not crash the plugin",
         level: Level::Expected,
-        of: Of::Delegating,
+        applies_to: AppliesTo::Delegating,
         versions: Versions::Newest,
         test: senseless_answers,
     },
 ];
 
-/// Calls that any plugin must refuse, each in another way.
-fn bad_calls(bench: &Bench) -> Vec<(&'static str, Outcome)> {
-    let call = bench.call(&bench.container("a"));
+/// Calls that every plugin must reject, for different reasons.
+fn bad_calls(fixture: &Fixture) -> Vec<(&'static str, Outcome)> {
+    let call = fixture.call(&fixture.container("a"));
     let key = |key: &str, value: Value| call.clone().with(|cni| cni.key(key, value));
     vec![
         ("no configuration", call.clone().with(|cni| cni.stdin("")).add()),
         ("no JSON", call.clone().with(|cni| cni.stdin("{")).add()),
-        ("a name that is not allowed", key("name", json!("../up")).add()),
-        ("a version that does not exist", key("cniVersion", json!("99.0.0")).add()),
+        ("an invalid name", key("name", json!("../up")).add()),
+        ("an unknown version", key("cniVersion", json!("99.0.0")).add()),
         ("no CNI_CONTAINERID", call.clone().with(|cni| cni.unset("CNI_CONTAINERID")).add()),
         ("no CNI_IFNAME", call.clone().with(|cni| cni.unset("CNI_IFNAME")).del()),
-        ("an interface name that is not allowed", call.clone().with(|cni| cni.ifname("a/b")).add()),
-        ("a command that does not exist", call.verb("JOIN")),
+        ("an invalid interface name", call.clone().with(|cni| cni.ifname("a/b")).add()),
+        ("an unknown command", call.verb("JOIN")),
     ]
 }
 
-fn shape(bench: &Bench) -> Verdict {
-    bad_calls(bench).into_iter().try_for_each(|(input, outcome)| {
-        naming(input, outcome.fails().map(drop))?;
-        naming(input, no_trace(&outcome))
+fn shape(fixture: &Fixture) -> TestResult {
+    bad_calls(fixture).into_iter().try_for_each(|(input, outcome)| {
+        with_input(input, outcome.fails().map(drop))?;
+        with_input(input, no_trace(&outcome))
     })
 }
 
-fn version(bench: &Bench) -> Verdict {
-    let call = bench.call(&bench.container("a"));
+fn version(fixture: &Fixture) -> TestResult {
+    let call = fixture.call(&fixture.container("a"));
     for (input, outcome) in [
-        ("an interface name that is not allowed", call.clone().with(|cni| cni.ifname("a/b")).add()),
-        ("a command that does not exist", call.verb("JOIN")),
+        ("an invalid interface name", call.clone().with(|cni| cni.ifname("a/b")).add()),
+        ("an unknown command", call.verb("JOIN")),
     ] {
-        naming(input, outcome.fails())?;
+        with_input(input, outcome.fails())?;
         let error: Value = serde_json::from_str(&outcome.stdout).unwrap_or_default();
-        let has_version = error.get("cniVersion").is_some_and(|found| found == bench.version());
-        let expected = format!("an error with cniVersion {}", bench.version());
+        let has_version = error.get("cniVersion").is_some_and(|found| found == fixture.version());
+        let expected = format!("an error with cniVersion {}", fixture.version());
         ensure(has_version, format!("{}: {input}", outcome.call), expected, &error)?;
     }
     Ok(())
 }
 
-fn codes(bench: &Bench) -> Verdict {
-    let mut outcomes = bad_calls(bench);
-    let missing = bench.call(&bench.container("b")).with(|cni| cni.env("CNI_NETNS", "/run/no"));
-    if bench.profile.kind == crate::profile::Kind::Interface {
+fn codes(fixture: &Fixture) -> TestResult {
+    let mut outcomes = bad_calls(fixture);
+    let missing = fixture.call(&fixture.container("b")).with(|cni| cni.env("CNI_NETNS", "/run/no"));
+    if fixture.profile.kind == crate::profile::Kind::Interface {
         outcomes.push(("no namespace", missing.add()));
     }
     for (input, outcome) in outcomes {
-        let told = naming(input, outcome.fails())?;
-        // 8 is not in the specification's table, but the code of its own library for a namespace that cannot be used.
-        let known = matches!(told.code, 1..=8 | 11 | 50 | 51 | 100..);
+        let error = with_input(input, outcome.fails())?;
+        // Code 8 is missing in the table of the specification. libcni defines it for a namespace
+        // that cannot be used.
+        let known = matches!(error.code, 1..=8 | 11 | 50 | 51 | 100..);
         let done = format!("{}: {input}", outcome.call);
-        ensure(known, done, "code 1 to 8, 11, 50, 51, or 100 and above", format!("{told:?}"))?;
+        ensure(known, done, "code 1 to 8, 11, 50, 51, or 100 and above", format!("{error:?}"))?;
     }
     Ok(())
 }
 
-fn quoting(bench: &Bench) -> Verdict {
+fn quoting(fixture: &Fixture) -> TestResult {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
-    let call = bench.call(&bench.container("a"));
+    let call = fixture.call(&fixture.container("a"));
     let strange = "a\"b\\c\n\t\u{1}\u{7f}\u{2028}</script>{}";
     let bytes = OsStr::from_bytes(b"a\xff\xfe\"/");
     let calls = [
@@ -146,29 +153,29 @@ fn quoting(bench: &Bench) -> Verdict {
     call.verb(strange).fails().map(drop)
 }
 
-/// A crash shows in how the plugin ended, or in what it complained about.
-fn no_trace(outcome: &Outcome) -> Verdict {
+/// A crash shows in the exit status or on standard error.
+fn no_trace(outcome: &Outcome) -> TestResult {
     let by_itself = outcome.status.code().is_some_and(|code| !matches!(code, 101 | 134..=139));
     let traces = ["panicked at", "goroutine ", "Traceback (most recent", "core dumped"];
     let quiet = !traces.iter().any(|trace| outcome.stderr.contains(trace));
-    ensure(by_itself && quiet, &outcome.call, "no crash", seen(outcome))
+    ensure(by_itself && quiet, &outcome.call, "no crash", describe(outcome))
 }
 
-/// The commands that are there in the version, for one attachment.
-fn all_commands(bench: &Bench, call: &Call<'_>) -> Vec<Outcome> {
+/// The commands of the version under test, for one attachment.
+fn all_commands(fixture: &Fixture, call: &Call<'_>) -> Vec<Outcome> {
     let mut outcomes = vec![call.add()];
-    if bench.is_from("0.4.0") {
+    if fixture.is_from("0.4.0") {
         outcomes.push(call.verb("CHECK"));
     }
-    if bench.is_from("1.1.0") {
+    if fixture.is_from("1.1.0") {
         outcomes.extend([call.status(), call.verb("GC")]);
     }
     outcomes.push(call.del());
     outcomes
 }
 
-fn no_crash(bench: &Bench) -> Verdict {
-    let container = bench.container("a");
+fn no_crash(fixture: &Fixture) -> TestResult {
+    let container = fixture.container("a");
     let keys = [
         "ipam",
         "dns",
@@ -178,22 +185,22 @@ fn no_crash(bench: &Bench) -> Verdict {
         "prevResult",
         "cni.dev/valid-attachments",
     ];
-    // Of the wrong kind for each key: it takes what is a list where a dictionary should be, and so on.
+    // Values of a wrong type for each key: a list instead of a dictionary, and so on.
     let values = [json!(null), json!(7), json!("text"), json!([[]])];
     for (key, value) in keys.iter().flat_map(|key| values.iter().map(move |value| (key, value))) {
-        let call = bench.call(&container).with(|cni| cni.key(key, value.clone()));
-        for outcome in all_commands(bench, &call) {
+        let call = fixture.call(&container).with(|cni| cni.key(key, value.clone()));
+        for outcome in all_commands(fixture, &call) {
             let input = format!("{key}: {value}");
-            naming(&input, orderly(&outcome))?;
-            naming(&input, no_trace(&outcome))?;
+            with_input(&input, succeeds_or_fails_properly(&outcome))?;
+            with_input(&input, no_trace(&outcome))?;
         }
     }
     Ok(())
 }
 
 /// Results that no plugin could have printed.
-fn nonsense(bench: &Bench) -> Vec<Value> {
-    let version = bench.version();
+fn nonsense(fixture: &Fixture) -> Vec<Value> {
+    let version = fixture.version();
     vec![
         json!({}),
         json!({ "cniVersion": version }),
@@ -207,35 +214,35 @@ fn nonsense(bench: &Bench) -> Vec<Value> {
     ]
 }
 
-fn senseless_results(bench: &Bench) -> Verdict {
-    bench.added("b")?;
-    let container = bench.container("a");
-    let before = state(bench);
-    for result in nonsense(bench) {
-        let call = bench.call(&container).with(|cni| cni.prev(&result));
+fn senseless_results(fixture: &Fixture) -> TestResult {
+    fixture.added("b")?;
+    let container = fixture.container("a");
+    let before = state(fixture);
+    for result in nonsense(fixture) {
+        let call = fixture.call(&container).with(|cni| cni.prev(&result));
         let mut outcomes = vec![call.del()];
-        if bench.is_from("0.4.0") {
+        if fixture.is_from("0.4.0") {
             outcomes.push(call.verb("CHECK"));
         }
         for outcome in outcomes {
-            naming(format!("prevResult {result}"), orderly(&outcome))?;
-            naming(format!("prevResult {result}"), no_trace(&outcome))?;
+            with_input(format!("prevResult {result}"), succeeds_or_fails_properly(&outcome))?;
+            with_input(format!("prevResult {result}"), no_trace(&outcome))?;
         }
     }
-    unchanged(bench, &before, "CHECK and DEL of what was never added")
+    unchanged(fixture, &before, "CHECK and DEL of an attachment that was never added")
 }
 
-fn senseless_answers(bench: &Bench) -> Verdict {
-    let container = bench.container("a");
-    let call = with_kit_ipam(bench, &container);
+fn senseless_answers(fixture: &Fixture) -> TestResult {
+    let container = fixture.container("a");
+    let call = with_kit_ipam(fixture, &container);
     let texts = ["", "null", "[]", "no JSON", "{", "7"].map(str::to_owned);
-    for answer in texts.into_iter().chain(nonsense(bench).iter().map(Value::to_string)) {
-        super::steps::let_ipam_say("ADD", &answer, 0);
+    for answer in texts.into_iter().chain(nonsense(fixture).iter().map(Value::to_string)) {
+        super::steps::set_ipam_answer("ADD", &answer, 0);
         let outcome = call.add();
-        let input = format!("the address management plugin answers {answer:?}");
-        naming(&input, orderly(&outcome))?;
-        naming(&input, no_trace(&outcome))?;
-        naming(&input, orderly(&call.del()))?;
+        let input = format!("the IPAM plugin answers {answer:?}");
+        with_input(&input, succeeds_or_fails_properly(&outcome))?;
+        with_input(&input, no_trace(&outcome))?;
+        with_input(&input, succeeds_or_fails_properly(&call.del()))?;
     }
     Ok(())
 }

@@ -1,144 +1,153 @@
-//! GC: what belongs to no valid attachment is removed.
+//! GC: it removes what belongs to no valid attachment.
 
 use serde_json::{Value, json};
 
 use super::steps::{
-    few_addresses, let_ipam_be, let_ipam_refuse, naming, returns_to, silent, state, unchanged,
-    with_kit_ipam,
+    few_addresses, make_ipam_fail, reset_ipam_answer, returns_to, state, succeeds_without_output,
+    unchanged, with_input, with_kit_ipam,
 };
-use crate::bench::{Bench, Call, set};
+use crate::fixture::{Call, Fixture};
 use crate::ipam;
-use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions};
+use crate::json::set;
+use crate::requirement::{AppliesTo, Level, Requirement, Versions};
+use crate::verdict::{NotPassed, OutcomeExt, TestResult};
 
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.GC.1",
         source: "CNI 1.1.0, section 2, GC",
-        says: "GC succeeds, prints nothing and needs no container, whether all attachments are valid, or there are none",
+        statement: "GC must succeed without a container and print nothing, whether all \
+            attachments are valid or none exist",
         level: Level::Must,
-        of: Of::All,
+        applies_to: AppliesTo::All,
         versions: Versions::From("1.1.0"),
         test: all_or_none,
     },
     Requirement {
         id: "S2.GC.2",
         source: "CNI 1.1.0, section 2, GC",
-        says: "GC leaves valid attachments as they are",
+        statement: "GC must leave valid attachments unchanged",
         level: Level::Must,
-        of: Of::All,
+        applies_to: AppliesTo::All,
         versions: Versions::From("1.1.0"),
         test: valid_stay,
     },
     Requirement {
         id: "S2.GC.3",
         source: "CNI 1.1.0, section 2, GC",
-        says: "Attachments that the plugin has never seen, and keys it does not know, are no error in the list",
+        statement: "GC must accept a list with attachments that the plugin has never seen and \
+            with unknown keys",
         level: Level::Must,
-        of: Of::All,
+        applies_to: AppliesTo::All,
         versions: Versions::From("1.1.0"),
         test: unknown_entries,
     },
     Requirement {
         id: "S2.GC.4",
         source: "CNI 1.1.0, section 2, GC: the attachments to a network",
-        says: "GC leaves attachments of other networks as they are",
+        statement: "GC must leave attachments of other networks unchanged",
         level: Level::Must,
-        of: Of::Delegating,
+        applies_to: AppliesTo::Delegating,
         versions: Versions::From("1.1.0"),
         test: other_networks_stay,
     },
     Requirement {
         id: "S2.GC.5",
         source: "CNI 1.1.0, section 2, GC",
-        says: "The addresses of attachments that are not valid are free again",
+        statement: "GC should release the addresses of attachments that are not valid",
         level: Level::Should,
-        of: Of::Delegating,
+        applies_to: AppliesTo::Delegating,
         versions: Versions::From("1.1.0"),
         test: addresses_are_freed,
     },
     Requirement {
         id: "S2.GC.6",
         source: "CNI 1.1.0, section 2, GC",
-        says: "Of an attachment that is not valid, whose namespace is gone, nothing is left on the host",
+        statement: "GC should remove everything on the host of an invalid attachment whose \
+            namespace is gone",
         level: Level::Should,
-        of: Of::Delegating,
+        applies_to: AppliesTo::Delegating,
         versions: Versions::From("1.1.0"),
         test: nothing_is_left,
     },
     Requirement {
         id: "S2.GC.7",
         source: "CNI 1.1.0, section 2, GC",
-        says: "Of a container's two attachments only the one that is not valid loses its address",
+        statement: "If one of a container's two attachments is not valid, GC should release only \
+            its address",
         level: Level::Should,
-        of: Of::Delegating,
+        applies_to: AppliesTo::Delegating,
         versions: Versions::From("1.1.0"),
         test: one_of_two,
     },
     Requirement {
         id: "S2.GC.8",
         source: "CNI 1.1.0, section 2, GC",
-        says: "An error of the address management plugin is reported, and valid attachments stay as they are",
+        statement: "GC should report an error of the IPAM plugin, and leave valid attachments \
+            unchanged",
         level: Level::Should,
-        of: Of::Delegating,
+        applies_to: AppliesTo::Delegating,
         versions: Versions::From("1.1.0"),
         test: ipam_refuses,
     },
     Requirement {
         id: "S2.GC.9",
         source: "runtimes of the first 1.1.0 days send the list as `cni.dev/attachments` only",
-        says: "An attachment that is valid by the list's older key alone is left as it is",
+        statement: "GC must leave an attachment unchanged that is valid only by the older key of \
+            the list",
         level: Level::Expected,
-        of: Of::All,
+        applies_to: AppliesTo::All,
         versions: Versions::From("1.1.0"),
         test: older_key,
     },
     Requirement {
         id: "S2.GC.10",
         source: "CNI 1.1.0, section 2, GC: introduced with 1.1.0",
-        says: "GC with a configuration of a version before 1.1.0 is an error, and removes nothing",
+        statement: "GC must fail and remove nothing if the configuration's version is older than \
+            1.1.0",
         level: Level::Must,
-        of: Of::All,
+        applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: not_before,
     },
 ];
 
-fn all_or_none(bench: &Bench) -> Verdict {
-    let fresh = bench.call(&bench.container("x"));
-    naming("before any ADD", silent(&fresh.gc(&[])))?;
-    let (container, _) = bench.added("a")?;
-    let call = bench.call(&container);
-    naming("all valid", silent(&call.gc(&[(&container.id, "eth0")])))?;
+fn all_or_none(fixture: &Fixture) -> TestResult {
+    let fresh = fixture.call(&fixture.container("x"));
+    with_input("before any ADD", succeeds_without_output(&fresh.gc(&[])))?;
+    let (container, _) = fixture.added("a")?;
+    let call = fixture.call(&container);
+    with_input("all valid", succeeds_without_output(&call.gc(&[(&container.id, "eth0")])))?;
     call.del().succeeds()?;
-    naming("after DEL", silent(&call.gc(&[])))?;
-    naming("again", silent(&call.gc(&[])))
+    with_input("after DEL", succeeds_without_output(&call.gc(&[])))?;
+    with_input("again", succeeds_without_output(&call.gc(&[])))
 }
 
-fn valid_stay(bench: &Bench) -> Verdict {
-    let (a, result) = bench.added("a")?;
-    let (b, _) = bench.added("b")?;
-    let before = state(bench);
-    bench.call(&a).gc(&[(&a.id, "eth0"), (&b.id, "eth0")]).succeeds()?;
-    unchanged(bench, &before, "GC with both attachments valid")?;
-    naming("after GC", silent(&bench.call(&a).check(&result)))
+fn valid_stay(fixture: &Fixture) -> TestResult {
+    let (a, result) = fixture.added("a")?;
+    let (b, _) = fixture.added("b")?;
+    let before = state(fixture);
+    fixture.call(&a).gc(&[(&a.id, "eth0"), (&b.id, "eth0")]).succeeds()?;
+    unchanged(fixture, &before, "GC with both attachments valid")?;
+    with_input("after GC", succeeds_without_output(&fixture.call(&a).check(&result)))
 }
 
-fn unknown_entries(bench: &Bench) -> Verdict {
-    let (container, _) = bench.added("a")?;
-    let before = state(bench);
-    let call = bench.call(&container);
+fn unknown_entries(fixture: &Fixture) -> TestResult {
+    let (container, _) = fixture.added("a")?;
+    let before = state(fixture);
+    let call = fixture.call(&container);
     let valid = [(container.id.as_str(), "eth0"), ("never-seen", "eth0"), (&container.id, "net7")];
-    silent(&call.gc(&valid))?;
+    succeeds_without_output(&call.gc(&valid))?;
     let entry = json!({ "containerID": container.id, "ifname": "eth0", "org.example": { "a": 1 } });
-    naming(
-        "an entry with a further key",
-        silent(&bare(&call, &["cni.dev/valid-attachments"], &entry)),
+    with_input(
+        "an entry with an additional key",
+        succeeds_without_output(&bare(&call, &["cni.dev/valid-attachments"], &entry)),
     )?;
-    unchanged(bench, &before, "GC with an unknown attachment among the valid ones")
+    unchanged(fixture, &before, "GC with an unknown attachment among the valid ones")
 }
 
-/// GC with a list of one, under these keys alone.
+/// GC with one valid attachment, under these keys only.
 fn bare(call: &Call<'_>, keys: &[&str], entry: &Value) -> testbed::Outcome {
     let none = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"];
     let call = call.clone().with(|cni| {
@@ -148,90 +157,93 @@ fn bare(call: &Call<'_>, keys: &[&str], entry: &Value) -> testbed::Outcome {
     call.verb("GC")
 }
 
-fn other_networks_stay(bench: &Bench) -> Verdict {
-    let container = bench.container("b");
-    let mut config = bench.config();
-    bench.profile.rename(&mut config, "other", 1);
+fn other_networks_stay(fixture: &Fixture) -> TestResult {
+    let container = fixture.container("b");
+    let mut config = fixture.config();
+    fixture.profile.rename(&mut config, "other", 1);
     set(&mut config, "ipam", json!({ "type": ipam::NAME }));
-    let other = bench.call(&container).with(|cni| cni.conf(config));
+    let other = fixture.call(&container).with(|cni| cni.conf(config));
     let result = other.add().succeeds()?;
-    let call = with_kit_ipam(bench, &bench.container("a"));
+    let call = with_kit_ipam(fixture, &fixture.container("a"));
     call.add().succeeds()?;
     call.del().succeeds()?;
-    let before = state(bench);
+    let before = state(fixture);
     call.gc(&[]).succeeds()?;
-    unchanged(bench, &before, "GC of another network, with nothing valid")?;
-    naming("of the other network, after GC", silent(&other.check(&result)))
+    unchanged(fixture, &before, "GC of another network, with nothing valid")?;
+    with_input("of the other network after GC", succeeds_without_output(&other.check(&result)))
 }
 
-fn addresses_are_freed(bench: &Bench) -> Verdict {
-    let ipam = few_addresses(bench, 2)?;
-    let [a, b, c] = ["a", "b", "c"].map(|name| bench.container(name));
-    let call = |container| bench.call(container).with(|cni| cni.key("ipam", ipam.clone()));
+fn addresses_are_freed(fixture: &Fixture) -> TestResult {
+    let ipam = few_addresses(fixture, 2)?;
+    let [a, b, c] = ["a", "b", "c"].map(|name| fixture.container(name));
+    let call = |container| fixture.call(container).with(|cni| cni.key("ipam", ipam.clone()));
     call(&a).add().succeeds()?;
     call(&b).add().succeeds()?;
-    bench.kill(&b);
+    fixture.delete_namespace(&b);
     call(&a).gc(&[(&a.id, "eth0")]).succeeds()?;
-    let judged = call(&c).add().succeeds();
-    naming("one of the network's two addresses was freed by GC", judged.map(drop))
+    let checked = call(&c).add().succeeds();
+    with_input("GC released one of the network's two addresses", checked.map(drop))
 }
 
-fn nothing_is_left(bench: &Bench) -> Verdict {
-    let (a, _) = bench.added("a")?;
-    let before = state(bench);
-    let (b, _) = bench.added("b")?;
-    bench.kill(&b);
-    bench.call(&a).gc(&[(&a.id, "eth0")]).succeeds()?;
-    returns_to(bench, &before, "ADD of b, its namespace deleted, GC with a valid")
+fn nothing_is_left(fixture: &Fixture) -> TestResult {
+    let (a, _) = fixture.added("a")?;
+    let before = state(fixture);
+    let (b, _) = fixture.added("b")?;
+    fixture.delete_namespace(&b);
+    fixture.call(&a).gc(&[(&a.id, "eth0")]).succeeds()?;
+    returns_to(fixture, &before, "ADD of b, its namespace deleted, GC with a valid")
 }
 
-fn one_of_two(bench: &Bench) -> Verdict {
-    let ipam = few_addresses(bench, 2)?;
-    let [a, c, d] = ["a", "c", "d"].map(|name| bench.container(name));
-    let call = |container| bench.call(container).with(|cni| cni.key("ipam", ipam.clone()));
+fn one_of_two(fixture: &Fixture) -> TestResult {
+    let ipam = few_addresses(fixture, 2)?;
+    let [a, c, d] = ["a", "c", "d"].map(|name| fixture.container(name));
+    let call = |container| fixture.call(container).with(|cni| cni.key("ipam", ipam.clone()));
     call(&a).add().succeeds()?;
     let second = call(&a).with(|cni| cni.ifname("net1"));
     if !second.add().status.success() {
-        return Err(Stop::Absent("it does not join a container twice: S2.ADD.3".to_owned()));
+        return Err(NotPassed::NotApplicable(
+            "the plugin does not attach a container twice, see S2.ADD.3".to_owned(),
+        ));
     }
     a.pod.sh("ip link del net1");
     call(&a).gc(&[(&a.id, "eth0")]).succeeds()?;
-    naming("the address of net1 was freed by GC", call(&c).add().succeeds())?;
-    naming("the address of eth0 is taken still", call(&d).add().fails()).map(drop)
+    with_input("GC released the address of net1", call(&c).add().succeeds())?;
+    with_input("the address of eth0 is still allocated", call(&d).add().fails()).map(drop)
 }
 
-fn ipam_refuses(bench: &Bench) -> Verdict {
-    let container = bench.container("a");
-    let call = with_kit_ipam(bench, &container);
+fn ipam_refuses(fixture: &Fixture) -> TestResult {
+    let container = fixture.container("a");
+    let call = with_kit_ipam(fixture, &container);
     call.add().succeeds()?;
-    let before = state(bench);
-    let_ipam_refuse(bench, "GC", 100);
+    let before = state(fixture);
+    make_ipam_fail(fixture, "GC", 100);
     let outcome = call.gc(&[(&container.id, "eth0")]);
-    naming("the address management plugin's is an error", outcome.fails())?;
-    unchanged(bench, &before, "GC that the address management plugin refuses")?;
-    let_ipam_be("GC");
-    naming(
-        "the address management plugin's is none any more",
-        silent(&call.gc(&[(&container.id, "eth0")])),
+    with_input("STATUS of the IPAM plugin fails", outcome.fails())?;
+    unchanged(fixture, &before, "GC while GC of the IPAM plugin fails")?;
+    reset_ipam_answer("GC");
+    with_input(
+        "STATUS of the IPAM plugin no longer fails",
+        succeeds_without_output(&call.gc(&[(&container.id, "eth0")])),
     )
 }
 
-fn older_key(bench: &Bench) -> Verdict {
-    let (container, _) = bench.added("a")?;
-    let before = state(bench);
+fn older_key(fixture: &Fixture) -> TestResult {
+    let (container, _) = fixture.added("a")?;
+    let before = state(fixture);
     let entry = json!({ "containerID": container.id, "ifname": "eth0" });
-    let outcome = bare(&bench.call(&container), &["cni.dev/attachments"], &entry);
-    // It may not know the key, and say so; but it must not take the attachment for one that is not valid.
-    unchanged(bench, &before, "GC with the list as `cni.dev/attachments`")?;
-    super::steps::orderly(&outcome)
+    let outcome = bare(&fixture.call(&container), &["cni.dev/attachments"], &entry);
+    // The plugin may not know this key and report that; but it must not treat the attachment as
+    // invalid.
+    unchanged(fixture, &before, "GC with the list as `cni.dev/attachments`")?;
+    super::steps::succeeds_or_fails_properly(&outcome)
 }
 
-fn not_before(bench: &Bench) -> Verdict {
-    let (container, _) = bench.added("a")?;
-    let before = state(bench);
+fn not_before(fixture: &Fixture) -> TestResult {
+    let (container, _) = fixture.added("a")?;
+    let before = state(fixture);
     for version in ["0.4.0", "1.0.0"] {
-        let call = bench.call(&container).with(|cni| cni.key("cniVersion", version));
-        naming(format!("cniVersion {version}"), call.gc(&[]).fails())?;
+        let call = fixture.call(&container).with(|cni| cni.key("cniVersion", version));
+        with_input(format!("cniVersion {version}"), call.gc(&[]).fails())?;
     }
-    unchanged(bench, &before, "GC with versions that do not have it")
+    unchanged(fixture, &before, "GC with versions that do not have it")
 }

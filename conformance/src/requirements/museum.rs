@@ -1,16 +1,21 @@
-//! Published holes in CNI plugins, one file for each: the feature works, and what must not happen does not.
+//! Published vulnerabilities and bugs of CNI plugins, with a file for each kind. The feature must
+//! work, and the attack must not.
 //!
-//! Ids are those of the advisories, or of a project's issue: `plugins` is containernetworking/plugins. A file also tests
-//! what is of the same kind elsewhere.
+//! The IDs are those of the advisories, or of an issue of a project: `plugins` is
+//! containernetworking/plugins. A file also tests the same kind of defect elsewhere.
 //!
-//! Published, but nothing that any plugin can be tested for from outside:
-//! - CVE-2022-28224 (Calico, routes by an annotation that is switched off): it needs Calico's data in a cluster.
-//! - CVE-2025-0750 and CVE-2024-3154 (CRI-O, paths of logs, annotations): holes of the runtime, before a plugin is called.
-//! - CVE-2024-32473 (Docker, IPv6 in a network of IPv4 only): what macvlan brings to a container that way, many want.
-//! - moby/moby issue 14041 (containers reached by a route through the host): in CNI a host is a router on purpose, and
-//!   the firewall plugin says who may pass.
-//! - moby/moby issue 49554 (two macvlan networks of one switch talk): the switch joins them, not the plugin.
-//! - CVE-1999-0511 (forwarding is on): it must be.
+//! Published, but not testable from outside for any plugin:
+//! - CVE-2022-28224 (Calico, routes by an annotation that is disabled): it needs Calico's data in a
+//!   cluster.
+//! - CVE-2025-0750 and CVE-2024-3154 (CRI-O, paths of logs, annotations): vulnerabilities of the
+//!   runtime, before it calls a plugin.
+//! - CVE-2024-32473 (Docker, IPv6 in an IPv4 network): many users want the IPv6 that macvlan gives
+//!   to a container.
+//! - moby/moby issue 14041 (containers are reachable by a route through the host): with CNI a host
+//!   is a router by design, and the firewall plugin filters.
+//! - moby/moby issue 49554 (two macvlan networks of one switch reach each other): the switch
+//!   connects them, not the plugin.
+//! - CVE-1999-0511 (forwarding is enabled): containers need it.
 
 mod files;
 mod foreign_traffic;
@@ -28,6 +33,7 @@ mod shell;
 mod sites;
 mod stale_ports;
 mod sysctl;
+mod tunnel_sources;
 
 use crate::requirement::Requirement;
 
@@ -58,4 +64,5 @@ pub const REQUIREMENTS: &[Requirement] = &[
     stale_ports::WITHOUT_DEL,
     stale_ports::FLOW_TO_THE_NEXT,
     stale_ports::FLOW_TO_THE_HOST,
+    tunnel_sources::ONLY_PEERS,
 ];

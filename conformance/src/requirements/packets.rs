@@ -1,116 +1,123 @@
-//! Packets: between containers, to the host and back, from the first one on.
+//! Packets between containers, and between containers and the host, from the first one on.
 
 mod again;
 mod beyond;
 mod reach;
 
 use crate::profile::{Kind, Profile, Reach};
-use crate::requirement::{Of, Requirement, expected};
+use crate::requirement::{AppliesTo, Requirement, expected};
 
-/// What connectivity is asked of a plugin by its profile.
-const TO_HOST: Of =
-    Of::That(|profile| reaches(profile, Reach::Host), "connect containers with the host");
-const TO_CONTAINERS: Of =
-    Of::That(|profile| reaches(profile, Reach::Container), "connect containers with each other");
-const TO_ANY: Of =
-    Of::That(|profile| !profile.reaches.is_empty() && makes(profile), "connect containers");
-const MASQUERADES: Of = Of::That(
+/// The profile says which destinations a container must reach.
+const TO_HOST: AppliesTo =
+    AppliesTo::Where(|profile| reaches(profile, Reach::Host), "connect containers with the host");
+const TO_CONTAINERS: AppliesTo = AppliesTo::Where(
+    |profile| reaches(profile, Reach::Container),
+    "connect containers with each other",
+);
+const TO_ANY: AppliesTo =
+    AppliesTo::Where(|profile| !profile.reaches.is_empty() && makes(profile), "connect containers");
+const MASQUERADES: AppliesTo = AppliesTo::Where(
     |profile| makes(profile) && profile.config.get("ipMasq").is_some_and(|on| on == true),
-    "masquerade, and are configured to (`ipMasq`)",
+    "masquerade, and whose profile enables it (`ipMasq`)",
 );
 
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
     expected(
         "NET.PING.1",
-        "the first packet from one container to another is answered",
+        "A container must answer the first packet from another container",
         TO_CONTAINERS,
         reach::container_to_container,
     ),
     expected(
         "NET.PING.2",
-        "the first packet from the host to a container is answered",
+        "A container must answer the first packet from the host",
         TO_HOST,
         reach::host_to_container,
     ),
     expected(
         "NET.PING.3",
-        "the first packet from a container to its gateway on the host is answered",
+        "The gateway on the host must answer the first packet from a container",
         TO_HOST,
         reach::container_to_host,
     ),
     expected(
         "NET.PING.4",
-        "a container reaches its own loopback addresses, if the result has them",
-        Of::Interfaces,
+        "A container must reach its own loopback addresses, if the result has them",
+        AppliesTo::Interfaces,
         reach::loopback,
     ),
     expected(
         "NET.TCP.1",
-        "a megabyte arrives over TCP between containers",
+        "Containers must be able to exchange a megabyte over TCP",
         TO_CONTAINERS,
         reach::tcp_between_containers,
     ),
     expected(
         "NET.TCP.2",
-        "a megabyte arrives over TCP between a container and the host, both ways",
+        "A container and the host must be able to exchange a megabyte over TCP, in both directions",
         TO_HOST,
         reach::tcp_with_host,
     ),
-    expected("NET.UDP.1", "a datagram is answered", TO_ANY, reach::udp),
+    expected("NET.UDP.1", "A container must be able to answer a UDP datagram", TO_ANY, reach::udp),
     expected(
         "NET.MTU.1",
-        "packets as large as the interface's MTU pass unfragmented",
+        "Packets as large as the interface's MTU must pass unfragmented",
         TO_ANY,
         reach::full_size,
     ),
-    expected("NET.MTU.2", "larger packets arrive in fragments", TO_ANY, reach::fragments),
+    expected("NET.MTU.2", "Larger packets must arrive in fragments", TO_ANY, reach::fragments),
     expected(
         "NET.REUSE.1",
-        "an address that another container had is reachable from the host at once",
+        "The host must reach an address at once that another container had before",
         TO_HOST,
         again::address_from_host,
     ),
     expected(
         "NET.REUSE.2",
-        "an address that another container had is reachable from a container at once",
+        "A container must reach an address at once that another container had before",
         TO_CONTAINERS,
         again::address_from_container,
     ),
     expected(
         "NET.REUSE.3",
-        "a container that is added again under its id is reachable at once",
+        "A container that is added again with the same ID must be reachable at once",
         TO_ANY,
         again::id,
     ),
-    expected("NET.DEL.1", "after DEL the address no longer answers", TO_ANY, again::silent),
+    expected(
+        "NET.DEL.1",
+        "After DEL the address must no longer answer",
+        TO_ANY,
+        again::succeeds_without_output,
+    ),
     expected(
         "NET.DEL.2",
-        "after DEL of one container the others are still reachable",
+        "After DEL of one container the other containers must still be reachable",
         TO_ANY,
         again::others,
     ),
     expected(
         "NET.MASQ.1",
-        "the world outside sees the host's address",
+        "Packets to outside networks must have the host's source address",
         MASQUERADES,
         beyond::outside,
     ),
     expected(
         "NET.MASQ.2",
-        "between containers addresses stay as they are",
+        "Packets between containers must keep their source addresses",
         MASQUERADES,
         beyond::inside,
     ),
     expected(
         "NET.MASQ.3",
-        "after DEL another container still reaches the world outside",
+        "After DEL another container must still reach outside networks",
         MASQUERADES,
         beyond::after_del,
     ),
     expected(
         "NET.IPV6.1",
-        "a container whose IPv6 is switched off is reachable by IPv4",
+        "A container with IPv6 disabled must be reachable over IPv4",
         TO_ANY,
         beyond::without_ipv6,
     ),

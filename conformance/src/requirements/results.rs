@@ -1,4 +1,4 @@
-//! Results: their shape in each version of the specification.
+//! Results: their format in each version of the specification.
 
 mod ipam;
 mod kernel;
@@ -9,11 +9,10 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::bench::{Bench, Container};
+use crate::fixture::{Container, Fixture};
 use crate::profile::{Kind, Profile};
-use crate::requirement::{
-    self, Judge, Level, Of, Requirement, Stop, Verdict, Versions, ensure, failed,
-};
+use crate::requirement::{self, AppliesTo, Level, Requirement, Versions};
+use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
 
 const SUCCESS: &str = "CNI 1.1.0, section 5, ADD success";
 const DELEGATED: &str = "CNI 1.1.0, section 5, delegated plugins (IPAM)";
@@ -21,17 +20,23 @@ const OLD_RESULT: &str = "CNI 0.4.0, result";
 
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
-    must("S5.VERSION.1", "a result has the `cniVersion` of the configuration", Of::All, version),
+    must(
+        "S5.VERSION.1",
+        "A result must have the `cniVersion` of the configuration",
+        AppliesTo::All,
+        version,
+    ),
     must(
         "S5.INTERFACES.1",
-        "`interfaces` is a list of objects with a name, and a MAC and a sandbox where they have them",
+        "`interfaces` must be a list of objects that have a name, and a MAC address and a sandbox \
+         if these exist",
         WITH_INTERFACES,
         interfaces,
     ),
     must(
         "S5.INTERFACES.2",
-        "the sandbox of the container's interface is the path that the plugin was called with",
-        Of::Interfaces,
+        "The sandbox of the container's interface must be the path in CNI_NETNS",
+        AppliesTo::Interfaces,
         sandbox,
     ),
     Requirement {
@@ -39,96 +44,101 @@ pub const REQUIREMENTS: &[Requirement] = &[
         versions: Versions::From("1.0.0"),
         ..must(
             "S5.INTERFACES.3",
-            "a sandbox is told as it was given, also if the path is a symbolic link",
-            Of::Interfaces,
+            "The sandbox should be the path in CNI_NETNS even if that path is a symbolic link",
+            AppliesTo::Interfaces,
             sandbox_by_another_path,
         )
     },
     must(
         "S5.INTERFACES.4",
-        "an interface with a sandbox is in the container, and one without is on the host",
+        "An interface with a sandbox must be in the container, and one without a sandbox on the \
+         host",
         WITH_INTERFACES,
         kernel::where_they_are,
     ),
     must(
         "S5.INTERFACES.5",
-        "each link that ADD makes, in the container or on the host, is among `interfaces`",
+        "`interfaces` must contain each link that ADD makes, in the container or on the host",
         WITH_INTERFACES,
         kernel::all_are_listed,
     ),
     must(
         "S5.INTERFACES.6",
-        "the MAC addresses in a result are those of the links",
+        "The MAC addresses in a result must be those of the links",
         WITH_INTERFACES,
         kernel::macs,
     ),
     must(
         "S5.IPS.1",
-        "each of `ips` has an address in CIDR notation, and a gateway, if any, of the same family",
-        Of::All,
+        "Each entry of `ips` must have an address in CIDR notation; its gateway, if any, must be \
+         of the same family",
+        AppliesTo::All,
         ips,
     ),
     Requirement {
         source: OLD_RESULT,
         ..must(
             "S5.IPS.2",
-            "below version 1.0.0 each of `ips` has a `version`, \"4\" or \"6\", that is its address's",
-            Of::All,
+            "Before version 1.0.0, each entry of `ips` must have the `version` of its address, \
+             \"4\" or \"6\"",
+            AppliesTo::All,
             family,
         )
     },
     must(
         "S5.IPS.3",
-        "`interface` of an address is an index into `interfaces`",
+        "The `interface` of an address must be an index into `interfaces`",
         WITH_INTERFACES,
         index,
     ),
     must(
         "S5.IPS.4",
-        "an address with an `interface` is on that link, with that prefix",
-        Of::Interfaces,
+        "An address with an `interface` must be on that link, with the same prefix length",
+        AppliesTo::Interfaces,
         kernel::addresses,
     ),
     Requirement {
         level: Level::Should,
         ..must(
             "S5.IPS.5",
-            "each address of the address management plugin points at the container's interface",
-            Of::Delegating,
+            "Each address from the IPAM plugin should refer to the container's interface",
+            AppliesTo::Delegating,
             ipam::index,
         )
     },
     must(
         "S5.IPS.6",
-        "the addresses and gateways of the address management plugin are in the result, and no others",
-        Of::Delegating,
+        "The result must contain exactly the addresses and gateways from the IPAM plugin",
+        AppliesTo::Delegating,
         ipam::addresses,
     ),
     must(
         "S5.ROUTES.1",
-        "each of `routes` has a destination in CIDR notation, and a next hop, if any, of the same family",
-        Of::All,
+        "Each entry of `routes` must have a destination in CIDR notation; its next hop, if any, \
+         must be of the same family",
+        AppliesTo::All,
         routes,
     ),
     must(
         "S5.ROUTES.2",
-        "the routes of the address management plugin are in the result",
-        Of::Delegating,
+        "The result must contain the routes from the IPAM plugin",
+        AppliesTo::Delegating,
         ipam::routes,
     ),
     Requirement {
         versions: Versions::From("1.1.0"),
         ..must(
             "S5.ROUTES.3",
-            "`mtu`, `advmss`, `priority`, `table` and `scope` of routes reach the result",
-            Of::Delegating,
+            "The result must contain the `mtu`, `advmss`, `priority`, `table` and `scope` of \
+             routes",
+            AppliesTo::Delegating,
             ipam::route_attributes,
         )
     },
     must(
         "S5.DNS.1",
-        "`dns` has lists of strings `nameservers`, `search`, `options` and a string `domain`",
-        Of::All,
+        "`dns` must have lists of strings `nameservers`, `search`, `options` and a string `domain`",
+        AppliesTo::All,
         dns,
     ),
     Requirement {
@@ -136,8 +146,9 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: OLD_RESULT,
         ..must(
             "S5.DNS.2",
-            "the `dns` of the address management plugin is in the result, if the configuration has none",
-            Of::Delegating,
+            "The result should contain the `dns` from the IPAM plugin if the configuration has \
+             none",
+            AppliesTo::Delegating,
             ipam::old_dns,
         )
     },
@@ -146,8 +157,8 @@ pub const REQUIREMENTS: &[Requirement] = &[
         versions: Versions::From("1.0.0"),
         ..must(
             "S5.DNS.3",
-            "the `dns` of the address management plugin is in the result from 1.0.0 on too",
-            Of::Delegating,
+            "The result must contain the `dns` from the IPAM plugin in version 1.0.0 and later too",
+            AppliesTo::Delegating,
             ipam::dns,
         )
     },
@@ -156,8 +167,9 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 1, well-known keys",
         ..must(
             "S5.DNS.4",
-            "the `dns` of the configuration is in the result, if the address management plugin says none",
-            Of::Delegating,
+            "The result must contain the `dns` of the configuration if the IPAM plugin returns \
+             none",
+            AppliesTo::Delegating,
             ipam::configured_dns,
         )
     },
@@ -165,8 +177,9 @@ pub const REQUIREMENTS: &[Requirement] = &[
         versions: Versions::From("1.1.0"),
         ..must(
             "S5.KEYS.1",
-            "the keys of version 1.1.0 are numbers where they are numbers, and strings where they are strings",
-            Of::All,
+            "The keys that version 1.1.0 added must have the types of the specification: number \
+             or string",
+            AppliesTo::All,
             types_of_new_keys,
         )
     },
@@ -174,8 +187,8 @@ pub const REQUIREMENTS: &[Requirement] = &[
         level: Level::Should,
         ..must(
             "S5.KEYS.2",
-            "what came with version 1.1.0 is not in the results of older versions",
-            Of::All,
+            "A result of an older version should not contain keys that version 1.1.0 added",
+            AppliesTo::All,
             no_new_keys,
         )
     },
@@ -183,63 +196,69 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: DELEGATED,
         ..must(
             "S5.IPAM.1",
-            "the result of an address management plugin has no `interfaces`, and no `interface` in `ips`",
-            Of::Ipam,
+            "The result of an IPAM plugin must have no `interfaces`, and no `interface` in `ips`",
+            AppliesTo::Ipam,
             abbreviated,
         )
     },
 ];
 
-/// Plugins whose results speak of interfaces.
-pub(super) const WITH_INTERFACES: Of =
-    Of::That(speaks_of_interfaces, "make an interface or come after one");
+/// Plugins whose results have interfaces.
+pub(super) const WITH_INTERFACES: AppliesTo = AppliesTo::Where(
+    has_interfaces,
+    "create an interface, or are chained after a plugin that does",
+);
 
-fn speaks_of_interfaces(profile: &Profile) -> bool {
+fn has_interfaces(profile: &Profile) -> bool {
     profile.kind != Kind::Ipam
 }
 
 const fn must(
     id: &'static str,
-    says: &'static str,
-    of: Of,
-    test: fn(&Bench) -> Verdict,
+    statement: &'static str,
+    applies_to: AppliesTo,
+    test: fn(&Fixture) -> TestResult,
 ) -> Requirement {
-    Requirement { versions: Versions::Each, ..requirement::must(id, SUCCESS, says, of, test) }
+    Requirement {
+        versions: Versions::Each,
+        ..requirement::must(id, SUCCESS, statement, applies_to, test)
+    }
 }
 
-/// A container in which nobody has to wait for duplicate address detection, which is no matter of these chapters.
-pub(super) fn container(bench: &Bench, name: &str) -> Container {
-    let container = bench.container(name);
-    // Without IPv6 there is nothing to wait for.
+/// A container in which duplicate address detection is disabled, because it does not matter for
+/// these chapters.
+pub(super) fn container(fixture: &Fixture, name: &str) -> Container {
+    let container = fixture.container(name);
+    // Without IPv6 there is nothing to disable.
     let _ = container.pod.enter(|| fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0"));
     container
 }
 
-/// Such a container that was added, and the result.
-fn added(bench: &Bench, name: &str) -> Result<(Container, Value), Stop> {
-    let container = container(bench, name);
-    let result = bench.call(&container).add().succeeds()?;
+/// Makes such a container and adds it. Returns the container and the result.
+fn added(fixture: &Fixture, name: &str) -> Result<(Container, Value), NotPassed> {
+    let container = container(fixture, name);
+    let result = fixture.call(&container).add().succeeds()?;
     Ok((container, result))
 }
 
 /// The result of a first ADD.
-fn result(bench: &Bench) -> Result<Value, Stop> {
-    let (_, result) = added(bench, "one")?;
+fn result(fixture: &Fixture) -> Result<Value, NotPassed> {
+    let (_, result) = added(fixture, "one")?;
     match result.is_object() {
         true => Ok(result),
         false => Err(failed("ADD", "a result: an object", result)),
     }
 }
 
-fn version(bench: &Bench) -> Verdict {
-    let result = result(bench)?;
-    let version = bench.version();
+fn version(fixture: &Fixture) -> TestResult {
+    let result = result(fixture)?;
+    let version = fixture.version();
     let same = result.get("cniVersion").is_some_and(|said| said == version);
     ensure(same, "ADD", format!("`cniVersion` {version:?}"), result)
 }
 
-fn interfaces(bench: &Bench) -> Verdict {
-    let result = result(bench)?;
+fn interfaces(fixture: &Fixture) -> TestResult {
+    let result = result(fixture)?;
     let interfaces = shape::interfaces(&result)?;
     ensure(!interfaces.is_empty(), "ADD", "at least one interface", &result)?;
     let is_mac = |mac: &str| {
@@ -251,21 +270,21 @@ fn interfaces(bench: &Bench) -> Verdict {
     ensure(right, "ADD", "MAC addresses as two hexadecimal digits for each byte", result)
 }
 
-fn sandbox(bench: &Bench) -> Verdict {
-    let (container, result) = added(bench, "one")?;
+fn sandbox(fixture: &Fixture) -> TestResult {
+    let (container, result) = added(fixture, "one")?;
     is_sandbox(&result, &container.pod.path().display().to_string())
 }
 
-fn sandbox_by_another_path(bench: &Bench) -> Verdict {
-    let container = container(bench, "one");
+fn sandbox_by_another_path(fixture: &Fixture) -> TestResult {
+    let container = container(fixture, "one");
     let other = "/run/testbed/another-path";
-    bench.host.run(&["ln", "-s", &container.pod.path().display().to_string(), other]);
-    let call = bench.call(&container).with(|cni| cni.env("CNI_NETNS", other));
+    fixture.host.run(&["ln", "-s", &container.pod.path().display().to_string(), other]);
+    let call = fixture.call(&container).with(|cni| cni.env("CNI_NETNS", other));
     is_sandbox(&call.add().succeeds()?, other)
 }
 
-/// All interfaces in a sandbox are in this one, and there is such an interface.
-fn is_sandbox(result: &Value, path: &str) -> Verdict {
+/// All sandboxes of the interfaces must be this one, and at least one interface must have it.
+fn is_sandbox(result: &Value, path: &str) -> TestResult {
     let mut sandboxes: Vec<String> =
         shape::interfaces(result)?.into_iter().map(|interface| interface.sandbox).collect();
     sandboxes.retain(|sandbox| !sandbox.is_empty());
@@ -273,18 +292,18 @@ fn is_sandbox(result: &Value, path: &str) -> Verdict {
     ensure(right, "ADD", format!("an interface whose `sandbox` is {path}"), result)
 }
 
-fn ips(bench: &Bench) -> Verdict {
-    let result = result(bench)?;
+fn ips(fixture: &Fixture) -> TestResult {
+    let result = result(fixture)?;
     let ips = shape::ips(&result)?;
     let right = ips.iter().all(|ip| ip.gateway.is_none_or(|gateway| ip.address.is_like(gateway)));
     ensure(right, "ADD", "gateways of the family of their address", result)
 }
 
-fn family(bench: &Bench) -> Verdict {
-    if bench.is_from("1.0.0") {
-        return Err(Stop::Absent("is about versions before 1.0.0".to_owned()));
+fn family(fixture: &Fixture) -> TestResult {
+    if fixture.is_from("1.0.0") {
+        return Err(NotPassed::NotApplicable("applies to versions before 1.0.0".to_owned()));
     }
-    let result = result(bench)?;
+    let result = result(fixture)?;
     let right = shape::ips(&result)?.iter().all(|ip| {
         let family = if ip.address.ip.is_ipv4() { "4" } else { "6" };
         ip.version.as_ref().is_some_and(|version| version == family)
@@ -292,51 +311,51 @@ fn family(bench: &Bench) -> Verdict {
     ensure(right, "ADD", "`version` \"4\" or \"6\" in each of `ips`, as its address is", result)
 }
 
-fn index(bench: &Bench) -> Verdict {
-    let result = result(bench)?;
+fn index(fixture: &Fixture) -> TestResult {
+    let result = result(fixture)?;
     let count = shape::interfaces(&result)?.len();
     let right =
         shape::ips(&result)?.iter().all(|ip| ip.interface.is_none_or(|index| index < count));
     ensure(right, "ADD", format!("`interface` below {count} in each of `ips`"), result)
 }
 
-fn routes(bench: &Bench) -> Verdict {
-    let result = result(bench)?;
+fn routes(fixture: &Fixture) -> TestResult {
+    let result = result(fixture)?;
     let routes = shape::routes(&result)?;
     let right = routes.iter().all(|route| route.gw.is_none_or(|gw| route.dst.is_like(gw)));
     ensure(right, "ADD", "next hops of the family of their destination", result)
 }
 
-fn dns(bench: &Bench) -> Verdict {
-    shape::dns(&result(bench)?)
+fn dns(fixture: &Fixture) -> TestResult {
+    shape::dns(&result(fixture)?)
 }
 
-fn types_of_new_keys(bench: &Bench) -> Verdict {
-    let result = result(bench)?;
+fn types_of_new_keys(fixture: &Fixture) -> TestResult {
+    let result = result(fixture)?;
     let wrong = shape::new_keys(&result).into_iter().find(|(path, value)| {
         let is_text = path.ends_with("socketPath") || path.ends_with("pciID");
         if is_text { !value.is_string() } else { !value.is_u64() }
     });
     match wrong {
         None => Ok(()),
-        Some((path, _)) => Err(failed("ADD", format!("{path} of the right type"), result)),
+        Some((path, _)) => Err(failed("ADD", format!("{path} of the correct type"), result)),
     }
 }
 
-fn no_new_keys(bench: &Bench) -> Verdict {
-    if bench.is_from("1.1.0") {
-        return Err(Stop::Absent("is about versions before 1.1.0".to_owned()));
+fn no_new_keys(fixture: &Fixture) -> TestResult {
+    if fixture.is_from("1.1.0") {
+        return Err(NotPassed::NotApplicable("applies to versions before 1.1.0".to_owned()));
     }
-    let result = result(bench)?;
+    let result = result(fixture)?;
     match shape::new_keys(&result).first() {
         None => Ok(()),
         Some((path, _)) => Err(failed("ADD", format!("no {path}"), &result)),
     }
 }
 
-fn abbreviated(bench: &Bench) -> Verdict {
-    let result = result(bench)?;
+fn abbreviated(fixture: &Fixture) -> TestResult {
+    let result = result(fixture)?;
     let none = result.get("interfaces").is_none_or(Value::is_null)
         && shape::ips(&result)?.iter().all(|ip| ip.interface.is_none());
-    ensure(none, "ADD", "neither `interfaces` nor an `interface` in `ips`", result)
+    ensure(none, "ADD", "no `interfaces`, and no `interface` in `ips`", result)
 }

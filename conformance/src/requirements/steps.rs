@@ -6,36 +6,40 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use testbed::{Outcome, Pod};
 
-use crate::bench::{Bench, Call, Container, broken, set};
+use crate::evidence::{Finding, describe};
+use crate::fixture::{Call, Container, Fixture};
 use crate::ipam;
+use crate::isolation::broken;
+use crate::json::set;
 use crate::profile::Kind;
-use crate::requirement::{Finding, Judge, Stop, Told, Verdict, ensure, failed, seen};
+use crate::verdict::{NotPassed, OutcomeExt, PluginError, TestResult, ensure, failed};
 
-/// The kernel needs a while to take away the links of a namespace that was deleted.
+/// The time in which the kernel must remove the links of a deleted namespace.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The kernel's state, of the host and all containers. Of plugins that manage addresses the files too; other plugins may
-/// keep logs and locks as they like.
-pub(super) fn state(bench: &Bench) -> String {
-    let state = bench.host.state();
+/// The state of the kernel, on the host and in all containers. For IPAM plugins it includes files;
+/// other plugins may keep logs and locks.
+pub(super) fn state(fixture: &Fixture) -> String {
+    let state = fixture.host.state();
     match state.split_once("== files") {
-        Some((kernel, _)) if bench.profile.kind != Kind::Ipam => kernel.to_owned(),
+        Some((kernel, _)) if fixture.profile.kind != Kind::Ipam => kernel.to_owned(),
         _ => state,
     }
 }
 
-/// What a container has: its links by name and MAC address, addresses and routes. Less than [`state`], and much faster.
+/// The state of a container: its links by name and MAC address, addresses and routes. It contains
+/// less than [`state`], and is much faster.
 pub(super) fn state_of(pod: &Pod) -> String {
     let links = pod.sh("ip -br link");
     let links = links.lines().map(|line| {
-        // The word between is whether there is a carrier, which the kernel finds out in its own time.
+        // The word between is the carrier state, which the kernel detects with a delay.
         let words: Vec<&str> = line.split_whitespace().collect();
         format!("link {} {}", words.first().unwrap_or(&""), words.get(2).unwrap_or(&""))
     });
     let rest = pod.sh("ip -o addr show scope global; ip route; ip -6 route");
     let rest = rest.lines().filter(|line| !line.contains("fe80::")).map(|line| {
-        // Neither the number of a link nor how long an address is valid.
+        // Without the index of the link and the lifetime of the address.
         let line = line.split("valid_lft").next().unwrap_or_default();
         let line = line.replace("linkdown", "");
         let line = match line.split_once(": ") {
@@ -47,22 +51,22 @@ pub(super) fn state_of(pod: &Pod) -> String {
     links.chain(rest).map(|line| line + "\n").collect()
 }
 
-/// The state must be what it was before.
-pub(super) fn unchanged(bench: &Bench, before: &str, done: impl ToString) -> Verdict {
-    same(before, &state(bench), done)
+/// The state must be the same as before.
+pub(super) fn unchanged(fixture: &Fixture, before: &str, done: impl ToString) -> TestResult {
+    same(before, &state(fixture), done)
 }
 
-/// Two states must be the same.
-pub(super) fn same(before: &str, after: &str, done: impl ToString) -> Verdict {
+/// Two states must be equal.
+pub(super) fn same(before: &str, after: &str, done: impl ToString) -> TestResult {
     let changes = testbed::diff(before, after);
-    ensure(changes.is_empty(), done, "nothing is changed by it", format!("changed:\n{changes}"))
+    ensure(changes.is_empty(), done, "no change", format!("changed:\n{changes}"))
 }
 
-/// The state must soon be what it was before.
-pub(super) fn returns_to(bench: &Bench, before: &str, done: impl ToString) -> Verdict {
+/// The state must soon be the same as before.
+pub(super) fn returns_to(fixture: &Fixture, before: &str, done: impl ToString) -> TestResult {
     let started = Instant::now();
     loop {
-        let verdict = unchanged(bench, before, done.to_string());
+        let verdict = unchanged(fixture, before, done.to_string());
         if verdict.is_ok() || started.elapsed() > PATIENCE {
             return verdict;
         }
@@ -70,10 +74,13 @@ pub(super) fn returns_to(bench: &Bench, before: &str, done: impl ToString) -> Ve
     }
 }
 
-/// Puts the input of which a finding is into it.
-pub(super) fn naming<T>(input: impl ToString, judged: Result<T, Stop>) -> Result<T, Stop> {
-    judged.map_err(|stop| match stop {
-        Stop::Failed(finding) => Stop::Failed(Finding {
+/// Adds the input to a failure.
+pub(super) fn with_input<T>(
+    input: impl ToString,
+    checked: Result<T, NotPassed>,
+) -> Result<T, NotPassed> {
+    checked.map_err(|stop| match stop {
+        NotPassed::Failed(finding) => NotPassed::Failed(Finding {
             done: format!("{}: {}", finding.done, input.to_string()),
             ..finding
         }),
@@ -81,115 +88,130 @@ pub(super) fn naming<T>(input: impl ToString, judged: Result<T, Stop>) -> Result
     })
 }
 
-/// The call must have succeeded, and printed nothing.
-pub(super) fn silent(outcome: &Outcome) -> Verdict {
+/// The call must succeed and print nothing.
+pub(super) fn succeeds_without_output(outcome: &Outcome) -> TestResult {
     outcome.succeeds()?;
     let printed = outcome.stdout.trim();
-    ensure(printed.is_empty(), &outcome.call, "nothing on standard output", seen(outcome))
+    ensure(printed.is_empty(), &outcome.call, "nothing on standard output", describe(outcome))
 }
 
-/// The call must have succeeded, or failed as the specification says; it must not have crashed.
-pub(super) fn orderly(outcome: &Outcome) -> Verdict {
+/// The call must succeed, or fail as the specification defines it. It must not crash.
+pub(super) fn succeeds_or_fails_properly(outcome: &Outcome) -> TestResult {
     match outcome.status.success() {
         true => outcome.succeeds().map(drop),
         false => outcome.fails().map(drop),
     }
 }
 
-/// An ADD that must succeed, and a DEL.
-pub(super) fn add_and_del(call: &Call<'_>) -> Verdict {
+/// An ADD and a DEL, which must succeed.
+pub(super) fn add_and_del(call: &Call<'_>) -> TestResult {
     let result = call.add().succeeds()?;
     ensure(result.is_object(), "ADD", "a result", &result)?;
     call.del().succeeds().map(drop)
 }
 
-/// The ADD must fail for each input, and change nothing.
+/// ADD must fail for each input, and change nothing.
 pub(super) fn refused<'a, 'b>(
-    bench: &Bench,
+    fixture: &Fixture,
     inputs: impl IntoIterator<Item = (&'a str, Call<'b>)>,
-) -> Verdict {
-    let before = state(bench);
+) -> TestResult {
+    let before = state(fixture);
     for (input, call) in inputs {
-        naming(input, call.add().fails())?;
+        with_input(input, call.add().fails())?;
     }
-    unchanged(bench, &before, "ADD that is refused")
+    unchanged(fixture, &before, "ADD that is refused")
 }
 
-/// A call for a container with the kit's address management plugin.
-pub(super) fn with_kit_ipam<'a>(bench: &'a Bench, container: &Container) -> Call<'a> {
-    bench.call(container).with(|cni| cni.key("ipam", json!({ "type": ipam::NAME })))
+/// A call for a container with the kit's IPAM plugin.
+pub(super) fn with_kit_ipam<'a>(fixture: &'a Fixture, container: &Container) -> Call<'a> {
+    fixture.call(container).with(|cni| cni.key("ipam", json!({ "type": ipam::NAME })))
 }
 
-/// Lets the kit's address management plugin answer a verb in the test's own way.
-pub(super) fn let_ipam_say(verb: &str, stdout: impl ToString, status: u8) {
+/// Sets the answer of the kit's IPAM plugin to a command.
+pub(super) fn set_ipam_answer(verb: &str, stdout: impl ToString, status: u8) {
     ipam::answer(verb, stdout, status).unwrap_or_else(|error| broken(&error));
 }
 
-/// Lets the kit's address management plugin refuse a verb.
-pub(super) fn let_ipam_refuse(bench: &Bench, verb: &str, code: u64) {
-    let error = json!({ "cniVersion": bench.version(), "code": code, "msg": "the kit's refusal" });
-    let_ipam_say(verb, error, 1);
+/// Makes the kit's IPAM plugin fail for a command.
+pub(super) fn make_ipam_fail(fixture: &Fixture, verb: &str, code: u64) {
+    let error =
+        json!({ "cniVersion": fixture.version(), "code": code, "msg": "an error of the kit" });
+    set_ipam_answer(verb, error, 1);
 }
 
-/// Lets the kit's address management plugin answer a verb on its own again.
-pub(super) fn let_ipam_be(verb: &str) {
+/// Restores the answer of the kit's IPAM plugin to a command.
+pub(super) fn reset_ipam_answer(verb: &str) {
     ipam::forget(verb).unwrap_or_else(|error| broken(&error));
 }
 
-/// Lets the kit's address management plugin hand out these addresses and routes.
-pub(super) fn let_ipam_give(bench: &Bench, addresses: &[&str], routes: Value) {
+/// Makes the kit's IPAM plugin return these addresses and routes.
+pub(super) fn make_ipam_return(fixture: &Fixture, addresses: &[&str], routes: Value) {
     let ip = |address: &&str| {
         let mut ip = json!({ "address": address, "gateway": "10.1.2.1" });
-        if !bench.is_from("1.0.0") {
+        if !fixture.is_from("1.0.0") {
             set(&mut ip, "version", "4");
         }
         ip
     };
     let ips: Vec<Value> = addresses.iter().map(ip).collect();
-    let result = json!({ "cniVersion": bench.version(), "ips": ips, "routes": routes });
-    let_ipam_say("ADD", result, 0);
+    let result = json!({ "cniVersion": fixture.version(), "ips": ips, "routes": routes });
+    set_ipam_answer("ADD", result, 0);
 }
 
-/// How often the kit's address management plugin was called so for a container.
+/// The number of calls of the kit's IPAM plugin with a command for a container.
 pub(super) fn ipam_calls(verb: &str, container: &Container) -> usize {
-    let is_meant = |seen: &ipam::Seen| {
+    let is_invoked = |seen: &ipam::IpamCall| {
         seen.verb() == verb && seen.var("CNI_CONTAINERID") == Some(&container.id)
     };
-    ipam::seen().into_iter().filter(is_meant).count()
+    ipam::calls().into_iter().filter(is_invoked).count()
 }
 
-/// host-local with so many addresses, if the suite has it.
-pub(super) fn few_addresses(bench: &Bench, count: u8) -> Result<Value, Stop> {
-    if bench.case.suite.folder_of("host-local").is_none() {
-        return Err(Stop::Absent("needs host-local in the suite".to_owned()));
+/// A configuration of host-local with this number of addresses, if the suite has host-local.
+pub(super) fn few_addresses(fixture: &Fixture, count: u8) -> Result<Value, NotPassed> {
+    if fixture.case.suite.folder_of("host-local").is_none() {
+        return Err(NotPassed::NotApplicable("needs host-local in the suite".to_owned()));
     }
     let last = format!("10.1.2.{}", 9 + count);
     let range = json!({ "subnet": "10.1.2.0/24", "rangeStart": "10.1.2.10", "rangeEnd": last });
     Ok(json!({ "type": "host-local", "ranges": [[range]] }))
 }
 
-/// Goes on if the version that is tested has what the test is about.
-pub(super) fn only_from(bench: &Bench, version: &str) -> Verdict {
-    match bench.is_from(version) {
+/// Continues only if the version under test is `version` or later.
+pub(super) fn only_from(fixture: &Fixture, version: &str) -> TestResult {
+    match fixture.is_from(version) {
         true => Ok(()),
-        false => Err(Stop::Absent(format!("is about versions from {version} on"))),
+        false => Err(NotPassed::NotApplicable(format!("applies to version {version} and later"))),
     }
 }
 
-/// Whether a namespace has a link of that name.
+/// Whether a namespace has a link with this name.
 pub(super) fn has_link(pod: &Pod, name: &str) -> bool {
     pod.try_run(&["ip", "link", "show", "dev", name]).status.success()
 }
 
 /// The error must have this code.
-pub(super) fn has_code(told: &Told, code: u64, done: impl ToString) -> Verdict {
-    match told.code == code {
+pub(super) fn has_code(error: &PluginError, code: u64, done: impl ToString) -> TestResult {
+    match error.code == code {
         true => Ok(()),
-        false => Err(failed(done, format!("error code {code}"), format!("{told:?}"))),
+        false => Err(failed(done, format!("error code {code}"), format!("{error:?}"))),
     }
 }
 
-/// How often the kit's address management plugin was called so.
+/// The number of calls of the kit's IPAM plugin with a command.
 pub(super) fn ipam_calls_of(verb: &str) -> usize {
-    ipam::seen().into_iter().filter(|seen| seen.verb() == verb).count()
+    ipam::calls().into_iter().filter(|seen| seen.verb() == verb).count()
+}
+
+/// The configuration, with the kit's IPAM plugin.
+pub(super) fn kit_ipam_config(fixture: &Fixture) -> Value {
+    let mut config = fixture.config();
+    set(&mut config, "ipam", json!({ "type": ipam::NAME }));
+    config
+}
+
+/// An answer of that plugin to ADD, with an address of each family.
+pub(super) fn kit_ipam_answer(fixture: &Fixture) -> Value {
+    let mut answer = ipam::addresses(fixture.version(), 5);
+    set(&mut answer, "dns", json!({}));
+    answer
 }

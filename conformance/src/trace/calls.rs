@@ -1,4 +1,4 @@
-//! What a thread that stands before a system call is about to do.
+//! Describes the system call that a stopped thread is about to make.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -6,9 +6,9 @@ use std::os::unix::fs::FileExt;
 use nix::libc;
 use nix::unistd::Pid;
 
-/// Which argument of a call is a path.
+/// The index of the argument with the path.
 const NO_PATH: usize = usize::MAX;
-/// Of longer paths only the beginning is shown.
+/// Only the beginning of longer paths is shown.
 const PATH_MAX: usize = 200;
 
 macro_rules! calls {
@@ -17,7 +17,8 @@ macro_rules! calls {
     };
 }
 
-/// `(number, name, which argument is a path)` of the calls that plugins make, on every machine.
+/// `(number, name, index of the path)` of the system calls that plugins make, on every
+/// architecture.
 const CALLS: &[(libc::c_long, &str, usize)] = calls![
     SYS_read NO_PATH, SYS_write NO_PATH, SYS_close NO_PATH, SYS_lseek NO_PATH, SYS_fstat NO_PATH,
     SYS_openat 1, SYS_newfstatat 1, SYS_statx 1, SYS_unlinkat 1, SYS_mkdirat 1, SYS_renameat 1,
@@ -48,7 +49,7 @@ const CALLS: &[(libc::c_long, &str, usize)] = calls![
     SYS_inotify_add_watch 1, SYS_seccomp NO_PATH, SYS_restart_syscall NO_PATH,
 ];
 
-/// Those that newer machines have no longer.
+/// System calls that newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
 const OLD_CALLS: &[(libc::c_long, &str, usize)] = calls![
     SYS_open 0, SYS_creat 0, SYS_stat 0, SYS_lstat 0, SYS_access 0, SYS_unlink 0, SYS_mkdir 0, SYS_rmdir 0,
@@ -60,7 +61,7 @@ const OLD_CALLS: &[(libc::c_long, &str, usize)] = calls![
 #[cfg(not(target_arch = "x86_64"))]
 const OLD_CALLS: &[(libc::c_long, &str, usize)] = &[];
 
-/// The call, and the path that it is about: `openat /run/lock`.
+/// The system call with its path: `openat /run/lock`.
 pub(super) fn describe(thread: Pid) -> String {
     let words = fs::read_to_string(format!("/proc/{thread}/syscall")).unwrap_or_default();
     let mut words = words.split_whitespace();
@@ -76,11 +77,11 @@ pub(super) fn describe(thread: Pid) -> String {
     }
 }
 
-/// A string in a thread's memory.
+/// Reads a string from a thread's memory.
 fn string(thread: Pid, place: u64) -> Option<String> {
     let memory = File::open(format!("/proc/{thread}/mem")).ok()?;
     let mut bytes = vec![0; PATH_MAX];
-    // It may end before that many bytes do, and the memory with it.
+    // The string, and the mapped memory, may end earlier.
     let count = memory.read_at(&mut bytes, place).ok()?;
     bytes.truncate(count);
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
@@ -88,7 +89,7 @@ fn string(thread: Pid, place: u64) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The process that a thread belongs to.
+/// The process of a thread.
 pub(super) fn process(thread: Pid) -> Option<Pid> {
     let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
     let id = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;

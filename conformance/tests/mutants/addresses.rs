@@ -1,8 +1,8 @@
-//! What can be wrong with address management plugins.
+//! Defects of IPAM plugins.
 
 use super::table::{Mutant, mutant};
 
-/// The broken plugins.
+/// The defective plugins.
 pub const MUTANTS: &[Mutant] = &[
     mutant("host-local", "IPAM.ADD.1", "one range set only", "result '.ips |= .[:1]'"),
     mutant(
@@ -53,7 +53,8 @@ pub const MUTANTS: &[Mutant] = &[
         "host-local",
         "IPAM.SAME.1",
         "a second address",
-        "of ADD && { OUT=$(real) && { printf %s \"$OUT\"; exit 0; }; export CNI_IFNAME=again; }; real",
+        "of ADD && { OUT=$(real) && { printf %s \"$OUT\"; exit 0; }; export CNI_IFNAME=again; }; \
+         real",
     ),
     mutant("host-local", "IPAM.DEL.1", "nothing is released", "of DEL && exit 0; real"),
     mutant(
@@ -66,13 +67,16 @@ pub const MUTANTS: &[Mutant] = &[
         "host-local",
         "IPAM.DEL.3",
         "DEL again is an error",
-        "D=/run/testbed/del-$CNI_CONTAINERID; of DEL && { [ -e $D ] && { echo '{\"code\": 3, \"msg\": \"unknown\"}'; exit 1; }; touch $D; }; real",
+        "D=/run/testbed/del-$CNI_CONTAINERID; of DEL && \
+         { [ -e $D ] && { echo '{\"code\": 3, \"msg\": \"unknown\"}'; exit 1; }; touch $D; }; \
+         real",
     ),
     mutant(
         "host-local",
         "IPAM.DEL.4",
         "the first free address",
-        "of DEL && rm -f /var/lib/cni/networks/*/last_reserved_ip.*; of DEL && { real; rm -f /var/lib/cni/networks/*/last_reserved_ip.*; exit 0; }; real",
+        "of DEL && rm -f /var/lib/cni/networks/*/last_reserved_ip.*; of DEL && \
+         { real; rm -f /var/lib/cni/networks/*/last_reserved_ip.*; exit 0; }; real",
     ),
     mutant("host-local", "IPAM.CHECK.1", "CHECK always succeeds", "of CHECK && exit 0; real"),
     mutant(
@@ -86,7 +90,8 @@ pub const MUTANTS: &[Mutant] = &[
         "host-local",
         "IPAM.GC.2",
         "GC releases everything",
-        "of GC && config '.[\"cni.dev/valid-attachments\"] = [] | .[\"cni.dev/attachments\"] = []'; real",
+        "of GC && config '.[\"cni.dev/valid-attachments\"] = [] | .[\"cni.dev/attachments\"] = \
+         []'; real",
     ),
     mutant("host-local", "IPAM.REQUEST.1", "CNI_ARGS is not read", "unset CNI_ARGS; real"),
     mutant(

@@ -1,8 +1,8 @@
-//! What can be wrong with verbs, what they read and how they fail.
+//! Defects in commands, their input and their errors.
 
 use super::table::{Mutant, mutant};
 
-/// The broken plugins.
+/// The defective plugins.
 pub const MUTANTS: &[Mutant] = &[
     // VERSION.
     mutant(
@@ -15,7 +15,8 @@ pub const MUTANTS: &[Mutant] = &[
         "loopback",
         "S2.VERSION.2",
         "VERSION wants CNI_IFNAME",
-        "[ -z \"$CNI_IFNAME\" ] && { echo '{\"code\": 4, \"msg\": \"CNI_IFNAME missing\"}'; exit 1; }; real",
+        "[ -z \"$CNI_IFNAME\" ] && \
+         { echo '{\"code\": 4, \"msg\": \"CNI_IFNAME missing\"}'; exit 1; }; real",
     ),
     // The configuration, the environment, errors.
     mutant(
@@ -40,19 +41,22 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant("loopback", "S2.ENV.5", "any container id", "export CNI_CONTAINERID=id; real"),
     mutant("host-local", "S2.ERR.3", "a code that is reserved", "error '.code = 57'"),
-    // Verbs.
+    // Commands.
     mutant("bridge", "S2.ADD.2", "CNI_IFNAME is not respected", "export CNI_IFNAME=net0; real"),
     mutant(
         "bridge",
         "S2.DEL.3",
         "DEL again is an error",
-        "D=/run/testbed/del-$CNI_CONTAINERID; of DEL && { [ -e $D ] && { echo '{\"code\": 3, \"msg\": \"unknown\"}'; exit 1; }; touch $D; }; real",
+        "D=/run/testbed/del-$CNI_CONTAINERID; of DEL && \
+         { [ -e $D ] && { echo '{\"code\": 3, \"msg\": \"unknown\"}'; exit 1; }; touch $D; }; \
+         real",
     ),
     mutant(
         "bridge",
         "S2.DEL.5",
         "DEL needs CNI_NETNS",
-        "of DEL && [ -z \"$CNI_NETNS\" ] && { echo '{\"code\": 4, \"msg\": \"CNI_NETNS\"}'; exit 1; }; real",
+        "of DEL && [ -z \"$CNI_NETNS\" ] && \
+         { echo '{\"code\": 4, \"msg\": \"CNI_NETNS\"}'; exit 1; }; real",
     ),
     mutant(
         "bridge",
@@ -71,7 +75,21 @@ pub const MUTANTS: &[Mutant] = &[
         "bridge",
         "S2.GC.2",
         "GC removes everything",
-        "of GC && config '.[\"cni.dev/valid-attachments\"] = [] | .[\"cni.dev/attachments\"] = []'; real",
+        "of GC && config '.[\"cni.dev/valid-attachments\"] = [] | .[\"cni.dev/attachments\"] = \
+         []'; real",
     ),
     mutant("bridge", "S2.STATUS.6", "STATUS always succeeds", "of STATUS && exit 0; real"),
+    mutant(
+        "bridge",
+        "S2.STATUS.8",
+        "STATUS is error 51 when no address is left",
+        "config '.ipam.statusWhenFull = \"unavailable\"'; of STATUS && error '.code = 51'; real",
+    ),
+    mutant(
+        "bridge",
+        "S2.STATUS.8",
+        "STATUS goes on to be an error when addresses are free again",
+        "of STATUS && [ -e /var/lib/cni/networks ] && \
+         { echo '{\"code\": 50, \"msg\": \"no\"}'; exit 1; }; real",
+    ),
 ];

@@ -1,23 +1,23 @@
-//! Plugins that are broken on purpose; here those whose results and delegation are wrong.
+//! Defective plugins; in this file those with defects in results and delegation.
 
-/// A plugin that is broken in one way, as lines of shell around the real one.
+/// A plugin with one defect: a shell script around the real plugin.
 ///
-/// The shell has the functions `real` (runs the real plugin with the configuration in `$IN`), `config` (changes the
-/// configuration with jq), `result` and `error` (run the real plugin, and change what it prints if it is a result or
-/// an error). `of VERB` is whether it was called with that verb.
+/// The shell has the functions `real` (runs the real plugin with the configuration in `$IN`),
+/// `config` (changes the configuration with jq), `result` and `error` (run the real plugin and
+/// change the result or the error). `of VERB` tests the command of the call.
 #[derive(Debug, Clone, Copy)]
 pub struct Mutant {
-    /// What is wrong.
+    /// The defect.
     pub name: &'static str,
-    /// Which plugin.
+    /// The plugin.
     pub plugin: &'static str,
-    /// The lines.
+    /// The lines of the script.
     pub script: &'static str,
-    /// The requirement that must find it out.
+    /// The requirement that must detect it.
     pub caught_by: &'static str,
 }
 
-/// One of them.
+/// A defective plugin.
 pub const fn mutant(
     plugin: &'static str,
     caught_by: &'static str,
@@ -27,10 +27,10 @@ pub const fn mutant(
     Mutant { name, plugin, script, caught_by }
 }
 
-/// The broken plugins. What takes longest is first.
+/// The defective plugins. Those that take longest come first.
 pub const MUTANTS: &[Mutant] = &[
     mutant("bridge", "S4.DEL.1", "DEL hangs", "of DEL && sleep 1000; real"),
-    // What is printed.
+    // Output.
     mutant("bridge", "S5.VERSION.1", "a line before the result", "of ADD && echo attaching; real"),
     mutant(
         "bridge",
@@ -54,7 +54,8 @@ pub const MUTANTS: &[Mutant] = &[
         "ptp",
         "S5.INTERFACES.3",
         "the sandbox's real path",
-        "result --arg p \"$(readlink -f \"$CNI_NETNS\")\" '(.interfaces[] | select(.sandbox)).sandbox = $p'",
+        "result --arg p \"$(readlink -f \"$CNI_NETNS\")\" '(.interfaces[] | \
+         select(.sandbox)).sandbox = $p'",
     ),
     mutant(
         "bridge",
@@ -128,13 +129,15 @@ pub const MUTANTS: &[Mutant] = &[
         "loopback",
         "S3.CHAIN.2",
         "a prevResult is an error",
-        "of ADD && has '.prevResult' && { echo '{\"code\": 7, \"msg\": \"prevResult unexpected\"}'; exit 1; }; real",
+        "of ADD && has '.prevResult' && \
+         { echo '{\"code\": 7, \"msg\": \"prevResult unexpected\"}'; exit 1; }; real",
     ),
     mutant(
         "bridge",
         "S3.CHAIN.4",
         "DEL wants a prevResult",
-        "of DEL && ! has '.prevResult' && { echo '{\"code\": 7, \"msg\": \"no prevResult\"}'; exit 1; }; real",
+        "of DEL && ! has '.prevResult' && \
+         { echo '{\"code\": 7, \"msg\": \"no prevResult\"}'; exit 1; }; real",
     ),
     mutant(
         "bridge",
@@ -146,7 +149,8 @@ pub const MUTANTS: &[Mutant] = &[
         "bridge",
         "S3.CHAIN.8",
         "CHECK counts the interfaces",
-        "of CHECK && ! has '.prevResult.interfaces | length == 3 | select(.)' && { echo '{\"code\": 100, \"msg\": \"interfaces\"}'; exit 1; }; real",
+        "of CHECK && ! has '.prevResult.interfaces | length == 3 | select(.)' && \
+         { echo '{\"code\": 100, \"msg\": \"interfaces\"}'; exit 1; }; real",
     ),
     mutant(
         "bridge",
@@ -200,7 +204,8 @@ pub const MUTANTS: &[Mutant] = &[
         "bridge",
         "S4.ADD.5",
         "a failed ADD leaves a link",
-        "real; S=$?; of ADD && [ $S != 0 ] && ip link add leaked type veth peer name leaked-peer; exit $S",
+        "real; S=$?; of ADD && [ $S != 0 ] && ip link add leaked type veth peer name leaked-peer; \
+         exit $S",
     ),
     mutant(
         "bridge",
@@ -224,7 +229,8 @@ pub const MUTANTS: &[Mutant] = &[
         "bridge",
         "S4.DEL.4",
         "DEL needs the namespace",
-        "of DEL && [ ! -e \"$CNI_NETNS\" ] && { echo '{\"code\": 3, \"msg\": \"no namespace\"}'; exit 1; }; real",
+        "of DEL && [ ! -e \"$CNI_NETNS\" ] && \
+         { echo '{\"code\": 3, \"msg\": \"no namespace\"}'; exit 1; }; real",
     ),
     mutant("bridge", "S4.CHECK.1", "CHECK always succeeds", "of CHECK && exit 0; real"),
     mutant(
@@ -252,7 +258,8 @@ pub const MUTANTS: &[Mutant] = &[
         "bridge",
         "S4.ANSWER.1",
         "nonsense becomes an empty result",
-        "real > /run/testbed/out || { of ADD && echo '{\"cniVersion\": \"1.1.0\"}'; exit 0; }; cat /run/testbed/out",
+        "real > /run/testbed/out || { of ADD && echo '{\"cniVersion\": \"1.1.0\"}'; exit 0; }; \
+         cat /run/testbed/out",
     ),
     mutant(
         "bridge",

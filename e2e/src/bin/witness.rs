@@ -1,7 +1,7 @@
-//! A plugin for tests, the last of a chain: it writes down how it was called, and passes the previous result on.
+//! A plugin for tests, the last of a chain: it records each call, and prints the previous result.
 //!
-//! Called by the name of another plugin, it is in that one's place: it writes the call down, and then runs the plugin itself,
-//! which is in `REAL`. What else it does, files say that the test makes in `DESK`:
+//! Under the name of another plugin, it records the call and then runs that plugin, which is in
+//! `REAL`. Files in `DESK`, which the test makes, control what else it does:
 //!
 //! | file | what a call does |
 //! |---|---|
@@ -18,11 +18,12 @@ use std::{env, fs, thread};
 
 use serde_json::{Value, json};
 
-/// Where it finds what to do, and writes down its calls: each is a file, and their names are in the order of time.
+/// The directory of the control files and of the recorded calls: one file for each call, with names
+/// in the order of time.
 const DESK: &str = "/run/testbed/witness";
-/// Where the plugins are whose place it has taken.
+/// The directory of the plugins that it replaces.
 const REAL: &str = "/opt/cni/real";
-/// For how long it waits.
+/// The time limit for a wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -62,7 +63,7 @@ fn work() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The call becomes a file, whole at once.
+/// The file of a call appears at once and complete.
 fn write_down(call: &Value) -> Result<()> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos();
     let file = PathBuf::from(format!("{DESK}/{now}-{}.json", std::process::id()));

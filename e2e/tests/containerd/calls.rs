@@ -1,4 +1,4 @@
-//! How containerd calls plugins, and that ours do with all of it.
+//! containerd's calls of plugins, and that these plugins support all of them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,13 +9,13 @@ use crate::networks::{self, with};
 use crate::scene::Scene;
 use crate::witness::Called;
 
-/// The keys of `CNI_ARGS`, in an order that changes from call to call.
+/// The keys of `CNI_ARGS`, whose order differs from call to call.
 #[test]
 fn arguments_come_in_any_order() {
     let scene = Scene::watched(networks::bridge());
     let Scene { containerd, witness, .. } = &scene;
     let mut orders = HashSet::new();
-    // Go begins at a random one of the keys: by then at least two orders have been seen, but once in a billion runs.
+    // Go starts at a random key: by then two orders have been seen, except once in a billion runs.
     for index in 0..30 {
         drop(containerd.pod(&format!("pod{index}")));
         let calls = [witness.calls("ADD"), witness.calls("DEL")].concat();
@@ -53,9 +53,9 @@ fn capabilities_come_to_ptp_in_the_words_of_go() {
     capabilities_come(networks::ptp());
 }
 
-/// Ports and bandwidth: the keys begin with capitals.
+/// Ports and bandwidth: the keys begin with capital letters.
 fn capabilities_come(network: Value) {
-    // Ours declare them too, as they may, and get them.
+    // These plugins declare the capabilities, too, and get them.
     let plugin = network["plugins"][0]["type"].as_str().unwrap().to_owned();
     let capabilities = json!({ "capabilities": { "portMappings": true, "bandwidth": true } });
     let scene = Scene::watched(with(network, capabilities));
@@ -78,7 +78,8 @@ fn capabilities_come(network: Value) {
         calls.retain(|call| call.env("CNI_CONTAINERID") == id && call.env("CNI_IFNAME") == "eth0");
         let plugins: HashSet<_> = calls.iter().map(|call| call.plugin.as_str()).collect();
         assert_eq!(plugins, HashSet::from([plugin.as_str(), "witness"]));
-        // Of both plugins. A DEL more comes with RemovePodSandbox, which knows nothing of this any more.
+        // Of both plugins. One more DEL comes with RemovePodSandbox, which no longer has these
+        // arguments.
         for call in calls.iter().take(2) {
             let told = &call.stdin["runtimeConfig"];
             let ports =
@@ -91,7 +92,8 @@ fn capabilities_come(network: Value) {
     scene.is_clean();
 }
 
-/// `lo` comes at an old version, while `eth0` is under way: each waits until the other has begun.
+/// `lo` is added in an old version while `eth0` is in progress: each waits until the other has
+/// begun.
 #[test]
 fn loopback_comes_at_the_same_time() {
     let scene = Scene::watched(networks::bridge());

@@ -1,4 +1,4 @@
-//! Pods that cannot be started: containerd says why in our words, and nothing is left of them.
+//! Pods that cannot be started: containerd reports the plugin's error, and nothing is left of them.
 
 use e2e::Sandbox;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::networks::{self, then, with};
 use crate::scene::Scene;
 
-/// The last plugin of a chain fails, whatever the kernel can do: its tunnel should begin at a link that is not there.
+/// The last plugin of the chain fails on any kernel: the parent link of its tunnel does not exist.
 #[test]
 fn the_last_plugin_fails() {
     let scene = Scene::new(&networks::bridge());
@@ -51,7 +51,7 @@ fn the_addresses_are_used_up() {
     scene.is_clean();
 }
 
-/// One for the gateway and two for pods; enough of IPv6.
+/// One IPv4 address for the gateway and two for pods; enough IPv6 addresses.
 fn three_addresses() -> Value {
     let range = json!({ "subnet": "10.88.0.0/24", "rangeEnd": "10.88.0.3" });
     json!({ "type": "host-local", "ranges": [[range], [{ "subnet": "fd00:88::/64" }]] })

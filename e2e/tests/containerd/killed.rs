@@ -1,9 +1,10 @@
-//! containerd is killed at the worst moments. Pods that live keep their network all the while, and `cnitool gc` takes away what
-//! the others had.
+//! containerd is killed at the worst moments. The network of living pods continues to work, and
+//! `cnitool gc` removes what the other pods had.
 //!
-//! What then is left of those is containerd's own: it knows them still, as pods that are not ready, with the file of their
-//! namespace and what it remembers of `lo`. These go with the pods, which the kubelet stops and removes. Only a namespace that
-//! was made right before the end nobody knows: its file stays, with nothing in it.
+//! What is left of those belongs to containerd: it still knows them as pods that are not ready,
+//! with the file of their namespace and the cached result of `lo`. These are removed with the pods,
+//! which the kubelet stops and removes. Only a namespace that was made right before the kill is
+//! unknown to containerd: its empty file stays.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -32,7 +33,7 @@ fn between_add_and_its_record_on_the_network_of_the_machine() {
     between_add_and_its_record(with(networks::macvlan(), json!({ "hostAccess": true })));
 }
 
-/// Plugins have made all, and nobody has heard of it.
+/// The plugins have made everything, and containerd has not read the result.
 fn between_add_and_its_record(network: Value) {
     let mut crash = Crash::new(network);
     let adds = crash.scene.witness.calls("ADD").len();
@@ -44,7 +45,7 @@ fn between_add_and_its_record(network: Value) {
     comes_back(crash);
 }
 
-/// After a crash with one pod lost, which has its network.
+/// After a crash with one lost pod, which has its network.
 fn comes_back(mut crash: Crash) {
     crash.scene.witness.release();
     until_no_plugin_runs();
@@ -56,7 +57,7 @@ fn comes_back(mut crash: Crash) {
     crash.end();
 }
 
-/// The pod's processes have ended, and its network is still there.
+/// The processes of the pod have ended, and its network still exists.
 #[test]
 fn between_del_and_its_record() {
     let mut crash = Crash::new(networks::bridge());
@@ -70,7 +71,7 @@ fn between_del_and_its_record() {
     comes_back(crash);
 }
 
-/// Several times: as soon as so many pods of a burst have got their network, or live.
+/// Several times: as soon as some pods of a burst have their network, or run.
 #[test]
 fn within_a_burst() {
     const MOMENTS: [(usize, usize); 5] = [(1, 0), (4, 0), (0, 1), (8, 0), (0, 4)];
@@ -96,14 +97,14 @@ fn within_a_burst() {
     crash.end();
 }
 
-/// A machine with two pods that live, one of which pings the other all the while.
+/// A machine with two living pods, one of which pings the other all the time.
 struct Crash {
     scene: Scene,
-    /// The two.
+    /// The two living pods.
     ids: Vec<String>,
-    /// The state with nothing but them.
+    /// The state with only these pods.
     state: String,
-    /// By IPv4 and by IPv6.
+    /// Over IPv4 and IPv6.
     pings: Vec<Child>,
 }
 
@@ -121,7 +122,7 @@ impl Crash {
         Crash { scene, ids, state, pings }
     }
 
-    /// What an operator does after a crash: all that live are valid, and nothing else.
+    /// The operator's clean-up after a crash: all living pods are valid, and nothing else.
     fn gc(&self) {
         let live = self.scene.containerd.live_sandboxes();
         assert!(self.ids.iter().all(|id| live.contains(id)), "{live:?}");
@@ -133,7 +134,7 @@ impl Crash {
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// The machine is as it was with the two pods, but for what the runtime itself keeps.
+    /// The machine is as it was with the two pods, except for the files of the runtime itself.
     fn only_the_runtimes_own_is_left(&self) {
         let changes = testbed::diff(&self.state, &self.scene.state());
         let own = ["  == files", "+ netns cni-", "+ result cni-loopback-"];
@@ -142,7 +143,7 @@ impl Crash {
         self.strays();
     }
 
-    /// The namespaces that are not those of the two pods. There is nothing in them.
+    /// The namespaces of other pods. They are empty.
     fn strays(&self) -> Vec<Pod> {
         let mut names = self.scene.machine.namespaces();
         names.retain(|name| !self.state.contains(&format!("netns {name}")));
@@ -155,7 +156,8 @@ impl Crash {
         strays
     }
 
-    /// Links, rules, addresses and remembered results are those of the pods that live; and each of these has all of it.
+    /// Links, rules, addresses and cached results belong to the living pods, and each pod has all
+    /// of them.
     fn only_these_have_a_network(&self, live: &[String]) {
         let state = self.scene.state();
         let mut owners: Vec<_> =
@@ -173,7 +175,8 @@ impl Crash {
         }
     }
 
-    /// Stops and removes all pods but the two: nothing of them is left, but perhaps a namespace, which goes by hand.
+    /// Stops and removes all other pods: nothing of them is left, except perhaps a namespace, which
+    /// the test removes.
     fn remove_others(&self) {
         let mut others = self.scene.containerd.sandboxes();
         others.retain(|id| !self.ids.contains(id));
@@ -188,7 +191,7 @@ impl Crash {
         testbed::assert_same!(self.state, self.scene.state());
     }
 
-    /// No ping was lost all the while.
+    /// No ping was lost meanwhile.
     fn all_arrived(&mut self) {
         for mut ping in self.pings.drain(..) {
             kill(Pid::from_raw(ping.id() as i32), Signal::SIGINT).unwrap();
@@ -199,7 +202,7 @@ impl Crash {
                 let part = line.split(", ").find(|part| part.contains(word)).unwrap();
                 part.split(' ').next().unwrap().parse().unwrap()
             };
-            // The last one may still be on its way.
+            // The last one may still be in progress.
             let (sent, received) = (count("transmitted"), count("received"));
             assert!(sent > 1 && received + 1 >= sent, "{said}");
         }
@@ -220,7 +223,7 @@ impl Crash {
     }
 }
 
-/// Whether a namespace's file is the namespace, and not yet the empty file that becomes it.
+/// Whether the namespace is already mounted on its file, which is empty before.
 fn is_mounted(namespace: &Pod) -> bool {
     let device = |path: &Path| fs::metadata(path).unwrap().dev();
     device(namespace.path()) != device(Path::new("/run/netns"))

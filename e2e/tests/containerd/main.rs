@@ -1,12 +1,6 @@
-//! containerd drives the plugins: pods start through the interface that the kubelet uses, and all that a node's network
-//! does with them is looked at from outside.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
+//! containerd calls the plugins: pods start through the interface that the kubelet uses, and the
+//! tests check the network of the node from outside.
+#![cfg(test)]
 
 mod calls;
 mod failing;

@@ -1,4 +1,4 @@
-//! Many pods, at once and one after the other.
+//! Many pods, at once and one after another.
 
 use std::collections::HashSet;
 
@@ -23,7 +23,8 @@ fn at_once() {
     scene.is_clean();
 }
 
-/// 25, or 100 if the environment has `E2E_ALL`, as with containerd's newest release: the runtime needs its time for each.
+/// 25, or 100 if the environment has `E2E_ALL` and containerd is the newest release: the runtime
+/// needs time for each.
 #[test]
 fn one_after_the_other() {
     let count = if std::env::var_os("E2E_ALL").is_some() { 100 } else { 25 };
@@ -38,7 +39,7 @@ fn one_after_the_other() {
     scene.is_clean();
 }
 
-/// All have addresses of their own, of both families, and answer.
+/// All have IPv4 and IPv6 addresses of their own, and answer.
 fn all_answer(scene: &Scene, ids: &[String]) {
     let mut known = HashSet::new();
     for id in ids {

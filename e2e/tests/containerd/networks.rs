@@ -2,19 +2,19 @@
 
 use serde_json::{Value, json};
 
-/// A bridge with the gateway's addresses; what leaves the machine is masqueraded.
+/// A bridge with the gateway's addresses; packets to the outside are masqueraded.
 pub fn bridge() -> Value {
     list(json!({
         "type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": true, "ipam": ipam()
     }))
 }
 
-/// Routed wires; what leaves the machine is masqueraded.
+/// Routed veth pairs; packets to the outside are masqueraded.
 pub fn ptp() -> Value {
     list(json!({ "type": "ptp", "ipMasq": true, "ipam": ipam() }))
 }
 
-/// The network of the machine's `uplink`, of which pods have the upper half.
+/// The network of the machine's `uplink`; pods use the upper half.
 pub fn macvlan() -> Value {
     list(json!({ "type": "macvlan", "master": "uplink", "ipam": {
         "type": "host-local",
@@ -25,7 +25,7 @@ pub fn macvlan() -> Value {
     }}))
 }
 
-/// Addresses of both families, and the way out.
+/// IPv4 and IPv6 addresses, and default routes.
 fn ipam() -> Value {
     json!({
         "type": "host-local",
@@ -34,7 +34,8 @@ fn ipam() -> Value {
     })
 }
 
-/// As the newest version that containerd 1.6 knows; cnitool takes the newest of all, which has GC.
+/// In the newest version that containerd 1.6 supports; cnitool uses the newest of all, which has
+/// GC.
 fn list(plugin: Value) -> Value {
     json!({
         "cniVersion": "1.0.0", "cniVersions": ["1.0.0", "1.1.0"], "name": "pods", "plugins": [plugin]
@@ -48,7 +49,7 @@ pub fn with(mut list: Value, keys: Value) -> Value {
     list
 }
 
-/// With another plugin after those that it has.
+/// With another plugin at the end.
 pub fn then(mut list: Value, plugin: Value) -> Value {
     list["plugins"].as_array_mut().unwrap().push(plugin);
     list

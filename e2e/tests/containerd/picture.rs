@@ -10,7 +10,7 @@ use testbed::assert_same;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/picture");
 const SHOWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/node.svg");
 
-/// A network of both families, with one plugin.
+/// A dual-stack network with one plugin.
 fn network(mut plugin: Value, ranges: Value) -> Value {
     plugin["ipam"] = json!({
         "type": "host-local", "ranges": ranges, "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }]
@@ -36,7 +36,8 @@ fn networks() -> [(Value, &'static [&'static str]); 3] {
     ]
 }
 
-/// Without the names of links, which come from the containers' random IDs, and in no order: theirs is by name.
+/// Without the names of links, which derive from random container IDs, and sorted, because their
+/// order is by name.
 fn comparable(svg: &str) -> String {
     let mut parts = svg.split("veth");
     let mut text = parts.next().unwrap().to_owned();
@@ -50,7 +51,8 @@ fn comparable(svg: &str) -> String {
     lines.join("\n")
 }
 
-/// Lets there be no other network: containerd puts pods into one, and takes them out of it, whichever they are in.
+/// Removes all other networks: containerd attaches pods to the first network, and detaches them
+/// from it, whichever they are attached to.
 fn only(containerd: &Containerd, machine: &Machine, network: &Value) {
     machine.sh("rm -f /etc/cni/net.d/*");
     containerd.network_on(machine, network);

@@ -1,5 +1,5 @@
-//! Pods reach each other, the machine and what is beyond it, over both families and from the first packet on; and nothing
-//! else.
+//! Pods reach each other, the machine and the outside, over IPv4 and IPv6 and from the first packet
+//! on; and nothing else.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use testbed::Outside;
 use crate::networks::{self, with};
 use crate::scene::{Scene, results};
 
-/// The machine's addresses on the wire.
+/// The machine's addresses on the link to the outside.
 const MACHINE: [&str; 2] = ["192.0.2.1", "2001:db8:ffff::1"];
 
 #[test]
@@ -23,7 +23,7 @@ fn over_routed_wires() {
     insta::assert_snapshot!(behind_the_machine(networks::ptp()));
 }
 
-/// Two pods of a network whose way out the machine is. Returns what stays of them.
+/// Two pods of a network with the machine as the default gateway. Returns what stays behind.
 fn behind_the_machine(network: Value) -> String {
     let machine = Machine::new();
     let outside = machine.outside();
@@ -106,7 +106,7 @@ fn a_stopped_pod_does_not_answer() {
     scene.is_clean();
 }
 
-/// Two bridges without a gateway, of the same addresses: nothing leads from one to the other.
+/// Two bridges without a gateway and with the same addresses: no route leads from one to the other.
 #[test]
 fn networks_without_a_gateway_do_not_mix() {
     let machine = Machine::new();
@@ -131,13 +131,13 @@ fn networks_without_a_gateway_do_not_mix() {
     assert!(!reds[0].ping(&blues[0].addresses()[0]) && !blues[0].ping(&reds[0].addresses()[0]));
     drop(blues);
     machine.forget("blue");
-    // containerd takes a pod out of the network that is configured now.
+    // containerd detaches a pod from the network that is configured at that time.
     containerd.network_on(&machine, &red);
     drop(reds);
     insta::assert_snapshot!(stays(&machine, containerd, &before));
 }
 
-/// What stays of a network when all its pods are gone; nothing stays of the pods.
+/// What stays of a network when all its pods are gone; nothing of the pods stays.
 fn stays(machine: &Machine, containerd: Containerd, before: &str) -> String {
     containerd.stop();
     assert_eq!(machine.namespaces(), ["outside"]);
@@ -163,7 +163,7 @@ fn reach_each_other(machine: &Machine, a: &Pod<'_>, b: &Pod<'_>) {
     }
 }
 
-/// A machine that knows no way to pods sees the machine's address instead.
+/// An outside machine without a route to pods sees the machine's address.
 fn are_masqueraded(machine: &Machine, outside: &Outside, pod: &Pod<'_>) {
     for (theirs, machines) in [outside.v4, outside.v6].iter().zip(MACHINE) {
         assert!(pod.ping(theirs), "to the outside, {theirs}");
@@ -180,7 +180,7 @@ fn are_masqueraded(machine: &Machine, outside: &Outside, pod: &Pod<'_>) {
     }
 }
 
-/// A machine that knows the way to a pod that serves reaches it.
+/// An outside machine with a route to a pod reaches its server.
 fn are_reached_from_outside(outside: &Outside, pod: &Pod<'_>) {
     the_way(outside, "add", pod);
     for (address, url) in pod.addresses().iter().zip(urls(pod)) {
@@ -190,14 +190,14 @@ fn are_reached_from_outside(outside: &Outside, pod: &Pod<'_>) {
     the_way(outside, "del", pod);
 }
 
-/// Lets a machine know the way to a pod, or forget it.
+/// Adds or removes a route to the pod on an outside machine.
 fn the_way(outside: &Outside, verb: &str, pod: &Pod<'_>) {
     for (address, machines) in pod.addresses().iter().zip(MACHINE) {
         outside.run(&["ip", "route", verb, address, "via", machines]);
     }
 }
 
-/// The pages of a pod, by each of its addresses.
+/// The pages of a pod, at each of its addresses.
 fn urls(pod: &Pod<'_>) -> Vec<String> {
     let url = |address: &String| match ip(address) {
         IpAddr::V4(address) => format!("http://{address}/"),

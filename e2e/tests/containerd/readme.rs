@@ -1,4 +1,4 @@
-//! The README's way from a clean machine to a pod, line by line.
+//! The steps of `docs/install.md` from a clean machine to a pod, line by line.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,17 +6,18 @@ use std::path::Path;
 
 use e2e::{Containerd, IMAGE, Machine, Release, client};
 
-/// What is done already, or is not for a test: what the package manager and the machine's services do, and a build.
+/// Steps that the test skips: those of the package manager and the machine's services, and a build.
 const DONE: [&str; 3] = ["apt-get ", "scripts/build", "systemctl "];
-/// The image that the README pulls.
+/// The image that the page pulls.
 const PULLED: &str = "docker.io/library/busybox:latest";
 
 #[test]
 fn from_a_clean_machine_to_a_pod() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let readme = fs::read_to_string(project.join("README.md")).unwrap();
-    let (_, section) = readme.split_once("\n## From a clean machine to a pod\n").unwrap();
-    let (_, lines) = section.split_once("```sh\n").unwrap();
+    let page = fs::read_to_string(project.join("docs/install.md")).unwrap();
+    let (_, section) = page.split_once("\n## From a clean machine to a pod\n").unwrap();
+    let (_, block) = section.split_once("```sh").unwrap();
+    let (_, lines) = block.split_once('\n').unwrap();
     let (lines, _) = lines.split_once("```").unwrap();
     let lines: Vec<&str> =
         lines.lines().filter(|line| !DONE.iter().any(|done| line.starts_with(done))).collect();
@@ -26,12 +27,12 @@ fn from_a_clean_machine_to_a_pod() {
     machine.own("/etc/containerd");
     let configured = client("containerd", "etc/containerd/config.toml");
     fs::copy(configured, "/etc/containerd/config.toml").unwrap();
-    // Without the folder that machines of the tests have.
+    // Without the directory that test machines have.
     machine.own("/etc/cni");
     let containerd = Containerd::start(&machine, Release::asked());
     containerd.ctr(&["images", "tag", IMAGE, PULLED]);
 
-    // ctr finds the daemon of this machine by itself, and nothing is pulled.
+    // ctr finds the daemon of this machine by itself, and pulls nothing.
     let folder = machine.folder("path");
     let script = format!(
         "#!/bin/sh\ncase \"$1 $2\" in 'image pull') exit;; esac\nexec {} \"$@\"\n",
@@ -59,7 +60,7 @@ fn from_a_clean_machine_to_a_pod() {
     containerd.stop();
 }
 
-/// ctr's command as words of a shell.
+/// ctr's command as words for a shell.
 fn shell(containerd: &Containerd) -> String {
     let command = containerd.ctr_command();
     let words = std::iter::once(command.get_program()).chain(command.get_args());

@@ -7,7 +7,7 @@ use testbed::Outside;
 use crate::networks::then;
 use crate::witness::Witness;
 
-/// A machine that has had a pod: with what its network has for all pods, and nothing of any.
+/// A machine that has had a pod: it has the shared objects of the network, and nothing of a pod.
 pub struct Scene {
     pub containerd: Containerd,
     pub witness: Witness,
@@ -29,12 +29,12 @@ impl Scene {
         Scene { containerd, witness, outside, clean, machine }
     }
 
-    /// With this network, and the witness as the last of its chain.
+    /// With this network, and the witness at the end of its chain.
     pub fn watched(network: Value) -> Scene {
         Scene::new(&then(network, Witness::plugin()))
     }
 
-    /// All that pods have on the machine.
+    /// Everything on the machine that belongs to pods.
     pub fn state(&self) -> String {
         state(&self.machine)
     }
@@ -46,8 +46,8 @@ impl Scene {
     }
 }
 
-/// The machine's state, with the names of pods' namespaces and of the results that the runtime remembers. Not the last address
-/// that host-local gave, which counts on.
+/// The state of the machine, with the names of pods' namespaces and of cached results, but without
+/// the last address of host-local, which changes.
 fn state(machine: &Machine) -> String {
     let state = machine.state();
     let lasting = state.lines().filter(|line| !line.contains("/last_reserved_ip."));
@@ -57,7 +57,7 @@ fn state(machine: &Machine) -> String {
     lines.join("\n")
 }
 
-/// The results that the runtime remembers: of each pod one for `lo` and one for `eth0`.
+/// The results in the runtime's cache: one for `lo` and one for `eth0` of each pod.
 pub fn results(machine: &Machine) -> Vec<String> {
     let names = machine.sh("cd /var/lib/cni/results 2>/dev/null && ls || true");
     names.lines().map(str::to_owned).collect()

@@ -1,4 +1,5 @@
-//! Pods are stopped and removed more than once, and after what containerd needs for that is gone.
+//! Pods are stopped and removed more than once, and after the files are gone that containerd needs
+//! for it.
 
 use std::fs;
 
@@ -33,7 +34,7 @@ fn stopped_and_removed_twice(network: Value) {
     assert!(first.env("CNI_NETNS").starts_with("/var/run/netns/"), "{first:?}");
     assert_eq!(first.stdin["prevResult"]["ips"].as_array().map(Vec::len), Some(2), "{first:?}");
     scene.is_clean();
-    // Plugins are called again, by a runtime that has forgotten nearly everything.
+    // A runtime that has lost nearly all state calls the plugins again.
     containerd.stop_sandbox(&id).unwrap();
     containerd.remove_sandbox(&id).unwrap();
     let [_, stop, remove] = &dels(&scene, &id)[..] else { panic!("three DELs") };
@@ -60,15 +61,15 @@ fn stopped_without_its_namespace_on_the_network_of_the_machine() {
     stopped_without_its_namespace(with(networks::macvlan(), json!({ "hostAccess": true })));
 }
 
-/// Somebody has taken the namespace's file away. The namespace itself lives on, because a process that is not the pod's is in
-/// it: so do the links in it, until DEL.
+/// Another program removed the namespace's file. The namespace itself continues to exist, because a
+/// foreign process is in it; so do its links, until DEL.
 fn stopped_without_its_namespace(network: Value) {
     let scene = Scene::watched(network);
     let pod = scene.containerd.pod("a");
     let id = pod.id().to_owned();
     let mut stranger = pod.command("sleep").arg("1000000").spawn().unwrap();
     let inside = testbed::Pod::at("a", format!("/proc/{}/ns/net", stranger.id()));
-    // nsenter takes a moment to get there.
+    // nsenter takes a moment to enter it.
     let is_inside = || inside.try_run(&["ip", "link", "show", "eth0"]).status.success();
     until("the stranger is in the namespace", is_inside);
     nix::mount::umount(pod.path()).unwrap();
@@ -81,7 +82,7 @@ fn stopped_without_its_namespace(network: Value) {
     scene.is_clean();
 }
 
-/// Somebody has taken away what the runtime remembers of the pod's network.
+/// Another program removed the runtime's cached result.
 #[test]
 fn stopped_without_its_result() {
     let scene = Scene::watched(networks::bridge());

@@ -1,4 +1,4 @@
-//! A plugin that tells how it was called.
+//! A plugin that records its calls.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 const DESK: &str = "/run/testbed/witness";
 const REAL: &str = "/opt/cni/real";
 
-/// The plugin `witness` beside ours: see `e2e/src/bin/witness.rs`.
+/// The plugin `witness` in a chain: see `e2e/src/bin/witness.rs`.
 pub struct Witness;
 
-/// How a plugin was called.
+/// A recorded call.
 #[derive(Debug, Clone)]
 pub struct Called {
     pub plugin: String,
@@ -31,19 +31,19 @@ impl Witness {
         Witness
     }
 
-    /// It as a plugin of a chain, which wants to know all that runtimes have to tell.
+    /// Its configuration in a chain, with all capabilities that runtimes support.
     pub fn plugin() -> Value {
         json!({ "type": "witness", "capabilities": { "portMappings": true, "bandwidth": true } })
     }
 
-    /// Puts it in the place of a plugin, which it then runs.
+    /// Replaces a plugin, which it then runs.
     pub fn stand_before(&self, plugin: &str) {
         let place = Path::new(PLUGINS).join(plugin);
         fs::rename(&place, Path::new(REAL).join(plugin)).unwrap();
         fs::copy(env!("CARGO_BIN_EXE_witness"), place).unwrap();
     }
 
-    /// The calls with this verb, in the order of time.
+    /// The calls with this command, in the order of time.
     pub fn calls(&self, verb: &str) -> Vec<Called> {
         let mut files: Vec<_> =
             fs::read_dir(DESK).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -58,22 +58,22 @@ impl Witness {
         calls.filter(|call| call.verb == verb).collect()
     }
 
-    /// Waits until there were so many calls with this verb.
+    /// Waits for this number of calls with this command.
     pub fn until(&self, verb: &str, count: usize) {
         until(&format!("{verb} comes for the {count}. time"), || self.calls(verb).len() >= count);
     }
 
-    /// From now on calls with this verb wait.
+    /// From now on calls with this command block.
     pub fn hold(&self, verb: &str) {
         fs::write(Path::new(DESK).join("hold"), verb).unwrap();
     }
 
-    /// Lets those that wait go on.
+    /// Lets the blocked calls continue.
     pub fn release(&self) {
         fs::remove_file(Path::new(DESK).join("hold")).unwrap();
     }
 
-    /// From now on ADD of `lo` and that of `eth0` wait for each other.
+    /// From now on ADD of `lo` and ADD of `eth0` wait for each other.
     pub fn let_meet(&self) {
         fs::write(Path::new(DESK).join("meet"), "").unwrap();
     }
@@ -85,7 +85,7 @@ impl Called {
     }
 }
 
-/// Waits until no plugin runs: they outlive a runtime that is killed.
+/// Waits until no plugin runs: plugins outlive a runtime that is killed.
 pub fn until_no_plugin_runs() {
     let runs = || {
         let programs = fs::read_dir("/proc").unwrap().filter_map(|entry| {
@@ -97,7 +97,7 @@ pub fn until_no_plugin_runs() {
     until("no plugin runs", || !runs());
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub fn until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {

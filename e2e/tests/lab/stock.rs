@@ -1,4 +1,4 @@
-//! What nodes of a stock distribution have: cgroups of version 2 alone, br_netfilter, VLANs.
+//! Properties of stock nodes: only cgroups of version 2, br_netfilter, VLANs.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn pods_on_a_bridge_and_on_a_vlan() {
     machine.network(bridged);
     let before = machine.state();
     let containerd = Containerd::start(&machine, Release::Stable);
-    // Packets between ports of a bridge pass the machine's filters.
+    // Packets between the ports of a bridge pass the filters of the machine.
     let bridge_nf = Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables");
     assert_eq!(machine.enter(|| fs::read_to_string(bridge_nf)).unwrap(), "1\n");
     let (a, b) = (containerd.pod("a"), containerd.pod("b"));
@@ -45,7 +45,8 @@ fn pods_on_a_bridge_and_on_a_vlan() {
         assert_eq!(page, "served by a pod\n", "{address}");
     }
 
-    // containerd takes a pod out of the network of the day, not out of that which the pod is in.
+    // containerd detaches a pod from the current network, not from the one that the pod is attached
+    // to.
     drop((a, b));
     machine.forget("bridged");
     let on_a_vlan = json!({ "cniVersion": "1.0.0", "name": "vlan", "plugins": [{

@@ -1,4 +1,5 @@
-//! Two nodes behind a router, each with a containerd of its own, whose pods meet through IP-in-IP tunnels.
+//! Two nodes behind a router, each with its own containerd, whose pods reach each other through
+//! IP-in-IP tunnels.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -8,7 +9,7 @@ use std::thread;
 use e2e::{Containerd, Machine, Pod, Release};
 use serde_json::{Value, json};
 
-/// A node's end of what the threads of the two nodes say to each other.
+/// One end of the channel between the threads of the two nodes.
 struct Other {
     tell: Sender<String>,
     hear: Receiver<String>,
@@ -24,7 +25,7 @@ impl Other {
         ]
     }
 
-    /// Waits until the other node is here too, and returns what it says.
+    /// Waits until the other node arrives here, and returns its message.
     fn meet(&self, text: &str) -> String {
         self.tell.send(text.to_owned()).expect("the other node has failed");
         self.hear.recv().expect("the other node has failed")
@@ -44,25 +45,25 @@ fn network(number: u8) -> Value {
         "ipam": { "type": "host-local", "subnet": format!("10.244.{number}.0/24") }
     });
     let ipip = json!({ "type": "ipip", "peers": [peer(1), peer(2)] });
-    // containerd 1.6 knows the first key alone; cnitool takes the best, which has GC.
+    // containerd 1.6 reads only the first key; cnitool uses the best version, which has GC.
     json!({
         "cniVersion": "1.0.0", "cniVersions": ["1.0.0", "1.1.0"], "name": "pods",
         "plugins": [bridge, ipip]
     })
 }
 
-/// Joins the machine to the router, which is the first node's.
+/// Connects the machine to the router, which belongs to the first node.
 fn wire(machine: &Machine, number: u8, other: &Other) -> testbed::Pod {
     if number == 1 {
         machine.pod("router").sh("ip link set lo up; sysctl -qw net.ipv4.ip_forward=1");
     }
-    // Files of the other node's own are seen through its thread.
+    // Files in the other node's mount namespace are visible through its thread.
     let thread = fs::read_link("/proc/thread-self").unwrap();
     let others = other.meet(&format!("/proc/{}/root", thread.display()));
     let root = if number == 1 { "" } else { &others };
     let router = testbed::Pod::at("router", format!("{root}/run/netns/router"));
     let (path, address) = (router.path().display(), node_address(number));
-    // One segment in a packet, as on a wire between machines.
+    // One segment in a packet, as between real machines.
     machine.sh(&format!(
         "ip link add uplink index 1000 type veth peer name node{number} netns {path}
          ip addr add {address}/24 dev uplink; ip link set uplink up gso_max_segs 1"
@@ -75,7 +76,7 @@ fn wire(machine: &Machine, number: u8, other: &Other) -> testbed::Pod {
     router
 }
 
-/// Packets of the tunnel whose own packets are of a pod to a pod.
+/// Packets of the tunnel whose inner packets are from a pod to a pod.
 fn tunnelled(number: u8, from: &str, to: &str) -> String {
     let bits = |address: &str| u32::from(address.parse::<Ipv4Addr>().unwrap());
     let (node, other) = (node_address(number), node_address(3 - number));
@@ -83,14 +84,15 @@ fn tunnelled(number: u8, from: &str, to: &str) -> String {
     format!("ip protocol 4 ip saddr {node} ip daddr {other} @th,96,32 {from} @th,128,32 {to}")
 }
 
-/// Whether a ping with this many bytes of IP gets through. Fragments are allowed if `df` is `dont`.
+/// Whether a ping with an IP packet of this size succeeds. Fragmentation is allowed if `df` is
+/// `dont`.
 fn ping_of(pod: &Pod<'_>, bytes: u32, df: &str, to: &str) -> bool {
     let size = (bytes - 28).to_string();
     let ping = ["ping", "-n", "-c1", "-W1", "-M", df, "-s", &size, to];
     pod.try_run(&ping).status.success()
 }
 
-/// What happens on each of the two nodes. Returns what is left when the pod is gone, and what after GC.
+/// The steps on each of the two nodes. Returns what is left after the pod is gone, and after GC.
 fn node(number: u8, other: &Other) -> [String; 2] {
     let machine = Machine::new();
     let router = wire(&machine, number, other);
@@ -126,7 +128,7 @@ fn node(number: u8, other: &Other) -> [String; 2] {
 
     let cnitool = testbed::binary("cnitool").display().to_string();
     let gc = || machine.run(&[&cnitool, "gc", "pods"]);
-    // It is the runtime's cache that says which pods there are.
+    // The runtime's cache tells which pods exist.
     assert_eq!(gc(), "");
     assert!(pod.ping(&theirs), "after a GC, {own} to {theirs}");
     other.meet("");
@@ -135,7 +137,7 @@ fn node(number: u8, other: &Other) -> [String; 2] {
     let left = machine.changes(&before);
     gc();
     let after_gc = machine.changes(&before);
-    // The router is the first node's, and ends with it.
+    // The router belongs to the first node, and ends with it.
     other.meet("");
     [left, after_gc]
 }

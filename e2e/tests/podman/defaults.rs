@@ -1,4 +1,5 @@
-//! Networks that podman makes by itself. They are chains of a bridge and of plugins that are not here.
+//! Networks that podman makes by itself: chains of a bridge and of plugins that this project does
+//! not have.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -17,9 +18,9 @@ fn the_plugins_that_are_missing_are_named() {
     let podman = Podman::new(&machine);
     podman.run(&["network", "create", "--disable-dns", "made"]);
     let failed = podman.try_run(&["run", "--network", "made", IMAGE]);
-    for plugin in ["portmap", "firewall", "tuning"] {
+    for (plugin, is_missing) in [("portmap", true), ("firewall", true), ("tuning", false)] {
         let said = format!(r#"failed to find plugin \"{plugin}\" in path [/opt/cni/bin]"#);
-        assert!(failed.stderr.contains(&said), "{}", failed.stderr);
+        assert_eq!(failed.stderr.contains(&said), is_missing, "{}", failed.stderr);
     }
     let last = failed.stderr.lines().last();
     assert_eq!(last, Some("Error: unable to find network with name or ID made: network not found"));
@@ -35,7 +36,7 @@ fn a_file_replaces_the_default_network_and_cnitool_frees_what_it_left() {
     let podman = Podman::new(&machine);
     podman.try_run(&["run", IMAGE]);
     podman.remove_all();
-    // DEL starts with the last plugin of the chain, and stops where one is missing.
+    // DEL starts with the last plugin of the chain, and stops at a missing one.
     assert_eq!(machine.reservations(), ["podman/10.88.0.2"]);
     let plugin = json!({
         "type": "bridge", "bridge": "cni-podman0", "isGateway": true, "ipMasq": true,
@@ -46,7 +47,7 @@ fn a_file_replaces_the_default_network_and_cnitool_frees_what_it_left() {
     podman.start("a", &[], &[]);
     let addresses = podman.addresses("a", "podman");
     assert!(machine.ping(&addresses[0]));
-    // Nothing is cached of what is left. Plugins themselves are asked from version 1.1.0 on.
+    // There is no cached result. The plugins themselves are called in version 1.1.0 and later.
     let folder = machine.folder("networks");
     own["cniVersion"] = json!("1.1.0");
     std::fs::write(folder.join("podman.conflist"), own.to_string()).unwrap();
@@ -90,7 +91,7 @@ fn without_portmap_no_port_is_published() {
     let server = ["httpd", "-f", "-p", "80", "-h", "/www"];
     podman.start("a", &["--network", "wires", "--publish", "80:80"], &server);
     assert_eq!(page(&machine, &podman.addresses("a", "wires")[0]), "served by a pod\n");
-    // conmon holds the port, and says nothing.
+    // conmon holds the port, and reports nothing.
     let answer = machine.enter(|| {
         let mut stream = TcpStream::connect("127.0.0.1:80")?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;

@@ -1,4 +1,4 @@
-//! What people see who ask for what cannot be, and that it leaves nothing.
+//! Errors that users see for impossible requests, which leave nothing behind.
 
 use e2e::{IMAGE, Machine, Podman};
 use serde_json::json;
@@ -36,7 +36,7 @@ fn a_second_network_that_fails_takes_the_first_along() {
     podman.start("a", &["--network", "wires"], &[]);
     let both = ["run", "--network", "pods", "--network", "wires", IMAGE];
     let failed = podman.try_run(&both);
-    let said = r#"Error: plugin type="ptp" failed (add): cni plugin ptp failed: failed to allocate for range 0: no IP addresses available in range set: 10.90.0.9-10.90.0.9: all 1 addresses are taken"#;
+    let said = r#"Error: plugin type="ptp" failed (add): cni plugin ptp failed: failed to allocate for range 0: no IP addresses available in range set: 10.90.0.9-10.90.0.9: all 1 addresses are taken, and by /var/lib/cni/results none of them looks leaked. Run "cnitool ls wires" to see who holds them and how to release what is leaked"#;
     assert_eq!(failed.stderr.lines().last(), Some(said));
     assert_eq!(machine.reservations(), ["wires/10.90.0.9"]);
     podman.remove_all();

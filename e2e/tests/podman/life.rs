@@ -1,4 +1,4 @@
-//! What happens to containers while they live: networks come and go, containers stop and start.
+//! Living containers: networks are connected and disconnected, containers stop and start.
 
 use std::time::{Duration, Instant};
 

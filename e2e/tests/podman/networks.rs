@@ -1,11 +1,11 @@
-//! Containers on networks: what they reach, and that they leave nothing.
+//! Containers on networks: their connectivity, and that they leave nothing behind.
 
 use e2e::{Machine, Podman, Web, page};
 use serde_json::{Value, json};
 
 use crate::{addresses, bridge, network, ptp};
 
-/// A web server, and somebody with all the options that podman turns into arguments for plugins.
+/// A web server, and a client with all options that podman passes to plugins as arguments.
 fn reach_each_other(network: Value) -> String {
     let machine = Machine::new();
     let outside = machine.outside();
@@ -64,7 +64,7 @@ fn on_the_network_of_a_link() {
     let outside = machine.outside();
     let podman = Podman::new(&machine);
     let before = machine.state();
-    // The only network that podman makes itself whose plugins are all here.
+    // The only network of podman's own making whose plugins this project has.
     let range =
         ["--subnet", "192.0.2.0/24", "--ip-range", "192.0.2.128/25", "--gateway", "192.0.2.2"];
     podman.run(
@@ -87,7 +87,7 @@ fn on_two_networks() {
     machine.network(bridge());
     machine.network(ptp(&[]));
     let podman = Podman::new(&machine);
-    // Without names, podman gives eth0 to whichever it takes first.
+    // Without names, podman gives eth0 to any of the networks.
     let options =
         ["--network", "pods:interface_name=lan0", "--network", "wires:interface_name=lan1"];
     let pod = podman.start("a", &options, &[]);
@@ -118,7 +118,8 @@ fn with_the_addresses_that_were_asked_for() {
     assert_eq!(podman.addresses("b", "pods"), ["10.88.0.78", "fd00:88::78"]);
     assert!(a.ping("10.88.0.78") && a.ping("fd00:88::78"));
     let taken = podman.try_run(&["run", "--network", "pods:ip=10.88.0.77", e2e::IMAGE]);
-    let said = "requested IP address 10.88.0.77 is not available in range set 10.88.0.1-10.88.0.254: it is reserved for eth0 of container ";
+    let said = "requested IP address 10.88.0.77 is not available in range set \
+        10.88.0.1-10.88.0.254: it is reserved for eth0 of container ";
     assert!(taken.stderr.contains(said), "{}", taken.stderr);
     assert_eq!(machine.reservations().len(), 4);
     podman.remove_all();
@@ -143,7 +144,8 @@ fn in_every_version_that_podman_reads() {
             assert!(machine.ping(&address), "{address}");
         }
     }
-    // The plugins say that they speak it, so podman takes it; but its own library cannot read the result.
+    // The plugins report support for this version, so podman accepts it; but podman's own library
+    // cannot read the result.
     let newer = podman.try_run(&["run", "--network", "v11", e2e::IMAGE]);
     let said = r#"Error: plugin type="ptp" failed (add): unsupported CNI result version "1.1.0""#;
     assert_eq!(newer.stderr.lines().last(), Some(said));

@@ -1,4 +1,4 @@
-//! What containerd asks of plugins, and how.
+//! The calls that containerd makes, and how.
 
 use e2e::{Containerd, Machine, Release};
 use serde_json::{Value, json};
@@ -6,21 +6,22 @@ use serde_json::{Value, json};
 use crate::witness::{Seen, Witness};
 use crate::{ipam, network, ptp};
 
-/// A chain of two.
+/// A chain of two plugins.
 fn chain(version: &str) -> Value {
     let mut list = network(version, ptp(ipam()));
     list["plugins"].as_array_mut().unwrap().push(json!({ "type": "last" }));
     list
 }
 
-/// Whatever is asked has to be answered: by 2.1 ADD, DEL and STATUS, by another release perhaps GC or CHECK.
+/// The plugin must answer every call: containerd 2.1 makes ADD, DEL and STATUS, another release
+/// perhaps GC or CHECK.
 fn assert_served(seen: &[Seen]) {
     for call in seen {
         assert_eq!(call.status, 0, "{call:#?}");
     }
 }
 
-/// The calls of a verb: plugins, and versions in their configurations.
+/// The calls with a command: plugins, and versions in their configurations.
 fn asked<'a>(seen: &'a [Seen], verb: &str) -> Vec<(&'a str, &'a str)> {
     let calls = seen.iter().filter(|call| call.verb == verb);
     calls.map(|call| (call.plugin.as_str(), call.config["cniVersion"].as_str().unwrap())).collect()
@@ -55,7 +56,7 @@ fn each_plugin_is_asked_each_time() {
     );
     assert_eq!(last.config, json!({ "cniVersion": "1.1.0", "name": "pods", "type": "last" }));
 
-    // Everything else of a pod's life, and containerd's own end in the middle of it.
+    // The rest of a pod's life, with a restart of containerd in the middle.
     let (a, b) = (containerd.pod("a"), containerd.pod("b"));
     drop(a);
     let id = b.id().to_owned();
@@ -72,7 +73,8 @@ fn each_plugin_is_asked_each_time() {
     assert_eq!(machine.reservations(), Vec::<String>::new());
 }
 
-/// A file that both releases can read: the older one takes `cniVersion`, the newer one the highest of `cniVersions`.
+/// A file for both releases: the older one reads `cniVersion`, the newer one the highest of
+/// `cniVersions`.
 fn with_versions() -> Value {
     let mut list = chain("1.0.0");
     list["cniVersions"] = json!(["0.4.0", "1.0.0", "1.1.0"]);
@@ -105,7 +107,7 @@ fn the_older_containerd_takes_the_first_version() {
     let witness = Witness::new(&machine);
     let containerd = Containerd::with_plugins(&machine, Release::Stable, &witness.folder);
     let (a, b) = (containerd.pod("a"), containerd.pod("b"));
-    // Full, but nobody asks.
+    // The pool is full, and the runtime does not call STATUS.
     assert!(containerd.network().unwrap().is_ready);
     drop((a, b));
     let seen = witness.seen();

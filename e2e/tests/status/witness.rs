@@ -1,4 +1,4 @@
-//! What a runtime asks of plugins, written down by scripts in front of them.
+//! The calls of a runtime, which scripts in front of the plugins record.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,21 +7,21 @@ use std::path::PathBuf;
 use e2e::Machine;
 use serde_json::Value;
 
-/// A folder with a script for each plugin that notes the call and how it ended.
+/// A directory with a script for each plugin that records the call and its outcome.
 #[derive(Debug)]
 pub struct Witness {
     /// For the runtime.
     pub folder: PathBuf,
 }
 
-/// A call.
+/// A recorded call.
 #[derive(Debug)]
 pub struct Seen {
     /// The name of the plugin.
     pub plugin: String,
     /// CNI_COMMAND
     pub verb: String,
-    /// All variables of the environment that begin with CNI_.
+    /// All environment variables that begin with CNI_.
     pub env: String,
     /// The configuration, as the runtime wrote it.
     pub config: Value,
@@ -30,7 +30,8 @@ pub struct Seen {
 }
 
 impl Witness {
-    /// Scripts for all installed plugins, and for one called `last` that only says what the one before it said.
+    /// Scripts for all installed plugins, and for one called `last` that only prints the previous
+    /// result.
     pub fn new(machine: &Machine) -> Witness {
         let witness = Witness { folder: machine.folder("witness") };
         let installed = fs::read_dir("/opt/cni/bin").unwrap().map(|file| file.unwrap().path());
@@ -41,7 +42,7 @@ impl Witness {
                 _ => program.display().to_string(),
             };
             let script = witness.folder.join(name);
-            // The line is written at once: several calls may be under way.
+            // The line is written at once, because several calls may run in parallel.
             let text = format!(
                 r#"#!/bin/sh
 input=$(cat)

@@ -1,4 +1,4 @@
-//! The index as operators meet it: what it costs, and that it never is in the way.
+//! The index from the operator's view: its cost, and that it never causes a failure.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::net::{Net, OURS, addresses, dual, theirs};
 
-/// How many system calls a verb makes.
+/// The number of system calls of a verb.
 fn system_calls(net: &Net, verb: &str, container: &str) -> usize {
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut strace = Command::new("strace");
@@ -104,7 +104,7 @@ fn a_folder_of_another_time_or_place_is_read_again() {
     for container in ["c1", "c2", "c3"] {
         net.add(OURS, container).unwrap();
     }
-    // Put back from a backup, with the times it had.
+    // Restored from a backup, with the old timestamps.
     let (pods, copy) = (net.dir.path().join("pods"), net.dir.path().join("copy"));
     let cp = |from: &std::path::Path, to: &std::path::Path| {
         assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());

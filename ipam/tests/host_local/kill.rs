@@ -5,7 +5,8 @@ use std::process::Command;
 
 use crate::net::{Net, OURS, addresses};
 
-/// The system calls that a kill may come before. Those that have to change something for ADD, or DEL, are marked.
+/// The system calls before which a kill is tried. Calls that change something in every ADD or DEL
+/// are marked.
 const CALLS: &[(&str, &[&str])] = &[
     ("openat", &["ADD", "DEL"]),
     ("flock", &["ADD", "DEL"]),
@@ -20,7 +21,7 @@ const CALLS: &[(&str, &[&str])] = &[
     ("close", &["ADD", "DEL"]),
 ];
 
-/// Kills a verb at every system call, and hands over what is there after each.
+/// Kills a verb at every system call, and passes on the state after each kill.
 fn kill_everywhere(verb: &str, prepare: impl Fn(&Net), look: impl Fn(&Net, &str)) {
     for (calls, needed) in CALLS {
         for call in calls.split(',') {
@@ -45,7 +46,7 @@ fn kill_everywhere(verb: &str, prepare: impl Fn(&Net), look: impl Fn(&Net, &str)
     }
 }
 
-/// There is nothing that a call which ended by itself would not have left.
+/// The state contains nothing that a complete call would not have left.
 fn assert_tidy(net: &Net, names: usize, at: &str) {
     let found: Vec<String> = net.files().into_keys().collect();
     assert_eq!(found.len(), names, "{found:?}: {at}");
@@ -72,7 +73,7 @@ fn a_kill_leaves_nothing_or_what_del_removes() {
     });
 }
 
-/// The first ADD of a network makes the folder and the index.
+/// The first ADD of a network makes the directory and the index.
 #[test]
 fn a_killed_first_add_is_no_obstacle() {
     kill_everywhere(

@@ -1,4 +1,4 @@
-//! A network that a test calls host-local for.
+//! A network for which a test calls host-local.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,17 +19,18 @@ pub fn theirs() -> &'static str {
     path
 }
 
-/// A folder for reservations, and an `ipam` object that leads to it.
+/// A directory for reservations, and an `ipam` object that names it.
 pub struct Net {
     pub dir: TempDir,
     pub config: Value,
 }
 
-/// What a call came to: the printed JSON, or null; as an error if it failed.
+/// The outcome of a call: the printed JSON, or null; as an error if it failed.
 pub type Outcome = Result<Value, Value>;
 
 impl Net {
-    /// A network named `pods`, of version 1.0.0 if the configuration does not say, `ipam.dataDir` being a new folder.
+    /// A network named `pods`, of version 1.0.0 if the configuration does not say, `ipam.dataDir`
+    /// being a new directory.
     pub fn new(mut config: Value) -> Net {
         let dir = tempfile::tempdir().unwrap();
         config["name"] = "pods".into();

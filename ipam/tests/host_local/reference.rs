@@ -1,4 +1,5 @@
-//! Beside the reference's host-local: what one did the other understands, and what one does the other does.
+//! Comparison with the reference's host-local: each reads the files of the other, and both give the
+//! same results.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -32,8 +33,9 @@ fn each_suite_takes_over_from_the_other() {
     }
 }
 
-/// What is called one after the other: verb, container, interface, CNI_ARGS.
-const TWO: &str = "ADD a eth0, ADD b eth0, ADD a eth1, CHECK a eth0, DEL a eth0, ADD c eth0, CHECK x eth0, DEL x eth0";
+/// A sequence of calls: verb, container, interface, CNI_ARGS.
+const TWO: &str = "ADD a eth0, ADD b eth0, ADD a eth1, CHECK a eth0, DEL a eth0, ADD c eth0, \
+    CHECK x eth0, DEL x eth0";
 const TWICE: &str = "ADD a eth0, ADD a eth0, DEL a eth0, DEL a eth0";
 const FILL: &str = "ADD a eth0, ADD b eth0, ADD c eth0, ADD d eth0, ADD e eth0, ADD f eth0, DEL b eth0, \
     DEL d eth0, ADD g eth0, DEL g eth0, ADD h eth0, ADD i eth0, ADD j eth0";
@@ -41,7 +43,7 @@ const ASK: &str = "ADD a eth0 IP=10.1.2.88, ADD b eth0 IP=10.1.2.88/16, ADD c et
     ADD b eth0 IgnoreUnknown=1;K8S_POD_NAME=x;IP=10.1.2.88, ADD d eth0 IP=10.1.2.1, ADD e eth0 IP=10.1.2, \
     ADD f eth0 A=B";
 
-/// Calls, and the configuration they are made with.
+/// Calls, and their configuration.
 const TABLE: &[(&str, &str)] = &[
     (TWO, r#"{"ipam": {"subnet": "10.1.2.0/24"}}"#),
     (TWO, r#"{"ipam": {"subnet": "2001:db8::/64"}}"#),
@@ -72,7 +74,7 @@ const TABLE: &[(&str, &str)] = &[
         r#"{"ipam": {"subnet": "10.1.0.0/24", "ranges": [[{"subnet": "10.1.2.0/24"}]]},
         "runtimeConfig": {"ipRanges": [[{"subnet": "10.3.0.0/24", "rangeStart": "10.3.0.9"}]]}}"#,
     ),
-    // Until nothing is left.
+    // Until the range is full.
     (FILL, r#"{"ipam": {"subnet": "10.0.0.0/29"}}"#),
     (FILL, r#"{"ipam": {"subnet": "10.0.0.0/30"}}"#),
     (FILL, r#"{"ipam": {"subnet": "2001:db8::/126"}}"#),
@@ -93,7 +95,7 @@ const TABLE: &[(&str, &str)] = &[
         r#"{"ipam": {"subnet": "10.0.0.0/24", "rangeStart": "10.0.0.4", "rangeEnd": "10.0.0.7",
         "gateway": "10.0.0.6"}}"#,
     ),
-    // The gateway elsewhere, routes, name resolution, keys in another case.
+    // Another gateway, routes, name resolution, keys in another case.
     (TWO, r#"{"ipam": {"subnet": "10.0.0.0/24", "gateway": "192.0.2.1"}}"#),
     (
         TWO,
@@ -121,7 +123,7 @@ const TABLE: &[(&str, &str)] = &[
         r#"{"ipam": {"subnet": "10.1.2.0/24"}, "runtimeConfig": {"ips": ["10.1.2.77/24"]},
         "args": {"cni": {"ips": ["10.1.2.77"]}}}"#,
     ),
-    // What makes no sense.
+    // Invalid configurations.
     ("ADD a eth0", r#"{"ipam": {"subnet": "10.1.2.0/31"}}"#),
     ("ADD a eth0, CHECK a eth0", r#"{"ipam": {"subnet": "10.1.2.3/24"}}"#),
     ("ADD a eth0", r#"{"ipam": {"subnet": "10.1.2.0/24", "rangeStart": "10.1.3.1"}}"#),
@@ -165,8 +167,8 @@ const TABLE: &[(&str, &str)] = &[
     ),
 ];
 
-/// What has to be the same: of an error the message, since the reference has one code for all; of a result everything but
-/// an empty `dns`, which its older versions print.
+/// The compared part: of an error the message, because the reference has one code for all; of a
+/// result everything except an empty `dns`, which its older versions print.
 fn gist(outcome: &Outcome) -> Outcome {
     let mut gist = outcome.clone();
     match &mut gist {

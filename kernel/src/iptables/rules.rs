@@ -1,18 +1,18 @@
-//! Rules as `iptables-save` writes and `iptables-restore` reads them.
+//! Rules in the notation of `iptables-save` and `iptables-restore`.
 
 use std::collections::BTreeSet;
 
 use super::run::{Family, restore, save};
 use crate::Result;
 
-/// The table `nat` as `iptables-save` shows it.
+/// The table `nat` as `iptables-save` prints it.
 #[derive(Debug, Default)]
 pub(super) struct Saved {
     pub(super) chains: BTreeSet<String>,
     pub(super) rules: Vec<Rule>,
 }
 
-/// A rule: its chain, and what follows, word by word.
+/// A rule: its chain, and the words that follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rule {
     words: Vec<String>,
@@ -23,7 +23,7 @@ impl Rule {
         Rule { words: words.into_iter().map(str::to_owned).collect() }
     }
 
-    /// The chain the rule is in.
+    /// The chain that contains the rule.
     pub(super) fn chain(&self) -> &str {
         self.words.first().map_or("", String::as_str)
     }
@@ -34,17 +34,17 @@ impl Rule {
         self.words.get(at + 1).map(String::as_str)
     }
 
-    /// Where the rule leads.
+    /// The target of the rule.
     pub(super) fn target(&self) -> Option<&str> {
         self.after("-j").or_else(|| self.after("-g"))
     }
 
-    /// The rule as an argument list in iptables-restore's notation.
+    /// The rule as an argument list in the notation of iptables-restore.
     fn line(&self) -> String {
         self.words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
     }
 
-    /// The words in an order of their own: versions of iptables print matches in different orders.
+    /// The words, sorted, because versions of iptables print matches in different orders.
     fn sorted(&self) -> Vec<&str> {
         let mut words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         words.sort_unstable();
@@ -76,7 +76,8 @@ impl Saved {
         self.rules.iter().any(|other| other.sorted() == rule.sorted())
     }
 
-    /// The removal of rules that lead to `chain` and are meant, and of `chain` itself when none is left.
+    /// Removes the rules that jump to `chain` and that `is_meant` selects, and `chain` itself if
+    /// none is left.
     pub(super) fn without(&self, chain: &str, is_meant: impl Fn(&Rule) -> bool) -> Change {
         let mut change = Change::default();
         let mut in_use = false;
@@ -95,7 +96,7 @@ impl Saved {
     }
 }
 
-/// Changes to the table `nat`, carried out together.
+/// Changes of the table `nat`, carried out atomically.
 #[derive(Debug, Default)]
 pub(super) struct Change {
     chains: Vec<String>,
@@ -107,17 +108,17 @@ impl Change {
         self.chains.is_empty() && self.commands.is_empty()
     }
 
-    /// Only for a chain that is not there: restoring one that is would empty it.
+    /// Creates a chain that does not exist. Restoring an existing chain would empty it.
     pub(super) fn new_chain(&mut self, name: &str) {
         self.chains.push(name.to_owned());
     }
 
-    /// At the end of its chain, once.
+    /// Adds a rule at the end of its chain, once.
     pub(super) fn add(&mut self, rule: Rule) {
         self.once(format!("-A {}", rule.line()));
     }
 
-    /// At the start of its chain, once.
+    /// Inserts a rule at the start of its chain, once.
     pub(super) fn insert(&mut self, rule: Rule) {
         self.once(format!("-I {}", rule.line()));
     }
@@ -133,13 +134,13 @@ impl Change {
         self.commands.append(&mut other.commands);
     }
 
-    /// Each change alone, as an argument list of iptables.
+    /// Each change as an argument list of iptables.
     pub(super) fn lines(&self) -> Vec<String> {
         let chains = self.chains.iter().map(|chain| format!("-N {chain}"));
         chains.chain(self.commands.iter().cloned()).collect()
     }
 
-    /// What iptables-restore reads.
+    /// The input of iptables-restore.
     pub(super) fn text(&self) -> String {
         let chains = self.chains.iter().map(|chain| format!(":{chain} - [0:0]\n"));
         let commands = self.commands.iter().map(|command| format!("{command}\n"));
@@ -156,7 +157,7 @@ impl Change {
     }
 }
 
-/// A word as iptables-restore reads it back: in quotes unless it is plain.
+/// A word as iptables-restore reads it: quoted unless it is plain.
 fn quote(word: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:,!".contains(&b);
     if !word.is_empty() && word.bytes().all(plain) {

@@ -1,4 +1,5 @@
-//! Running the host's iptables: found by name in the usual folders, arguments fixed, rules on standard input, no shell.
+//! Runs the host's iptables: found by name in the usual directories, with fixed arguments, rules on
+//! standard input, and no shell.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::{Doing, Error, Result};
 
-/// Where iptables is, whatever PATH the runtime has.
+/// Where iptables usually is, independent of the runtime's PATH.
 const FOLDERS: &str = "/usr/sbin:/sbin:/usr/local/sbin";
 
 /// An address family, and its iptables.
@@ -30,7 +31,7 @@ impl Family {
         self == Family::of(address)
     }
 
-    /// What its programs' names start with.
+    /// The prefix of its programs' names.
     pub(super) fn name(self) -> &'static str {
         match self {
             Family::Ipv4 => "iptables",
@@ -61,6 +62,22 @@ pub(super) fn restore(family: Family, rules: &str) -> Result<()> {
     run(&format!("{}-restore", family.name()), &["--noflush", "--wait"], rules).map(|_| ())
 }
 
+/// `iptables-legacy -S FORWARD`, if the kernel has loaded the legacy table already, because the
+/// program would load it.
+pub(super) fn legacy_forward(family: Family) -> Result<Option<String>> {
+    let loaded = match family {
+        Family::Ipv4 => "/proc/net/ip_tables_names",
+        Family::Ipv6 => "/proc/net/ip6_tables_names",
+    };
+    let loaded = std::fs::read_to_string(loaded).unwrap_or_default();
+    let program = format!("{}-legacy", family.name());
+    if !loaded.lines().any(|table| table == "filter") || find(&program).is_none() {
+        return Ok(None);
+    }
+    let output = run(&program, &["-w", "5", "-S", "FORWARD"], "")?;
+    Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
 fn run(program: &str, arguments: &[&str], input: &str) -> Result<Output> {
     let action = || format!("run {program} {}", arguments.join(" "));
     let Some(path) = find(program) else {
@@ -73,8 +90,8 @@ fn run(program: &str, arguments: &[&str], input: &str) -> Result<Output> {
         .stderr(Stdio::piped())
         .spawn()
         .doing(action)?;
-    // The program reads as we write and says little meanwhile, so neither waits for the other. One that ends without
-    // reading is judged by its exit status.
+    // The program reads while this call writes, and prints little meanwhile, so neither blocks the
+    // other. A program that exits without reading is judged by its exit status.
     let written = child.stdin.take().map_or(Ok(()), |mut pipe| pipe.write_all(input.as_bytes()));
     let output = child.wait_with_output().doing(action)?;
     if output.status.success() {
@@ -83,18 +100,19 @@ fn run(program: &str, arguments: &[&str], input: &str) -> Result<Output> {
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
     Err(Error::found(action(), format!("{}: {said}", output.status)).hint(
-        "see whether `iptables -t nat -S` works on this host, or set \"ipMasqBackend\": \"nftables\"",
+        "check whether `iptables -t nat -S` works on this host, or set \"ipMasqBackend\": \
+         \"nftables\"",
     ))
 }
 
-/// What is tried with a program that is not installed.
+/// The error about a program that is not installed.
 pub(super) fn missing(action: impl Into<String>, program: &str) -> Error {
     Error::errno(action, nix::libc::ENOENT)
-        .said(format!("{program} is in no folder of PATH, nor in {FOLDERS}"))
+        .said(format!("{program} is in no directory of PATH, nor in {FOLDERS}"))
         .hint("install iptables, or set \"ipMasqBackend\": \"nftables\", which needs no program")
 }
 
-/// The program in the folders of PATH and where iptables usually is.
+/// The program's path, from the directories of PATH and the usual ones.
 fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let usual = OsString::from(FOLDERS);

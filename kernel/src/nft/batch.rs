@@ -1,20 +1,21 @@
-//! Requests about nf_tables objects, each beside the `nft(8)` command it stands for, and batches of them.
+//! Requests about nf_tables objects, each with the `nft(8)` command that it stands for, and batches
+//! of them.
 
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_netfilter::NetfilterProtoFamily;
 use netlink_packet_netfilter::nftables::{
     ChainAttribute, ChainMessage, DataAttribute, GenMessage, Hook, InetHookNumber, ListAttribute,
-    NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetElementAttribute, SetElementList,
-    SetElementMessage, SetFlags, SetMessage, TableAttribute, TableMessage, Verdict,
-    VerdictAttribute,
+    NfTablesMessage, RuleAttribute, RuleMessage, SetAttribute, SetElementAttribute,
+    SetElementFlags, SetElementList, SetElementMessage, SetFlags, SetMessage, TableAttribute,
+    TableMessage, Verdict, VerdictAttribute,
 };
 use nix::libc;
 
 use super::expr::Expression;
-use super::reply::comment_userdata;
+use super::reply::{Bound, comment_userdata};
 use crate::Error;
 
-/// A request, and what to say if it is refused.
+/// A request, and the action to name if it is refused.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) action: String,
@@ -24,13 +25,13 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// The error the kernel refused this request with.
+    /// The error for the kernel's refusal of this request.
     pub(super) fn refused(&self, errno: i32, said: String) -> Error {
         let error = Error::errno(&self.action, errno).said(said);
         match errno {
             libc::EPERM => error.hint("nf_tables needs CAP_NET_ADMIN in the host's user namespace"),
             libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT => error.hint(
-                "either the kernel lacks this part of nf_tables, or something else has this name: \
+                "either the kernel lacks this part of nf_tables, or another object has this name: \
                      see `nft list ruleset`",
             ),
             _ => error,
@@ -38,11 +39,11 @@ impl Request {
     }
 }
 
-/// Requests that are carried out together or not at all: what `nft -f` sends.
+/// Requests that are carried out atomically, as `nft -f` sends them.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) requests: Vec<Request>,
-    /// Carry it out only if nobody changed the ruleset since this generation.
+    /// Carry it out only if the ruleset has not changed since this generation.
     pub(super) generation: Option<u32>,
 }
 
@@ -51,7 +52,8 @@ impl Batch {
         self.requests.is_empty()
     }
 
-    /// Whether the kernel would refuse `error`'s batch only because another process was faster: look again.
+    /// Whether the kernel refused `error`'s batch only because another process was faster, so that
+    /// it is worth another try.
     pub(super) fn lost_race(error: &Error) -> bool {
         matches!(
             error.errno,
@@ -64,24 +66,24 @@ impl Batch {
     }
 }
 
-/// Asks for the number of the ruleset's present state.
+/// Asks for the generation number of the ruleset.
 pub(super) fn get_generation() -> Request {
     Request {
-        action: "look at the generation of nf_tables".to_owned(),
+        action: "read the generation of nf_tables".to_owned(),
         family: NetfilterProtoFamily::Unspec,
         flags: 0,
         body: NfTablesMessage::GetGen(GenMessage { attributes: Vec::new() }),
     }
 }
 
-/// A table: `inet ferrocni`. All requests about what is in it start here.
+/// A table: `inet ferrocni`. Every request about an object in it starts here.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Table {
     pub(super) family: NetfilterProtoFamily,
     pub(super) name: &'static str,
 }
 
-/// What a base chain hooks into.
+/// The hook of a base chain.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Base {
     /// `nat`, `filter`.
@@ -90,28 +92,35 @@ pub(super) struct Base {
     pub(super) priority: i32,
 }
 
-/// A set or map, by nft's numbers for data types.
+/// A set or map, with nft's numbers for data types.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Set {
-    pub(super) name: &'static str,
+pub(super) struct Set<'a> {
+    pub(super) name: &'a str,
     /// nft's data type, for `nft list`; a concatenation holds six bits of each part.
     pub(super) key_type: u32,
     /// The key's length in bytes.
     pub(super) key_len: u32,
-    /// Whether the key is in the host's byte order, as names are; nft prints them wrongly unless it is told.
+    /// Whether the key is in the host's byte order, as names are. Without this flag, nft prints
+    /// them wrongly.
     pub(super) host_order: bool,
     /// Whether it maps to verdicts.
     pub(super) verdicts: bool,
+    /// Whether it holds ranges, with two elements for each: see [`Bound`].
+    pub(super) ranges: bool,
 }
 
-/// `NF_ACCEPT`, a base chain's policy.
+/// The number of elements in one message: its list may have 64 KiB, and an element needs up to 24
+/// bytes.
+const OF_A_MESSAGE: usize = 2000;
+
+/// `NF_ACCEPT`: the policy of a base chain.
 const ACCEPT: u32 = 1;
 /// `NFTNL_UDATA_SET_KEYBYTEORDER` (libnftnl/udata.h), four bytes, host order.
 const HOST_ORDER: [u8; 6] = {
     let [a, b, c, d] = 1_u32.to_ne_bytes();
     [0, 4, a, b, c, d]
 };
-/// `NFT_DATA_VERDICT`: the type of what a verdict map holds.
+/// `NFT_DATA_VERDICT`: the data type of a verdict map.
 const VERDICT: u32 = 0xffff_ff00;
 
 impl Table {
@@ -119,7 +128,7 @@ impl Table {
         Request { action: action.into(), family: self.family, flags, body }
     }
 
-    /// How nft writes the table: `inet ferrocni`.
+    /// The table as nft writes it: `inet ferrocni`.
     pub(super) fn nft(self) -> String {
         let family = match self.family {
             NetfilterProtoFamily::Inet => "inet",
@@ -142,7 +151,8 @@ impl Table {
         vec![ChainAttribute::Table(self.name.to_owned()), ChainAttribute::Name(name.to_owned())]
     }
 
-    /// `nft add chain inet ferrocni NAME`, with `base` `{ type nat hook postrouting priority 100; }`
+    /// `nft add chain inet ferrocni NAME`, with `base`
+    /// `{ type nat hook postrouting priority 100; }`
     pub(super) fn add_chain(self, name: &str, base: Option<Base>) -> Request {
         let mut attributes = self.chain(name);
         if let Some(base) = base {
@@ -165,7 +175,7 @@ impl Table {
         self.request(format!("look for nf_tables chain {} {name}", self.nft()), 0, body)
     }
 
-    /// `nft list chains inet`: those of every table of the family
+    /// `nft list chains inet`: the chains of every table of the family
     pub(super) fn get_chains(self) -> Request {
         let attributes = vec![ChainAttribute::Table(self.name.to_owned())];
         let body = NfTablesMessage::GetChain(ChainMessage { attributes });
@@ -198,6 +208,31 @@ impl Table {
         self.request(action, NLM_F_CREATE | NLM_F_APPEND, body)
     }
 
+    /// The same, with a comment that names the owner
+    pub(super) fn add_own_rule(
+        self,
+        chain: &str,
+        expressions: Vec<Expression>,
+        comment: &str,
+    ) -> Request {
+        let mut request = self.add_rule(chain, expressions);
+        if let NfTablesMessage::NewRule(rule) = &mut request.body {
+            rule.attributes.push(RuleAttribute::UserData(comment_userdata(comment)));
+        }
+        request
+    }
+
+    /// The same, before all other rules of the chain: `nft insert rule ...`
+    pub(super) fn insert_own_rule(
+        self,
+        chain: &str,
+        expressions: Vec<Expression>,
+        comment: &str,
+    ) -> Request {
+        let request = self.add_own_rule(chain, expressions, comment);
+        Request { flags: NLM_F_CREATE, ..request }
+    }
+
     /// `nft -a list table inet ferrocni`: the rules of all its chains, or of one
     pub(super) fn get_rules(self, chain: Option<&str>) -> Request {
         let mut attributes = vec![RuleAttribute::Table(self.name.to_owned())];
@@ -215,15 +250,21 @@ impl Table {
         self.request(action, 0, body)
     }
 
-    /// `nft add set bridge ferrocni NAME { type TYPE; }` or `nft add map … { type TYPE : verdict; }`
-    pub(super) fn add_set(self, set: Set, id: u32) -> Request {
+    /// `nft add set bridge ferrocni NAME { type TYPE; }` or
+    /// `nft add map … { type TYPE : verdict; }`
+    pub(super) fn add_set(self, set: Set<'_>, id: u32) -> Request {
+        let flags = match (set.verdicts, set.ranges) {
+            (true, _) => SetFlags::Map,
+            (false, true) => SetFlags::Interval,
+            (false, false) => SetFlags::empty(),
+        };
         let mut attributes = vec![
             SetAttribute::Table(self.name.to_owned()),
             SetAttribute::Name(set.name.to_owned()),
             SetAttribute::Id(id),
             SetAttribute::KeyType(set.key_type),
             SetAttribute::KeyLen(set.key_len),
-            SetAttribute::Flags(if set.verdicts { SetFlags::Map } else { SetFlags::empty() }),
+            SetAttribute::Flags(flags),
         ];
         if set.verdicts {
             attributes.extend([SetAttribute::DataType(VERDICT), SetAttribute::DataLen(0)]);
@@ -236,7 +277,7 @@ impl Table {
     }
 
     /// `nft list set bridge ferrocni NAME`, without its elements
-    pub(super) fn get_set(self, set: Set) -> Request {
+    pub(super) fn get_set(self, set: Set<'_>) -> Request {
         let attributes = vec![
             SetAttribute::Table(self.name.to_owned()),
             SetAttribute::Name(set.name.to_owned()),
@@ -245,7 +286,11 @@ impl Table {
         self.request(format!("look for nf_tables set {} {}", self.nft(), set.name), 0, body)
     }
 
-    fn elements(self, set: Set, element: Option<Vec<SetElementAttribute>>) -> SetElementMessage {
+    fn elements(
+        self,
+        set: Set<'_>,
+        element: Option<Vec<SetElementAttribute>>,
+    ) -> SetElementMessage {
         let mut attributes = vec![
             SetElementList::Table(self.name.to_owned()),
             SetElementList::Set(set.name.to_owned()),
@@ -258,10 +303,10 @@ impl Table {
 
     /// `nft add element inet ferrocni SET { KEY comment COMMENT : jump CHAIN }`
     ///
-    /// Refused if the key is there: the kernel would keep the old comment and say nothing.
+    /// The kernel refuses an existing key: otherwise it would silently keep the old comment.
     pub(super) fn add_element(
         self,
-        set: Set,
+        set: Set<'_>,
         key: Vec<u8>,
         comment: &str,
         jump: Option<&str>,
@@ -280,20 +325,20 @@ impl Table {
     }
 
     /// `nft get element inet ferrocni SET { KEY }`
-    pub(super) fn get_element(self, set: Set, key: Vec<u8>) -> Request {
+    pub(super) fn get_element(self, set: Set<'_>, key: Vec<u8>) -> Request {
         let key = vec![SetElementAttribute::Key(DataAttribute::Value(key))];
         let body = NfTablesMessage::GetSetElement(self.elements(set, Some(key)));
         self.request(format!("look into nf_tables set {} {}", self.nft(), set.name), 0, body)
     }
 
     /// `nft list set inet ferrocni SET`: its elements
-    pub(super) fn get_elements(self, set: Set) -> Request {
+    pub(super) fn get_elements(self, set: Set<'_>) -> Request {
         let body = NfTablesMessage::GetSetElement(self.elements(set, None));
         self.request(format!("list nf_tables set {} {}", self.nft(), set.name), 0, body)
     }
 
     /// `nft delete element inet ferrocni SET { KEY }`
-    pub(super) fn delete_element(self, set: Set, key: Vec<u8>) -> Request {
+    pub(super) fn delete_element(self, set: Set<'_>, key: Vec<u8>) -> Request {
         let key = vec![SetElementAttribute::Key(DataAttribute::Value(key))];
         let body = NfTablesMessage::DeleteSetElement(self.elements(set, Some(key)));
         self.request(
@@ -301,5 +346,49 @@ impl Table {
             0,
             body,
         )
+    }
+
+    /// `nft delete set inet ferrocni SET`
+    pub(super) fn delete_set(self, set: Set<'_>) -> Request {
+        let attributes = vec![
+            SetAttribute::Table(self.name.to_owned()),
+            SetAttribute::Name(set.name.to_owned()),
+        ];
+        let body = NfTablesMessage::DeleteSet(SetMessage { attributes });
+        self.request(format!("delete nf_tables set {} {}", self.nft(), set.name), 0, body)
+    }
+
+    /// `nft add element inet ferrocni SET { RANGE, ... }`, in messages of many ranges
+    pub(super) fn add_ranges(self, set: Set<'_>, bounds: &[Bound]) -> Vec<Request> {
+        let action = format!("add to nf_tables set {} {}", self.nft(), set.name);
+        let message = |chunk: &[Bound]| {
+            let body = NfTablesMessage::NewSetElement(self.bounds(set, chunk));
+            self.request(action.clone(), NLM_F_CREATE | NLM_F_EXCL, body)
+        };
+        bounds.chunks(OF_A_MESSAGE).map(message).collect()
+    }
+
+    /// `nft delete element inet ferrocni SET { RANGE, ... }`, in messages of many ranges
+    pub(super) fn delete_ranges(self, set: Set<'_>, bounds: &[Bound]) -> Vec<Request> {
+        let action = format!("delete from nf_tables set {} {}", self.nft(), set.name);
+        let message = |chunk: &[Bound]| {
+            let body = NfTablesMessage::DeleteSetElement(self.bounds(set, chunk));
+            self.request(action.clone(), 0, body)
+        };
+        bounds.chunks(OF_A_MESSAGE).map(message).collect()
+    }
+
+    fn bounds(self, set: Set<'_>, bounds: &[Bound]) -> SetElementMessage {
+        let element = |bound: &Bound| {
+            let key = DataAttribute::Value(bound.key.to_be_bytes().to_vec());
+            let mut element = vec![SetElementAttribute::Key(key)];
+            if bound.is_end {
+                element.push(SetElementAttribute::Flags(SetElementFlags::IntervalEnd));
+            }
+            ListAttribute::Element(element)
+        };
+        let mut message = self.elements(set, None);
+        message.attributes.push(SetElementList::Elements(bounds.iter().map(element).collect()));
+        message
     }
 }

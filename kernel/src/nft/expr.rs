@@ -1,4 +1,4 @@
-//! The expressions rules are made of, each beside what `nft(8)` calls it.
+//! The expressions of rules, each with its `nft(8)` notation.
 
 use netlink_packet_core::DefaultNla;
 use netlink_packet_netfilter::nftables::{
@@ -7,7 +7,7 @@ use netlink_packet_netfilter::nftables::{
 };
 
 use ipnetwork::IpNetwork;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// One expression of a rule.
 pub(super) type Expression = ListAttribute<ExpressionAttribute>;
@@ -22,7 +22,7 @@ const IPV6: u8 = 10;
 const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
 
-/// Where an address stands in the packet: `ip saddr`, `ip6 daddr`.
+/// The position of an address in the packet: `ip saddr`, `ip6 daddr`.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Side {
     Source,
@@ -31,8 +31,8 @@ pub(super) enum Side {
 
 /// `ip daddr 10.1.2.0/24`, `ip6 daddr fd00::/64`
 ///
-/// Exactly as `nft` builds it (whole bytes are compared without a mask), so that a ruleset that was saved and loaded
-/// by `nft` is recognised.
+/// Built exactly as `nft` builds it (whole bytes are compared without a mask), so that a ruleset
+/// which `nft` has saved and loaded is recognised.
 pub(super) fn destination_in(subnet: IpNetwork) -> Vec<Expression> {
     let network = octets(subnet.network());
     let prefix = subnet.prefix();
@@ -61,9 +61,57 @@ pub(super) fn iifname_in(name: &str) -> Vec<Expression> {
 
 /// `iifname . ether saddr @NAME`
 pub(super) fn iifname_and_source_mac_in(name: &str) -> Vec<Expression> {
-    // The name fills the first register of 16 bytes; source MAC: bytes 6 to 11 of the Ethernet header.
+    // The name fills the first register of 16 bytes. The source MAC is in bytes 6 to 11 of the
+    // Ethernet header.
     let mac = payload(LINK_HEADER, 6, 6, Register::Reg2);
     vec![meta(MetaKey::Iifname), mac, lookup(name, None)]
+}
+
+/// `ip protocol 4`, then `ip daddr ADDRESS` if there is one, and `ip daddr != ADDRESS` for each
+/// exception
+pub(super) fn tunnelled(to: Option<Ipv4Addr>, except: &[Ipv4Addr]) -> Vec<Expression> {
+    /// The protocol number of IPv4 in IPv4, and its offset in a header.
+    const IPIP: u8 = 4;
+    const PROTOCOL: u32 = 9;
+    let mut rule = vec![meta(MetaKey::Nfproto), equals(vec![IPV4])];
+    rule.extend([load(PROTOCOL, 1), equals(vec![IPIP])]);
+    if let Some(address) = to {
+        rule.extend([load(DESTINATION, 4), equals(address.octets().to_vec())]);
+    }
+    for address in except {
+        rule.extend([load(DESTINATION, 4), differs(address.octets().to_vec())]);
+    }
+    rule
+}
+
+/// `ip saddr != @NAME`, in a rule for IPv4
+pub(super) fn source_not_among(name: &str) -> [Expression; 2] {
+    [load(SOURCE, 4), lookup_not(name)]
+}
+
+/// The offsets of the addresses in an IPv4 header.
+const SOURCE: u32 = 12;
+const DESTINATION: u32 = 16;
+
+/// Loads bytes of the network header into register 1.
+fn load(offset: u32, length: u32) -> Expression {
+    payload(NETWORK_HEADER, offset, length, Register::Reg1)
+}
+
+/// `ip daddr @NAME`
+pub(super) fn destination_among(name: &str) -> Vec<Expression> {
+    let mut rule = load_address(Side::Destination, false, 4);
+    rule.push(lookup(name, None));
+    rule
+}
+
+/// `counter`
+pub(super) fn counter() -> Expression {
+    Expressions::Other {
+        expression_type: "counter".to_owned(),
+        attributes: Vec::<DefaultNla>::new(),
+    }
+    .into()
 }
 
 /// `return`
@@ -98,8 +146,8 @@ pub(super) fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// The first `length` bytes of an address into register 1. The inet family sees both kinds of packet, so the kind is
-/// checked first.
+/// Loads the first `length` bytes of an address into register 1. The inet family sees packets of
+/// both protocols, so the protocol is checked first.
 fn load_address(side: Side, ipv6: bool, length: usize) -> Vec<Expression> {
     let (protocol, offset) = match (side, ipv6) {
         (Side::Source, false) => (IPV4, 12),
@@ -143,19 +191,37 @@ fn bitwise(mask: Vec<u8>) -> Expression {
 
 /// Register 1 is `value`.
 fn equals(value: Vec<u8>) -> Expression {
+    compare(Operator::Equal, value)
+}
+
+/// Register 1 is not `value`.
+fn differs(value: Vec<u8>) -> Expression {
+    compare(Operator::NotEqual, value)
+}
+
+fn compare(operator: Operator, value: Vec<u8>) -> Expression {
     Expressions::Cmp(vec![
         Cmp::SourceRegister(Register::Reg1),
-        Cmp::Op(Operator::Equal),
+        Cmp::Op(operator),
         Cmp::Data(DataAttribute::Value(value)),
     ])
     .into()
 }
 
-/// Register 1 (and those after it) in the set, or through the map.
+/// Looks up register 1 (and those after it) in the set, or through the map.
 fn lookup(set: &str, into: Option<Register>) -> Expression {
     let mut attributes = vec![Lookup::Set(set.to_owned()), Lookup::SourceRegister(Register::Reg1)];
     attributes.extend(into.map(Lookup::DestinationRegister));
     Expressions::Lookup(attributes).into()
+}
+
+/// Matches if register 1 is not in the set.
+fn lookup_not(set: &str) -> Expression {
+    /// `NFT_LOOKUP_F_INV`.
+    const INVERTED: u32 = 1;
+    let set = Lookup::Set(set.to_owned());
+    let register = Lookup::SourceRegister(Register::Reg1);
+    Expressions::Lookup(vec![set, register, Lookup::Flags(INVERTED)]).into()
 }
 
 fn verdict(code: Verdict) -> Expression {

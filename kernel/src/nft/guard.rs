@@ -12,7 +12,9 @@
 //! }
 //! ```
 //!
-//! `accept` ends only this chain: other tables still judge the frame.
+//! `accept` ends only this chain; other tables still judge the frame.
+
+use std::collections::BTreeMap;
 
 use netlink_packet_netfilter::NetfilterProtoFamily;
 use netlink_packet_netfilter::nftables::InetHookNumber;
@@ -20,45 +22,56 @@ use netlink_packet_netfilter::nftables::InetHookNumber;
 use super::batch::{Base, Batch, Set, Table};
 use super::expr::{self, and_accept, and_drop};
 use super::reply::{Element, Reply, chain, text};
-use super::{Doomed, Nft, Rule, check_tag, missing_rules, rewrite_chain};
+use super::{Doomed, Nft, Rule, check_tag, missing_rules, rewrite_chain, show};
 use crate::{Error, Mac, Result};
 
 const TABLE: Table = Table { family: NetfilterProtoFamily::Bridge, name: "ferrocni" };
 const CHAIN: &str = "prerouting";
 const BASE: Base = Base { kind: "filter", hook: InetHookNumber::PreRouting, priority: -300 };
 /// nft's data types: 41 is `ifname`, 9 is `ether_addr`, six bits each.
-const GUARDED: Set =
-    Set { name: "guarded", key_type: 41, key_len: 16, host_order: true, verdicts: false };
-const ALLOWED: Set = Set {
+const GUARDED: Set<'static> = Set {
+    name: "guarded",
+    key_type: 41,
+    key_len: 16,
+    host_order: true,
+    verdicts: false,
+    ranges: false,
+};
+const ALLOWED: Set<'static> = Set {
     name: "allowed",
     key_type: (41 << 6) | 9,
     key_len: 24,
     host_order: false,
     verdicts: false,
+    ranges: false,
 };
-/// `IFNAMSIZ`, with the end.
+/// `IFNAMSIZ`, including the final zero byte.
 const IFNAME_SIZE: usize = 16;
 
-/// The guard of a port in nft's notation, for plans.
+/// The commands that guard a port, for plans.
 pub fn show_guard(port: &str, mac: Mac) -> Vec<String> {
     let table = TABLE.nft();
-    vec![
-        format!("nft add element {table} allowed {{ \"{port}\" . {mac} }}"),
-        format!("nft add element {table} guarded {{ \"{port}\" }}"),
-    ]
+    let sets = ["set guarded { type ifname; }", "set allowed { type ifname . ether_addr; }"];
+    let mut lines = show::skeleton(TABLE, &sets, CHAIN, BASE);
+    lines.extend(show::rules(TABLE, CHAIN, &rules()));
+    lines.push(format!("{}element {table} allowed {{ \"{port}\" . {mac} }}", show::ADD));
+    lines.push(format!("{}element {table} guarded {{ \"{port}\" }}", show::ADD));
+    lines
 }
 
 impl Nft {
-    /// Lets the bridge port `port` send only with the source address `mac`. True if something was missing.
+    /// Lets the bridge port `port` send only with the source address `mac`. Returns whether
+    /// something was missing.
     ///
     /// `nft add element bridge ferrocni allowed { "veth1a2b" . 02:00:00:00:00:01 comment TAG }`
     /// `nft add element bridge ferrocni guarded { "veth1a2b" comment TAG }`
     ///
-    /// A guard left over from a former port of that name is replaced.
+    /// Replaces a guard that an earlier port of that name left.
     ///
     /// # Errors
     ///
-    /// `tag` cannot be a comment, `port` cannot be an interface's name, or the kernel refuses.
+    /// Returns an error if `tag` cannot be a comment, if `port` cannot be an interface name, or if
+    /// the kernel refuses.
     pub fn guard(&mut self, tag: &str, port: &str, mac: Mac) -> Result<bool> {
         check_tag(tag)?;
         let name = port_key(port)?;
@@ -85,11 +98,12 @@ impl Nft {
         })
     }
 
-    /// How the guard of `port` differs from what [`guard`](Nft::guard) makes; empty if it does not.
+    /// The differences between the guard of `port` and what [`guard`](Nft::guard) creates; empty if
+    /// there are none.
     ///
     /// # Errors
     ///
-    /// As of [`guard`](Nft::guard).
+    /// As for [`guard`](Nft::guard).
     pub fn guard_differences(&mut self, tag: &str, port: &str, mac: Mac) -> Result<Vec<String>> {
         check_tag(tag)?;
         let name = port_key(port)?;
@@ -113,22 +127,49 @@ impl Nft {
         Ok(differences)
     }
 
-    /// Ends the guard of `port`, if it is `tag`'s. Returns how many elements it had.
+    /// Whether all objects that guards share exist.
     ///
     /// # Errors
     ///
-    /// `port` cannot be an interface's name, or the kernel refuses.
+    /// Returns an error if the kernel refuses the request.
+    pub fn is_guard_declared(&mut self) -> Result<bool> {
+        let found = self.look_at_guard(&port_key("lo")?, Mac([0; 6]))?;
+        Ok(found.skeleton_differences().is_empty())
+    }
+
+    /// Checks that ports can be guarded. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the kernel lacks a part of nf_tables, or if another object has one of
+    /// the names.
+    pub fn can_guard(&mut self) -> Result<()> {
+        let name = port_key("lo")?;
+        self.rehearse(|nft| {
+            let found = nft.look_at_guard(&name, Mac([0; 6]))?;
+            let mut batch = Batch::default();
+            found.declare(&mut batch);
+            Ok(batch)
+        })
+    }
+
+    /// Ends the guard of `port` if it belongs to `tag`. Returns the number of its elements.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `port` cannot be an interface name, or if the kernel refuses.
     pub fn unguard(&mut self, tag: &str, port: &str) -> Result<usize> {
         let name = port_key(port)?;
         let doomed = self.doomed_elements(tag, &name)?;
         self.remove(doomed)
     }
 
-    /// What is to be removed to end the guard of `port`, thought to be guarded with `mac`.
+    /// The elements to remove to end the guard of `port`, which should be guarded with `mac`.
     ///
-    /// The elements of a port come and go together, so it takes two questions to know that there are none, or that they
-    /// are these. All elements are looked through only where a port is guarded with another address.
-    pub(super) fn doomed_guard(&mut self, tag: &str, port: &str, mac: Mac) -> Result<Vec<Doomed>> {
+    /// The elements of a port are added and removed together, so two requests tell that there are
+    /// none, or that they are these. All elements are read only if the port is guarded with another
+    /// address.
+    pub(crate) fn doomed_guard(&mut self, tag: &str, port: &str, mac: Mac) -> Result<Vec<Doomed>> {
         let name = port_key(port)?;
         let key = allowed_key(&name, mac);
         let replies = self.get(&[
@@ -147,7 +188,7 @@ impl Nft {
         }
     }
 
-    /// What is to be removed to end the guard of a port, whatever it is guarded with.
+    /// The elements to remove to end the guard of a port, whatever its addresses are.
     fn doomed_elements(&mut self, tag: &str, name: &[u8]) -> Result<Vec<Doomed>> {
         let allowed = self.elements(TABLE, ALLOWED)?.into_iter();
         let mut doomed: Vec<_> = allowed
@@ -158,11 +199,31 @@ impl Nft {
         Ok(doomed)
     }
 
-    /// Ends every guard whose owner's tag is stale. Returns how many elements there were.
+    /// The guarded ports of the owners that the filter on tags selects, each with the tag.
     ///
     /// # Errors
     ///
-    /// The kernel refuses.
+    /// Returns an error if the kernel refuses the request.
+    pub fn guarded_for(
+        &mut self,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Result<Vec<(String, String)>> {
+        let mut found = BTreeMap::new();
+        for set in [GUARDED, ALLOWED] {
+            for Element { key, comment, .. } in self.elements(TABLE, set)? {
+                if is_meant(&comment) {
+                    found.insert(text(key.get(..IFNAME_SIZE).unwrap_or(&key)), comment);
+                }
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// Ends every guard whose owner's tag is stale. Returns the number of elements.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the kernel refuses.
     pub fn collect_guards(&mut self, is_stale: impl Fn(&str) -> bool) -> Result<usize> {
         let mut doomed = Vec::new();
         for set in [GUARDED, ALLOWED] {
@@ -176,7 +237,7 @@ impl Nft {
         self.remove(doomed)
     }
 
-    /// Looks at all that a guard needs. Only a port that is guarded already can have further addresses.
+    /// Reads all parts of a guard. Only a port that is guarded already can have further addresses.
     fn look_at_guard(&mut self, name: &[u8], mac: Mac) -> Result<Found> {
         let key = allowed_key(name, mac);
         let replies = self.get(&[
@@ -202,19 +263,19 @@ impl Nft {
     }
 }
 
-/// What there is of a guard.
+/// The existing parts of a guard.
 struct Found {
     base: bool,
     sets: [bool; 2],
     guarded: Option<Element>,
     allowed: Option<Element>,
-    /// Further addresses the port may send with.
+    /// Further addresses that the port may send with.
     others: Vec<Vec<u8>>,
     rules: Vec<Reply>,
 }
 
 impl Found {
-    /// Declares what is missing of the shared skeleton, as [masquerade](super::masquerade) does.
+    /// Declares the missing parts of the shared skeleton, as [masquerade](super::masquerade) does.
     fn declare(&self, batch: &mut Batch) {
         if !self.base {
             batch.push(TABLE.add());
@@ -260,23 +321,23 @@ fn rules() -> Vec<Rule> {
     ]
 }
 
-fn doom(tag: &str, set: Set, key: Vec<u8>) -> Doomed {
+fn doom(tag: &str, set: Set<'static>, key: Vec<u8>) -> Doomed {
     Doomed { table: TABLE, set, key, comment: tag.to_owned() }
 }
 
-/// A port's name as a key: filled up with zeros.
+/// A port's name as a key, padded with zeros.
 fn port_key(port: &str) -> Result<Vec<u8>> {
     let plain = !port.chars().any(|c| c.is_control() || c.is_whitespace() || "/\"*".contains(c));
     if !(1..IFNAME_SIZE).contains(&port.len()) || !plain {
         let action = format!("guard the bridge port {port:?}");
-        return Err(Error::found(action, "this cannot be an interface's name"));
+        return Err(Error::found(action, "this is not a valid interface name"));
     }
     let mut key = port.as_bytes().to_vec();
     key.resize(IFNAME_SIZE, 0);
     Ok(key)
 }
 
-/// A port's name and an address as a key: each part is filled up to four bytes.
+/// A port's name and an address as a key, each padded to four bytes.
 fn allowed_key(name: &[u8], mac: Mac) -> Vec<u8> {
     let mut key = name.to_vec();
     key.extend(mac.0);
@@ -284,7 +345,7 @@ fn allowed_key(name: &[u8], mac: Mac) -> Vec<u8> {
     key
 }
 
-/// The address in a key of `allowed`, or the key's text if it is cut.
+/// The address in a key of `allowed`, or the key as text if it is truncated.
 fn mac_of(key: &[u8]) -> String {
     let mac = key.get(IFNAME_SIZE..IFNAME_SIZE + 6).and_then(|mac| mac.try_into().ok());
     mac.map_or_else(|| text(key), |mac| Mac(mac).to_string())

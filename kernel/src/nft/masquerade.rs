@@ -1,4 +1,4 @@
-//! Masquerade: what a container sends beyond its own subnet leaves with the host's address.
+//! Masquerade: packets from a container to a destination outside its subnet get the host's address.
 //!
 //! ```text
 //! table inet ferrocni {
@@ -19,52 +19,95 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use netlink_packet_netfilter::NetfilterProtoFamily;
 use netlink_packet_netfilter::nftables::InetHookNumber;
 use nix::libc;
 
-use super::batch::{Base, Batch, Set, Table};
+use super::batch::{Base, Batch, Set};
 use super::expr::{self, and_return, octets};
 use super::reply::{Element, Reply, chain, rule};
-use super::{Doomed, Nft, Rule, check_tag, missing_rules, rewrite_chain};
+use super::{
+    Doomed, Nft, Rule, TABLE, check_tag, missing_rules, pod_cidrs, ranges, rewrite_chain, show,
+};
 use crate::{Error, Result};
 
-const TABLE: Table = Table { family: NetfilterProtoFamily::Inet, name: "ferrocni" };
 const CHAIN: &str = "postrouting";
 const BASE: Base = Base { kind: "nat", hook: InetHookNumber::PostRouting, priority: 100 };
 /// nft's data types: 7 is `ipv4_addr`, 8 is `ipv6_addr`.
-const MASQ4: Set =
-    Set { name: "masq4", key_type: 7, key_len: 4, host_order: false, verdicts: true };
-const MASQ6: Set =
-    Set { name: "masq6", key_type: 8, key_len: 16, host_order: false, verdicts: true };
-/// What the name of a subnet's chain starts with.
+const MASQ4: Set<'static> = Set {
+    name: "masq4",
+    key_type: 7,
+    key_len: 4,
+    host_order: false,
+    verdicts: true,
+    ranges: false,
+};
+const MASQ6: Set<'static> = Set {
+    name: "masq6",
+    key_type: 8,
+    key_len: 16,
+    host_order: false,
+    verdicts: true,
+    ranges: false,
+};
+/// The prefix of the names of subnets' chains.
 const SUBNET_CHAIN: &str = "masq_";
 
-/// The masquerade of an address in nft's notation, for plans.
-pub fn show_masquerade(address: IpAddr, subnet: IpNetwork) -> String {
-    let (table, map, chain) = (TABLE.nft(), map_of(address).name, subnet_chain(subnet));
-    format!("nft add element {table} {map} {{ {address} : jump {chain} }}")
+/// The destinations for which an address is not masqueraded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inside<'a> {
+    /// A subnet.
+    pub subnet: IpNetwork,
+    /// The network whose [pod CIDRs](Nft::pod_cidrs) are excluded too.
+    pub network: Option<&'a str>,
+}
+
+impl From<IpNetwork> for Inside<'_> {
+    fn from(subnet: IpNetwork) -> Self {
+        Inside { subnet, network: None }
+    }
+}
+
+/// The commands that masquerade an address, for plans.
+pub fn show_masquerade<'a>(address: IpAddr, inside: impl Into<Inside<'a>>) -> Vec<String> {
+    let inside = inside.into();
+    let (table, map, chain) = (TABLE.nft(), map_of(address).name, subnet_chain(inside));
+    let maps =
+        ["map masq4 { type ipv4_addr : verdict; }", "map masq6 { type ipv6_addr : verdict; }"];
+    let mut lines = show::skeleton(TABLE, &maps, CHAIN, BASE);
+    lines.extend(show::rules(TABLE, CHAIN, &base_rules()));
+    lines.push(format!("{}chain {table} {chain}", show::ADD));
+    lines.extend(show::rules(TABLE, &chain, &subnet_rules(inside)));
+    lines.push(format!("{}element {table} {map} {{ {address} : jump {chain} }}", show::ADD));
+    lines
 }
 
 impl Nft {
-    /// Masquerades what `address` sends to anything outside `subnet`, except multicast. True if something was missing.
+    /// Masquerades what `address` sends to a destination outside `subnet`, except multicast.
+    /// Returns whether something was missing.
     ///
     /// `nft add element inet ferrocni masq4 { 10.1.2.5 comment TAG : jump masq_10.1.2.0/24 }`
     ///
-    /// An address that is marked as another owner's passes to this one: a container may reuse an address before the
-    /// former holder is deleted.
+    /// An address with another owner's mark passes to this one, because a container may reuse an
+    /// address before its former holder is deleted.
     ///
     /// # Errors
     ///
-    /// `tag` cannot be a comment, `address` and `subnet` are of different families, or the kernel refuses.
-    pub fn masquerade(&mut self, tag: &str, address: IpAddr, subnet: IpNetwork) -> Result<bool> {
-        check(tag, address, subnet)?;
+    /// Returns an error if `tag` cannot be a comment, if `address` and `subnet` are of different
+    /// families, or if the kernel refuses.
+    pub fn masquerade<'a>(
+        &mut self,
+        tag: &str,
+        address: IpAddr,
+        inside: impl Into<Inside<'a>>,
+    ) -> Result<bool> {
+        let inside = inside.into();
+        check(tag, address, inside.subnet)?;
         self.converge(|nft| {
-            let found = nft.look(address, subnet)?;
+            let found = nft.look(address, inside)?;
             let mut batch = Batch::default();
             found.declare_base(&mut batch);
-            found.declare_subnet(&mut batch, subnet);
-            let (map, chain) = (map_of(address), subnet_chain(subnet));
+            found.declare_subnet(&mut batch, inside);
+            let (map, chain) = (map_of(address), subnet_chain(inside));
             match &found.element {
                 Some(element) if element.jump == chain && element.comment == tag => {}
                 other => {
@@ -78,13 +121,33 @@ impl Nft {
         })
     }
 
-    /// The subnet and the owner's tag that `address` is masqueraded with; `None` if it is not.
+    /// Checks that addresses can be masqueraded. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the kernel lacks a part of nf_tables, or if another object has one of
+    /// the names.
+    pub fn can_masquerade(&mut self) -> Result<()> {
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let inside = Inside::from(IpNetwork::from(address));
+        self.rehearse(|nft| {
+            let found = nft.look(address, inside)?;
+            let mut batch = Batch::default();
+            found.declare_base(&mut batch);
+            if !batch.is_empty() {
+                found.declare_subnet(&mut batch, inside);
+            }
+            Ok(batch)
+        })
+    }
+
+    /// The subnet and the owner's tag of the masquerade of `address`; `None` if there is none.
     ///
     /// `nft get element inet ferrocni masq4 { 10.1.2.5 }`
     ///
     /// # Errors
     ///
-    /// The kernel refuses, or the element's chain is not one of ours.
+    /// Returns an error if the kernel refuses, or if the element's chain is not a subnet's.
     pub fn masquerade_of(&mut self, address: IpAddr) -> Result<Option<(IpNetwork, String)>> {
         let replies = self.get(&[TABLE.get_element(map_of(address), octets(address))])?;
         let Some(element) = replies.into_iter().flatten().find_map(|reply| reply.element()) else {
@@ -94,27 +157,29 @@ impl Nft {
             Some(subnet) => Ok(Some((subnet, element.comment))),
             None => Err(Error::found(
                 format!("read the masquerade of {address}"),
-                format!("it jumps to {}, which is no subnet's chain", element.jump),
+                format!("it jumps to {}, which is not the chain of a subnet", element.jump),
             )),
         }
     }
 
-    /// How the masquerade of `address` differs from what [`masquerade`](Nft::masquerade) makes; empty if it does not.
+    /// The differences between the masquerade of `address` and what [`masquerade`](Nft::masquerade)
+    /// creates; empty if there are none.
     ///
     /// # Errors
     ///
-    /// As of [`masquerade`](Nft::masquerade).
-    pub fn masquerade_differences(
+    /// As for [`masquerade`](Nft::masquerade).
+    pub fn masquerade_differences<'a>(
         &mut self,
         tag: &str,
         address: IpAddr,
-        subnet: IpNetwork,
+        inside: impl Into<Inside<'a>>,
     ) -> Result<Vec<String>> {
-        check(tag, address, subnet)?;
-        let found = self.look(address, subnet)?;
+        let inside = inside.into();
+        check(tag, address, inside.subnet)?;
+        let found = self.look(address, inside)?;
         let mut differences = found.base_differences();
-        differences.extend(found.subnet_differences(subnet));
-        let chain = subnet_chain(subnet);
+        differences.extend(found.subnet_differences(inside));
+        let chain = subnet_chain(inside);
         match &found.element {
             None => differences.push(format!("{address} is not masqueraded")),
             Some(element) => {
@@ -132,19 +197,37 @@ impl Nft {
         Ok(differences)
     }
 
-    /// Ends the masquerade of what `tag` owns: of `addresses`, or of all it has. Returns how many there were.
-    ///
-    /// What belongs to others, and what is gone already, is left alone. The chains stay: they are shared.
+    /// Whether all objects exist that the masquerade of an address shares with other attachments.
     ///
     /// # Errors
     ///
-    /// The kernel refuses.
+    /// Returns an error if the kernel refuses the request.
+    pub fn is_declared<'a>(
+        &mut self,
+        address: IpAddr,
+        inside: impl Into<Inside<'a>>,
+    ) -> Result<bool> {
+        let inside = inside.into();
+        let found = self.look(address, inside)?;
+        Ok(found.base_differences().is_empty() && found.subnet_differences(inside).is_empty())
+    }
+
+    /// Ends the masquerade of `tag`'s addresses: of `addresses`, or of all. Returns how many there
+    /// were.
+    ///
+    /// Leaves other owners' elements alone; a missing element is not an error. The chains stay,
+    /// because they are shared.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the kernel refuses.
     pub fn unmasquerade(&mut self, tag: &str, addresses: Option<&[IpAddr]>) -> Result<usize> {
         let doomed = self.doomed_masquerades(tag, addresses)?;
         self.remove(doomed)
     }
 
-    pub(super) fn doomed_masquerades(
+    /// The elements that [`unmasquerade`](Nft::unmasquerade) removes.
+    pub(crate) fn doomed_masquerades(
         &mut self,
         tag: &str,
         addresses: Option<&[IpAddr]>,
@@ -161,17 +244,30 @@ impl Nft {
         Ok(addresses.iter().map(doom).collect())
     }
 
-    /// Ends every masquerade whose owner's tag is stale, and removes the chains of subnets nobody is left in.
-    /// Returns how many masquerades there were.
+    /// Ends every masquerade whose owner's tag is stale, and removes the chains of subnets without
+    /// masqueraded addresses. Returns the number of masquerades.
     ///
     /// # Errors
     ///
-    /// The kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn collect_masquerade(&mut self, is_stale: impl Fn(&str) -> bool) -> Result<usize> {
         let doomed = self.masqueraded(is_stale)?;
         let removed = self.remove(doomed)?;
         self.collect_subnets()?;
         Ok(removed)
+    }
+
+    /// The masqueraded addresses of the owners that the filter on tags selects, each with the tag.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the kernel refuses the request.
+    pub fn masqueraded_for(
+        &mut self,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Result<Vec<(IpAddr, String)>> {
+        let found = self.masqueraded(is_meant)?.into_iter();
+        Ok(found.filter_map(|one| Some((address_of(&one.key)?, one.comment))).collect())
     }
 
     fn masqueraded(&mut self, is_meant: impl Fn(&str) -> bool) -> Result<Vec<Doomed>> {
@@ -187,7 +283,8 @@ impl Nft {
         Ok(found)
     }
 
-    /// Removes subnets' chains that no element refers to. One that comes into use meanwhile stays (EBUSY).
+    /// Removes the chains of subnets that no element refers to. A chain that comes into use
+    /// meanwhile stays (EBUSY).
     fn collect_subnets(&mut self) -> Result<()> {
         let mut rules: HashMap<String, u32> = HashMap::new();
         for reply in self.dump(&TABLE.get_rules(None))? {
@@ -195,7 +292,7 @@ impl Nft {
         }
         for reply in self.dump(&TABLE.get_chains())? {
             let name = reply.text(chain::NAME);
-            // The kernel counts rules and referring elements alike.
+            // The kernel counts rules and referring elements together.
             let used = reply.number(chain::USE).unwrap_or(u32::MAX);
             let is_ours = reply.text(chain::TABLE) == TABLE.name && name.starts_with(SUBNET_CHAIN);
             if !is_ours || used > rules.get(&name).copied().unwrap_or_default() {
@@ -212,13 +309,13 @@ impl Nft {
         Ok(())
     }
 
-    /// Looks at all that a masquerade needs: one datagram for the objects, one for the rules.
-    fn look(&mut self, address: IpAddr, subnet: IpNetwork) -> Result<Found> {
+    /// Reads all parts of a masquerade: one datagram for the objects, one for the rules.
+    fn look(&mut self, address: IpAddr, inside: Inside<'_>) -> Result<Found> {
         let replies = self.get(&[
             TABLE.get_chain(CHAIN),
             TABLE.get_set(MASQ4),
             TABLE.get_set(MASQ6),
-            TABLE.get_chain(&subnet_chain(subnet)),
+            TABLE.get_chain(&subnet_chain(inside)),
             TABLE.get_element(map_of(address), octets(address)),
         ])?;
         let mut replies = replies.into_iter();
@@ -232,7 +329,7 @@ impl Nft {
     }
 }
 
-/// What there is of a masquerade.
+/// The existing parts of a masquerade.
 struct Found {
     base: bool,
     maps: [bool; 2],
@@ -242,8 +339,8 @@ struct Found {
 }
 
 impl Found {
-    /// Declares what is missing of the shared skeleton, and nothing that exists: a base chain declared again costs 16
-    /// ms. Two processes that both find nothing write the same, the second after a flush.
+    /// Declares only the missing parts of the shared skeleton, because declaring a base chain again
+    /// costs 16 ms. Two processes that both find nothing write the same, the second after a flush.
     fn declare_base(&self, batch: &mut Batch) {
         if !self.base {
             batch.push(TABLE.add());
@@ -261,8 +358,8 @@ impl Found {
         }
     }
 
-    fn declare_subnet(&self, batch: &mut Batch, subnet: IpNetwork) {
-        let (name, rules) = (subnet_chain(subnet), subnet_rules(subnet));
+    fn declare_subnet(&self, batch: &mut Batch, inside: Inside<'_>) {
+        let (name, rules) = (subnet_chain(inside), subnet_rules(inside));
         if !self.subnet_chain {
             batch.push(TABLE.add_chain(&name, None));
         }
@@ -282,10 +379,10 @@ impl Found {
             .collect()
     }
 
-    fn subnet_differences(&self, subnet: IpNetwork) -> Vec<String> {
-        let name = subnet_chain(subnet);
+    fn subnet_differences(&self, inside: Inside<'_>) -> Vec<String> {
+        let name = subnet_chain(inside);
         match self.subnet_chain {
-            true => self.rule_differences(&name, &subnet_rules(subnet)),
+            true => self.rule_differences(&name, &subnet_rules(inside)),
             false => vec![format!("nf_tables chain {} {name} is missing", TABLE.nft())],
         }
     }
@@ -313,9 +410,15 @@ fn base_rules() -> Vec<Rule> {
     multicast.map(return_inside).chain(maps).collect()
 }
 
-fn subnet_rules(subnet: IpNetwork) -> Vec<Rule> {
+fn subnet_rules(inside: Inside<'_>) -> Vec<Rule> {
     let masquerade = Rule { nft: "masquerade".to_owned(), expressions: vec![expr::masquerade()] };
-    vec![return_inside(network(subnet)), masquerade]
+    let pods = inside.network.map(|of| {
+        let set = pod_cidrs::name(of);
+        let expressions = and_return(expr::destination_among(&set));
+        Rule { nft: format!("ip daddr @{set} return"), expressions }
+    });
+    let subnet = return_inside(network(inside.subnet));
+    [subnet].into_iter().chain(pods).chain([masquerade]).collect()
 }
 
 /// `ip daddr SUBNET return`
@@ -330,8 +433,16 @@ fn protocol(ipv6: bool) -> &'static str {
     if ipv6 { "ip6" } else { "ip" }
 }
 
-fn map_of(address: IpAddr) -> Set {
+fn map_of(address: IpAddr) -> Set<'static> {
     if address.is_ipv6() { MASQ6 } else { MASQ4 }
+}
+
+/// The address in a key of a map.
+fn address_of(key: &[u8]) -> Option<IpAddr> {
+    match key.len() {
+        4 => Some(IpAddr::from(<[u8; 4]>::try_from(key).ok()?)),
+        _ => Some(IpAddr::from(<[u8; 16]>::try_from(key).ok()?)),
+    }
 }
 
 /// The subnet without the host's part: `10.1.2.0/24` of `10.1.2.5/24`.
@@ -339,14 +450,18 @@ fn network(subnet: IpNetwork) -> IpNetwork {
     IpNetwork::new(subnet.network(), subnet.prefix()).unwrap_or(subnet)
 }
 
-/// The chain of a subnet: `masq_10.1.2.0/24`, `masq_fd00__/64` (nft allows no colon in a name).
-fn subnet_chain(subnet: IpNetwork) -> String {
-    format!("{SUBNET_CHAIN}{}", network(subnet)).replace(':', "_")
+/// The chain of a subnet: `masq_10.1.2.0/24`, `masq_fd00__/64` (nft allows no colon in a name),
+/// `masq_10.1.2.0/24_NETWORK` if the pod CIDRs of a network count too, which are of IPv4.
+fn subnet_chain(inside: Inside<'_>) -> String {
+    let subnet = format!("{SUBNET_CHAIN}{}", network(inside.subnet)).replace(':', "_");
+    inside.network.map_or(subnet.clone(), |of| ranges::name(&subnet, of))
 }
 
 /// The subnet of a chain.
 fn subnet_of(chain: &str) -> Option<IpNetwork> {
-    chain.strip_prefix(SUBNET_CHAIN)?.replace('_', ":").parse().ok()
+    let subnet = chain.strip_prefix(SUBNET_CHAIN)?;
+    let of_network = || subnet.split_once('_')?.0.parse().ok();
+    subnet.replace('_', ":").parse().ok().or_else(of_network)
 }
 
 fn check(tag: &str, address: IpAddr, subnet: IpNetwork) -> Result<()> {
@@ -373,18 +488,20 @@ mod tests {
             ("::/0", "masq___/0"),
         ] {
             let subnet: IpNetwork = subnet.parse().unwrap();
-            assert_eq!(subnet_chain(subnet), chain);
+            assert_eq!(subnet_chain(subnet.into()), chain);
             assert_eq!(subnet_of(chain), Some(network(subnet)));
         }
+        let subnet: IpNetwork = "10.1.2.0/24".parse().unwrap();
+        let of_network = subnet_chain(Inside { subnet, network: Some("my_pods.a-b") });
+        assert_eq!(of_network, "masq_10.1.2.0/24_my_pods.a-b");
+        assert_eq!(subnet_of(&of_network), Some(subnet));
         assert_eq!(subnet_of("postrouting"), None);
     }
 
     #[test]
     fn a_masquerade_is_shown_as_nft_would() {
-        let line = show_masquerade([10, 1, 2, 5].into(), "10.1.2.0/24".parse().unwrap());
-        assert_eq!(
-            line,
-            "nft add element inet ferrocni masq4 { 10.1.2.5 : jump masq_10.1.2.0/24 }"
-        );
+        let subnet: IpNetwork = "10.1.2.0/24".parse().unwrap();
+        let lines = show_masquerade([10, 1, 2, 5].into(), subnet);
+        insta::assert_snapshot!(lines.join("\n"));
     }
 }

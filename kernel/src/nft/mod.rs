@@ -1,43 +1,58 @@
 //! nf_tables over netlink, without the `nft` binary.
 //!
-//! All containers share one skeleton per job, declared once; a container is one element of a map or two of a set, so
-//! the number of rules does not grow with containers, and an ADD is one element of 0.03 ms. `nft list ruleset` shows
-//! all of it, with the owner's tag as comment; it can be loaded again with `nft -f`.
+//! All containers share one skeleton per job, declared once. A container is one element of a map,
+//! or of each of two sets, so the number of rules does not grow with the containers, and an ADD
+//! writes one element in 0.03 ms. `nft list ruleset` shows all of it, with the owner's tag as the
+//! comment, and `nft -f` can load it again.
 //!
-//! Every call looks first and writes only what is missing: repeating it changes nothing, and a batch that the kernel
-//! refuses would cost more than all of this (12 to 24 ms). What one call writes is one batch: all of it or nothing.
+//! Every call reads first and writes only what is missing, so repeating a call changes nothing. A
+//! batch that the kernel refuses would cost more than all of this (12 to 24 ms). The changes of one
+//! call are one batch, which is atomic.
 //!
-//! The tables `inet ferrocni` and `bridge ferrocni` are ours: a rule that others put into our chains is left alone
-//! until one of ours is missing; then the chain is written anew.
+//! The tables `inet ferrocni` and `bridge ferrocni` belong to this suite. A rule that another
+//! program adds to one of their chains stays until a rule of the suite is missing; then the chain
+//! is rewritten.
 
 mod batch;
 mod expr;
+mod forward;
 mod guard;
 mod masquerade;
+mod pod_cidrs;
+mod ranges;
 mod reference;
+mod rehearse;
 mod reply;
+mod show;
 mod socket;
+mod sources;
 
-use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
+use netlink_packet_netfilter::NetfilterProtoFamily;
 use netlink_sys::Socket;
 
-use self::batch::{Batch, Set, Table, get_generation};
+use self::batch::{Base, Batch, Set, Table, get_generation};
 use self::expr::Expression;
 use self::reply::{Element, Reply, is_rule, rule};
-use crate::{Error, Mac, Result};
+use crate::{Error, Result};
 
+pub use self::forward::ForwardDrop;
 pub use self::guard::show_guard;
-pub use self::masquerade::show_masquerade;
+pub use self::masquerade::{Inside, show_masquerade};
+pub(crate) use self::pod_cidrs::show_pod_cidrs;
 pub use self::reference::IptablesFamily;
+pub(crate) use self::show::ADD;
+pub(crate) use self::sources::is_missing;
+pub use self::sources::{Sources, is_there};
 
-/// A conversation with the nf_tables of the network namespace it was opened in.
+/// A connection to the nf_tables of the network namespace in which it was opened.
 ///
 /// ```no_run
 /// # fn main() -> kernel::Result<()> {
 /// let mut nft = kernel::nft::Nft::open()?;
 /// let address = std::net::IpAddr::from([10, 1, 2, 5]);
-/// let subnet = "10.1.2.0/24".parse().expect("a subnet");
+/// let subnet: ipnetwork::IpNetwork = "10.1.2.0/24".parse().expect("a subnet");
 /// nft.masquerade("ferrocni:dbnet/c1/eth0", address, subnet)?;
 /// nft.unmasquerade("ferrocni:dbnet/c1/eth0", Some(&[address]))?;
 /// nft.close(); // waits for the kernel's grace period: after the links are gone
@@ -56,71 +71,69 @@ impl std::fmt::Debug for Nft {
     }
 }
 
-/// How often a call looks and writes again when other processes were faster. A refused write costs 12 to 24 ms.
+/// The minimum number and duration of tries when other processes change the tables between a call's
+/// read and its write. A refused write costs 12 to 24 ms.
 const TRIES: usize = 30;
-/// The same for removals: one that comes too late is refused before it starts, which costs nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The same for removals: a removal that comes too late is refused before it starts, which costs
+/// nothing.
 const REMOVE_TRIES: usize = 1000;
-/// How many elements are removed at once: their answers must fit into the socket's buffer.
+/// After this number of refusals in a row without a change of the ruleset, another process is not
+/// the reason.
+const UNCHANGED: usize = 3;
+/// The number of elements removed at once: their answers must fit into the socket's buffer.
 const AT_ONCE: usize = 32;
-/// The longest tag that `nft` shows as a comment (128 bytes with its end).
+/// The table of all kinds of rules except the guards.
+const TABLE: Table = Table { family: NetfilterProtoFamily::Inet, name: "ferrocni" };
+/// The maximum length of a tag that `nft` shows as a comment (128 bytes with the final zero byte).
 const TAG_MAX: usize = 127;
 
 /// An element to be removed if it still belongs to `comment`.
 #[derive(Debug, Clone)]
-struct Doomed {
+pub(crate) struct Doomed {
     table: Table,
-    set: Set,
+    set: Set<'static>,
     key: Vec<u8>,
     comment: String,
 }
 
 impl Nft {
-    /// Writes what `plan` finds missing, and looks again where another process was faster. True if it wrote.
+    /// Writes what `plan` finds missing, and repeats if another process was faster. Returns whether
+    /// it wrote.
     fn converge(&mut self, plan: impl Fn(&mut Nft) -> Result<Batch>) -> Result<bool> {
         let mut lost = None;
-        for _ in 0..TRIES {
+        let deadline = Instant::now() + PATIENCE;
+        let mut tries = 0;
+        let (mut seen, mut unchanged) = (None, 0);
+        while tries < TRIES || Instant::now() < deadline {
+            tries += 1;
             let batch = plan(self)?;
             if batch.is_empty() {
                 return Ok(lost.is_some());
             }
-            match self.commit(&batch) {
+            let error = match self.commit(&batch) {
                 Ok(()) => return Ok(true),
-                Err(error) if Batch::lost_race(&error) => lost = Some(error),
+                Err(error) if Batch::lost_race(&error) => error,
                 Err(error) => return Err(error),
+            };
+            // If the ruleset is unchanged, no other process was faster: the kernel lacks a part
+            // that the batch needs.
+            let now = generation(self.get(&[get_generation()])?.into_iter().next().flatten())?;
+            unchanged = if seen == Some(now) { unchanged + 1 } else { 0 };
+            if unchanged == UNCHANGED {
+                return Err(error);
             }
+            (seen, lost) = (Some(now), Some(error));
         }
         Err(lost.unwrap_or_else(|| Error::found("write to nf_tables", "nothing was tried")))
     }
 
-    /// Ends what an attachment has in the tables of ours: the masquerade of its `addresses` and, where it may have `more`
-    /// than these, of all that are its; and the guards of its `ports`, each given with the MAC address that it should
-    /// be guarded with. One look and, if there is anything, one batch.
+    /// Removes the elements that still have the comment they were found with, and returns their
+    /// number.
     ///
-    /// # Errors
-    ///
-    /// A port cannot be an interface's name, or the kernel refuses.
-    pub fn release(
-        &mut self,
-        tag: &str,
-        addresses: &[IpAddr],
-        more: bool,
-        ports: &[(&str, Mac)],
-    ) -> Result<()> {
-        let mut doomed = self.doomed_masquerades(tag, Some(addresses))?;
-        if more {
-            doomed.extend(self.doomed_masquerades(tag, None)?);
-        }
-        for (port, mac) in ports {
-            doomed.extend(self.doomed_guard(tag, port, *mac)?);
-        }
-        self.remove(doomed).map(drop)
-    }
-
-    /// Removes elements that still have the comment they were found with, and returns how many.
-    ///
-    /// Between look and removal an element may pass to another owner (a container reuses the address), so the batch
-    /// holds only for the generation of the ruleset that was looked at.
-    fn remove(&mut self, mut doomed: Vec<Doomed>) -> Result<usize> {
+    /// Between read and removal an element may pass to another owner (a container reuses the
+    /// address), so the batch is valid only for the generation of the ruleset that was read.
+    pub(crate) fn remove(&mut self, mut doomed: Vec<Doomed>) -> Result<usize> {
         doomed.sort_by(|one, other| one.place().cmp(&other.place()));
         doomed.dedup_by(|one, other| one.place() == other.place());
         let mut removed = 0;
@@ -134,8 +147,12 @@ impl Nft {
         let elements = doomed.iter().map(|one| one.table.get_element(one.set, one.key.clone()));
         let requests: Vec<_> = [get_generation()].into_iter().chain(elements).collect();
         let mut lost = None;
-        for _ in 0..REMOVE_TRIES {
-            // Answered in order: what is seen of the elements is not older than the generation.
+        let deadline = Instant::now() + PATIENCE;
+        let mut tries = 0;
+        while tries < REMOVE_TRIES || Instant::now() < deadline {
+            tries += 1;
+            // The answers come in order: the state of the elements is not older than the
+            // generation.
             let mut replies = self.get(&requests)?.into_iter();
             let generation = generation(replies.next().flatten())?;
             let mut batch = Batch { generation: Some(generation), ..Batch::default() };
@@ -154,13 +171,14 @@ impl Nft {
         Err(lost.unwrap_or_else(|| Error::found("remove from nf_tables", "nothing was tried")))
     }
 
-    /// The elements of a set by their keys; none if it is not there.
+    /// The elements of a set by their keys; none if the set does not exist.
     ///
-    /// The kernel tells an element twice when the set's hash table grows or shrinks meanwhile, and a batch that deletes
-    /// it twice would be refused. And it leaves elements out: a list that does not fit into one answer goes on by
-    /// counting the elements told before, and elements that vanish in the moment between a commit's new number and its
-    /// effect make it count too far, without a sign (`nf_tables_dump_set`). So a longer list is read twice.
-    fn elements(&mut self, table: Table, set: Set) -> Result<Vec<Element>> {
+    /// The kernel reports an element twice if the set's hash table grows or shrinks meanwhile, and
+    /// would refuse a batch that deletes it twice. It also leaves elements out: a list that does
+    /// not fit into one answer continues by counting the elements reported before, and elements
+    /// that vanish between a commit's new number and its effect make it count too far, without a
+    /// sign (`nf_tables_dump_set`). So a longer list is read twice.
+    fn elements(&mut self, table: Table, set: Set<'_>) -> Result<Vec<Element>> {
         let mut elements: Vec<Element> = Vec::new();
         for _ in 0..2 {
             let replies = self.dump(&table.get_elements(set))?;
@@ -175,10 +193,10 @@ impl Nft {
     }
 }
 
-/// The number of the ruleset's present state; every commit changes it.
+/// The generation number of the ruleset; every commit changes it.
 fn generation(reply: Option<Reply>) -> Result<u32> {
     reply.and_then(|reply| reply.number(reply::GENERATION)).ok_or_else(|| {
-        Error::found("look at the generation of nf_tables", "the kernel told no number")
+        Error::found("read the generation of nf_tables", "the kernel reported no number")
     })
 }
 
@@ -188,13 +206,13 @@ impl Doomed {
     }
 }
 
-/// A rule of a skeleton, and how nft writes it.
+/// A rule of a skeleton, and its nft notation.
 struct Rule {
     nft: String,
     expressions: Vec<Expression>,
 }
 
-/// The rules of `wanted` that chain `chain` lacks, or has in another order.
+/// The rules of `wanted` that the chain `chain` lacks, or has in another order.
 fn missing_rules<'a>(found: &[Reply], chain: &str, wanted: &'a [Rule]) -> Vec<&'a Rule> {
     let mut rest = found.iter().filter(|reply| reply.text(rule::CHAIN) == chain);
     wanted
@@ -210,7 +228,7 @@ fn missing_rules<'a>(found: &[Reply], chain: &str, wanted: &'a [Rule]) -> Vec<&'
         .collect()
 }
 
-/// Writes the rules of a chain anew.
+/// Rewrites all rules of a chain.
 fn rewrite_chain(batch: &mut Batch, table: Table, chain: &str, rules: Vec<Rule>) {
     batch.push(table.flush_chain(chain));
     for rule in rules {

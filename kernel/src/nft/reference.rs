@@ -1,9 +1,10 @@
-//! What the reference plugins leave in nf_tables: removed by us too, so that either suite cleans up after the other.
+//! The rules of the reference plugins in nf_tables. This suite removes them too, so that each suite
+//! can clean up after the other.
 //!
-//! - masquerade: rules in chain `masq_checks` of table `inet cni_plugins_masquerade`, whose comment starts with
-//!   digests of the network and of the attachment;
-//! - spoof check: rules in chain `PREROUTING` of table `bridge nat` with the comment `macspoofchk-CONTAINER-IFNAME`,
-//!   and the two chains they lead to;
+//! - masquerade: rules in chain `masq_checks` of table `inet cni_plugins_masquerade`, whose comment
+//!   starts with digests of the network and of the attachment;
+//! - spoof check: rules in chain `PREROUTING` of table `bridge nat` with the comment
+//!   `macspoofchk-CONTAINER-IFNAME`, and the two chains that it jumps to;
 //! - iptables' chains, which iptables-nft keeps in the tables `ip nat` and `ip6 nat`.
 
 use std::fs;
@@ -22,10 +23,10 @@ const MASQUERADE: Table =
 const MASQUERADE_CHAIN: &str = "masq_checks";
 const BRIDGE: Table = Table { family: NetfilterProtoFamily::Bridge, name: "nat" };
 const BRIDGE_CHAIN: &str = "PREROUTING";
-/// The longest name nf_tables knows (`NFT_NAME_MAXLEN`, with its end).
+/// The maximum length of a name in nf_tables (`NFT_NAME_MAXLEN`, including the final zero byte).
 const NAME_MAX: usize = 255;
 
-/// Which of the two iptables is meant.
+/// One of the two iptables programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IptablesFamily {
     /// `iptables`
@@ -45,14 +46,15 @@ impl IptablesFamily {
 
     /// Whether legacy iptables has a table `nat` in this namespace.
     fn has_legacy_nat(self) -> Result<bool> {
-        // Of the calling thread: it may have entered another namespace than the process.
+        // The namespace of the calling thread, which may have entered another one than the process.
         let names = match self {
             IptablesFamily::Ipv4 => "/proc/thread-self/net/ip_tables_names",
             IptablesFamily::Ipv6 => "/proc/thread-self/net/ip6_tables_names",
         };
         match fs::read_to_string(names) {
             Ok(tables) => Ok(tables.lines().any(|table| table == "nat")),
-            // To a user namespace's root the list may be closed. Then only the tables of nf_tables are looked at.
+            // The root user of a user namespace may not be allowed to read the list. Then only the
+            // tables of nf_tables are read.
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
             {
@@ -64,12 +66,13 @@ impl IptablesFamily {
 }
 
 impl Nft {
-    /// Removes what the reference suite's nftables backends made for an attachment: its masquerade rules and its spoof
-    /// check. True if there was anything; one cheap question if not.
+    /// Removes what the reference suite's nftables backends created for an attachment: its
+    /// masquerade rules and its spoof check. Returns whether there was anything; if not, it costs
+    /// one cheap request.
     ///
     /// # Errors
     ///
-    /// The kernel refuses.
+    /// Returns an error if the kernel refuses.
     pub fn remove_reference_leftovers(&mut self, owner: &Owner) -> Result<bool> {
         let mut look = vec![MASQUERADE.get_chain(MASQUERADE_CHAIN), BRIDGE.get_chain(BRIDGE_CHAIN)];
         let guards = guard_chains(owner);
@@ -82,24 +85,41 @@ impl Nft {
         Ok((guard && self.remove_reference_guard(owner)?) || masquerade)
     }
 
-    /// Whether `chain` may exist in iptables' table `nat`: whether running iptables to remove it is needed at all.
-    ///
-    /// `nft list chain ip nat CHAIN`. The legacy iptables of older hosts cannot be asked like this; when its table is
-    /// in use (`/proc/net/ip_tables_names`), the answer is yes.
+    /// Whether the reference suite's nftables backend masquerades an attachment.
     ///
     /// # Errors
     ///
-    /// The kernel refuses, or the list of legacy tables cannot be read.
+    /// Returns an error if the kernel refuses the request.
+    pub fn has_reference_masquerade(&mut self, owner: &Owner) -> Result<bool> {
+        let chain = self.get(&[MASQUERADE.get_chain(MASQUERADE_CHAIN)])?;
+        if chain.iter().all(Option::is_none) {
+            return Ok(false);
+        }
+        let mine = masquerade_comment(owner);
+        let rules = self.dump(&MASQUERADE.get_rules(Some(MASQUERADE_CHAIN)))?;
+        Ok(rules.iter().any(|rule| rule.rule_comment().starts_with(&mine)))
+    }
+
+    /// Whether `chain` may exist in iptables' table `nat`, so that iptables must be run to remove
+    /// it.
+    ///
+    /// `nft list chain ip nat CHAIN`. The legacy iptables of older hosts has no such request; if
+    /// its table is in use (`/proc/net/ip_tables_names`), the answer is yes.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the kernel refuses the request, or if the list of legacy tables cannot
+    /// be read.
     pub fn iptables_chain_exists(&mut self, family: IptablesFamily, chain: &str) -> Result<bool> {
         let found = self.get(&[family.nat().get_chain(chain)])?;
         Ok(found.iter().any(Option::is_some) || family.has_legacy_nat()?)
     }
 
-    /// As [`iptables_chain_exists`](Nft::iptables_chain_exists), for either family.
+    /// As for [`iptables_chain_exists`](Nft::iptables_chain_exists), for any family.
     ///
     /// # Errors
     ///
-    /// As of [`iptables_chain_exists`](Nft::iptables_chain_exists).
+    /// As for [`iptables_chain_exists`](Nft::iptables_chain_exists).
     pub fn any_iptables_chain_exists(&mut self, chain: &str) -> Result<bool> {
         let both = [IptablesFamily::Ipv4, IptablesFamily::Ipv6];
         let found = self.get(&both.map(|family| family.nat().get_chain(chain)))?;
@@ -124,14 +144,14 @@ impl Nft {
             let mut requests = nft.delete_rules(BRIDGE, BRIDGE_CHAIN, |found| found == comment)?;
             let there = nft.get(&look)?;
             let present = || chains.iter().zip(&there).filter(|(_, there)| there.is_some());
-            // The first leads to the second: both are emptied before either goes.
+            // The first chain jumps to the second, so both are emptied before either is deleted.
             requests.extend(present().map(|(chain, _)| BRIDGE.flush_chain(chain)));
             requests.extend(present().map(|(chain, _)| BRIDGE.delete_chain(chain)));
             Ok(Batch { requests, generation: None })
         })
     }
 
-    /// The requests that delete the rules of `chain` whose comment is meant.
+    /// The requests that delete the rules of `chain` whose comment matches.
     fn delete_rules(
         &mut self,
         table: Table,
@@ -145,20 +165,20 @@ impl Nft {
     }
 }
 
-/// The chains of an attachment's spoof check; none if the kernel cannot have chains of such names.
+/// The chains of an attachment's spoof check; none if the kernel does not allow their names.
 fn guard_chains(owner: &Owner) -> Vec<String> {
     let chain = format!("cni-br-iface-{}-{}", owner.container, owner.ifname);
     let chains = vec![chain.clone(), format!("{chain}-mac")];
     if chains.iter().any(|chain| chain.len() > NAME_MAX) { Vec::new() } else { chains }
 }
 
-/// What the comments of an attachment's masquerade rules start with.
+/// The prefix of the comments of an attachment's masquerade rules.
 fn masquerade_comment(owner: &Owner) -> String {
     let attachment = format!("{}:{}", owner.ifname, owner.container);
     format!("{}-{}", digest(&owner.network), digest(&attachment))
 }
 
-/// The first 16 hex digits of a SHA-512.
+/// The first 16 hex digits of the SHA-512.
 fn digest(text: &str) -> String {
     let mut digest = hex(&Sha512::digest(text));
     digest.truncate(16);

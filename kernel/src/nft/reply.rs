@@ -1,8 +1,9 @@
-//! What the kernel answers: attributes inside attributes, read where they are needed.
+//! Answers of the kernel: nested attributes, read on demand.
 
-use netlink_packet_core::{Emitable, Nla, NlaBuffer, NlasIterator};
+use netlink_packet_core::{Emitable, Nla, NlasIterator};
 
-/// An object as the kernel described it: its attributes, by the numbers of linux/netfilter/nf_tables.h.
+/// An object as the kernel reports it: its attributes, by the numbers of
+/// linux/netfilter/nf_tables.h.
 #[derive(Debug, Clone)]
 pub(super) struct Reply {
     pub(super) attributes: Vec<u8>,
@@ -37,6 +38,7 @@ pub(super) mod element {
     pub(crate) const LIST: u16 = 3;
     pub(crate) const KEY: u16 = 1;
     pub(crate) const DATA: u16 = 2;
+    pub(crate) const FLAGS: u16 = 3;
     pub(crate) const USERDATA: u16 = 6;
 }
 
@@ -46,17 +48,17 @@ const DATA_VERDICT: u16 = 2;
 const VERDICT_CHAIN: u16 = 2;
 
 impl Reply {
-    /// The value of attribute `kind`.
+    /// The value of the attribute `kind`.
     pub(super) fn get(&self, kind: u16) -> Option<&[u8]> {
         attribute(attributes(&self.attributes), kind)
     }
 
-    /// Attribute `kind` as text; empty if it is not there.
+    /// The attribute `kind` as text; empty if it is missing.
     pub(super) fn text(&self, kind: u16) -> String {
         self.get(kind).map(text).unwrap_or_default()
     }
 
-    /// Attribute `kind` as a number of four bytes.
+    /// The attribute `kind` as a number of four bytes.
     pub(super) fn number(&self, kind: u16) -> Option<u32> {
         Some(u32::from_be_bytes(self.get(kind)?.try_into().ok()?))
     }
@@ -71,7 +73,7 @@ impl Reply {
         self.get(rule::USERDATA).map(comment).unwrap_or_default()
     }
 
-    /// The element of a set or map that was asked for.
+    /// The element of a set or map that was requested.
     pub(super) fn element(&self) -> Option<Element> {
         self.elements().into_iter().next()
     }
@@ -83,12 +85,44 @@ impl Reply {
     }
 }
 
+/// One bound of a range in a set of IPv4 addresses: the first address, or the first address after
+/// the range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Bound {
+    pub(super) key: u32,
+    pub(super) is_end: bool,
+}
+
+/// `NFT_SET_ELEM_INTERVAL_END`.
+const INTERVAL_END: u8 = 1;
+
+impl Reply {
+    /// The bounds of ranges in a set of IPv4 addresses. There may be thousands of peers, so it
+    /// reads no more than necessary.
+    pub(super) fn bounds(&self) -> impl Iterator<Item = Bound> {
+        let list = self.get(element::LIST).unwrap_or_default();
+        attributes(list).filter(|(kind, _)| *kind == LIST_ITEM).filter_map(|(_, bytes)| {
+            let (mut key, mut is_end) = (None, false);
+            for (kind, value) in attributes(bytes) {
+                match kind {
+                    element::KEY => key = attribute(attributes(value), DATA_VALUE),
+                    element::FLAGS => {
+                        is_end = value.last().is_some_and(|it| it & INTERVAL_END != 0)
+                    }
+                    _ => {}
+                }
+            }
+            Some(Bound { key: u32::from_be_bytes(key?.try_into().ok()?), is_end })
+        })
+    }
+}
+
 /// An element of a set or map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Element {
     /// The key's bytes.
     pub(super) key: Vec<u8>,
-    /// The chain a verdict jumps to; empty if there is none.
+    /// The chain that a verdict jumps to; empty if there is none.
     pub(super) jump: String,
     /// The comment: the owner's tag.
     pub(super) comment: String,
@@ -107,16 +141,22 @@ fn read_element((_, bytes): (u16, &[u8])) -> Option<Element> {
     })
 }
 
-/// The attributes in `bytes`, up to the first malformed one.
+/// The attributes in `bytes`, up to the first malformed one. A set may have thousands of elements
+/// with several attributes each, so this does as little as possible.
 pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    NlasIterator::new(bytes).map_while(|nla| {
-        let nla: NlaBuffer<&[u8]> = nla.ok()?;
-        let (kind, length) = (nla.kind(), usize::from(nla.length()));
-        Some((kind, nla.into_inner().get(4..length)?))
+    /// The flags in an attribute's kind: `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`.
+    const FLAGS: u16 = 0xc000;
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let [l, m, k, n, ..] = *rest else { return None };
+        let (length, kind) = (usize::from(u16::from_ne_bytes([l, m])), u16::from_ne_bytes([k, n]));
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind & !FLAGS, value))
     })
 }
 
-/// The first attribute `kind` among `all`.
+/// The first attribute of `kind` among `all`.
 pub(super) fn attribute<'a>(
     mut all: impl Iterator<Item = (u16, &'a [u8])>,
     kind: u16,
@@ -124,13 +164,13 @@ pub(super) fn attribute<'a>(
     all.find(|(of, _)| *of == kind).map(|(_, value)| value)
 }
 
-/// A string attribute without its end.
+/// A string attribute without its final zero byte.
 pub(super) fn text(value: &[u8]) -> String {
     let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
     String::from_utf8_lossy(value.get(..end).unwrap_or_default()).into_owned()
 }
 
-/// The comment in user data: type, length, text with its end, as `nft` writes it.
+/// The comment in user data: type, length, and zero-terminated text, as `nft` writes it.
 fn comment(mut userdata: &[u8]) -> String {
     while let [kind, length, rest @ ..] = userdata {
         let Some((value, after)) = rest.split_at_checked(usize::from(*length)) else {
@@ -144,7 +184,7 @@ fn comment(mut userdata: &[u8]) -> String {
     String::new()
 }
 
-/// User data that holds `text` as the comment `nft` shows.
+/// User data with `text` as the comment that `nft` shows.
 pub(super) fn comment_userdata(text: &str) -> Vec<u8> {
     let length = text.len().min(usize::from(u8::MAX) - 1);
     let mut userdata = vec![COMMENT, length as u8 + 1];
@@ -153,15 +193,15 @@ pub(super) fn comment_userdata(text: &str) -> Vec<u8> {
     userdata
 }
 
-/// Whether the rule `reply` does what `expressions` say.
+/// Whether the rule `reply` consists of `expressions`.
 pub(super) fn is_rule<T: Nla>(reply: &Reply, expressions: &[T]) -> bool {
     let mut wanted = vec![0; expressions.buffer_len()];
     expressions.emit(&mut wanted);
     covers(reply.get(rule::EXPRESSIONS).unwrap_or_default(), &wanted)
 }
 
-/// Whether `found` says all that `wanted` says. The kernel adds attributes of its own and orders them as it likes; but
-/// a list must have as many items, in the same order.
+/// Whether `found` contains everything in `wanted`. The kernel adds attributes and may reorder
+/// them; but a list must have the same number of items, in the same order.
 fn covers(found: &[u8], wanted: &[u8]) -> bool {
     let count = |bytes, kind| attributes(bytes).filter(|(of, _)| *of == kind).count();
     let mut seen: Vec<u16> = Vec::new();

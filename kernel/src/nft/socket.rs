@@ -1,8 +1,9 @@
-//! The conversation with nf_tables: questions, dumps and batches over one netlink socket.
+//! The connection to nf_tables: requests, dumps and batches over one netlink socket.
 //!
-//! Netlink answers before `send(2)` returns, so a reply is normally waiting; the deadline is for a kernel that is not
-//! well. Replies are read attribute by attribute, never as whole typed rules: the tables may hold expressions written
-//! by others that nobody here has to understand.
+//! Netlink answers before `send(2)` returns, so a reply is normally available at once; the deadline
+//! is for a kernel in trouble. Replies are read attribute by attribute, never as complete typed
+//! rules, because the tables may hold expressions of other programs that this crate need not
+//! understand.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -18,19 +19,20 @@ use netlink_packet_netfilter::{
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::socket::{setsockopt, sockopt};
 
 use super::Nft;
 use super::batch::{Batch, Request};
 use super::reply::{Reply, attribute, attributes, text};
 use crate::{Doing, Error, Result};
 
-/// How long the kernel may take to answer.
+/// The time limit for the kernel's answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often a dump is repeated that a concurrent change has cut in two.
+/// The maximum number of tries of a dump that a concurrent change has interrupted.
 const DUMP_TRIES: usize = 64;
-/// The longest answer: the kernel fills at most 32 KiB at once.
+/// The maximum length of an answer: the kernel fills at most 32 KiB at once.
 const ANSWER_MAX: usize = 64 * 1024;
-/// `NFNL_SUBSYS_NFTABLES`, for whom a batch is meant.
+/// `NFNL_SUBSYS_NFTABLES`: the subsystem that a batch is for.
 const SUBSYSTEM: u16 = 10;
 /// `NFNL_MSG_BATCH_BEGIN` and `NFNL_BATCH_GENID` (linux/netfilter/nfnetlink.h).
 const BATCH_BEGIN: u8 = 16;
@@ -46,16 +48,16 @@ enum Answer {
     Object(Reply),
     /// The end of a dump, with its error number (0: none).
     Done(i32),
-    /// The request was carried out, or refused.
+    /// The kernel has carried out the request, or refused it.
     Ack { errno: i32, said: String },
 }
 
 impl Nft {
-    /// Opens the conversation with the network namespace of the calling thread.
+    /// Opens a connection to the nf_tables of the calling thread's network namespace.
     ///
     /// # Errors
     ///
-    /// The kernel has no nf_tables, or no sockets are left.
+    /// Returns an error if the kernel has no nf_tables, or if no sockets are left.
     pub fn open() -> Result<Nft> {
         let action = || "open a netfilter socket";
         let socket = Socket::new(NETLINK_NETFILTER).doing(action)?;
@@ -65,20 +67,22 @@ impl Nft {
         Ok(Nft { socket, sequence: 0, buffer: Vec::with_capacity(ANSWER_MAX) })
     }
 
-    /// Ends the conversation, as dropping does.
+    /// Closes the connection, as dropping it does.
     ///
-    /// After a removal this waits for the kernel's grace period (8 to 16 ms). Removing a link waits for one too, so
-    /// whoever removes both keeps this open until the link is gone, and waits once.
+    /// After a removal this waits for the kernel's grace period (8 to 16 ms). Removing a link waits
+    /// for one too. A caller that removes both keeps this open until the link is removed, and so
+    /// waits once.
     pub fn close(self) {
         drop(self);
     }
 
-    /// Asks for several objects in one datagram; `None` where the object is not there.
+    /// Requests several objects in one datagram; `None` for an object that does not exist.
     pub(super) fn get(&mut self, requests: &[Request]) -> Result<Vec<Option<Reply>>> {
         let first = self.next_sequences(requests.len());
         let mut datagram = Vec::new();
         for (request, sequence) in requests.iter().zip(first..) {
-            append(&mut datagram, request, NLM_F_REQUEST, sequence); // each is answered once: object or error
+            // each is answered once: object or error
+            append(&mut datagram, request, NLM_F_REQUEST, sequence);
         }
         let action = requests.first().map_or("look at nf_tables", |r| r.action.as_str());
         self.send(&datagram, action)?;
@@ -102,9 +106,12 @@ impl Nft {
         Ok(found)
     }
 
-    /// Asks for all objects of a kind; none if what holds them is not there.
+    /// Requests all objects of a kind; none if their container does not exist.
     pub(super) fn dump(&mut self, request: &Request) -> Result<Vec<Reply>> {
-        for _ in 0..DUMP_TRIES {
+        let deadline = Instant::now() + PATIENCE;
+        let mut tries = 0;
+        while tries < DUMP_TRIES || Instant::now() < deadline {
+            tries += 1;
             if let Some(replies) = self.dump_once(request)? {
                 return Ok(replies);
             }
@@ -114,7 +121,7 @@ impl Nft {
             .hint("try again"))
     }
 
-    /// `None` if the ruleset changed half way.
+    /// `None` if the ruleset changed during the dump.
     fn dump_once(&mut self, request: &Request) -> Result<Option<Vec<Reply>>> {
         let sequence = self.next_sequences(1);
         let mut datagram = Vec::new();
@@ -144,8 +151,17 @@ impl Nft {
         }
     }
 
-    /// Carries out all of a batch or nothing of it.
+    /// Carries out a batch atomically.
     pub(super) fn commit(&mut self, batch: &Batch) -> Result<()> {
+        self.send_batch(batch, true)
+    }
+
+    /// Lets the kernel check a batch, which it then discards because the batch has no end.
+    pub(super) fn judge(&mut self, batch: &Batch) -> Result<()> {
+        self.send_batch(batch, false)
+    }
+
+    fn send_batch(&mut self, batch: &Batch, is_meant: bool) -> Result<()> {
         let requests = &batch.requests;
         let Some(last) = requests.last() else {
             return Ok(());
@@ -156,12 +172,17 @@ impl Nft {
         for (request, sequence) in requests.iter().zip(begin + 1..) {
             append(&mut datagram, request, NLM_F_REQUEST | NLM_F_ACK, sequence);
         }
-        append_mark(&mut datagram, ControlMessage::BatchEnd, begin + requests.len() as u32 + 1);
+        if is_meant {
+            let end = begin + requests.len() as u32 + 1;
+            append_mark(&mut datagram, ControlMessage::BatchEnd, end);
+        }
+        self.make_room(datagram.len(), &last.action)?;
         self.send(&datagram, &last.action)?;
         self.acks(requests, begin, last)
     }
 
-    /// Waits until every request of a batch is acknowledged. The first refusal is the cause of the others.
+    /// Waits until every request of a batch is acknowledged. The first refusal is the cause of the
+    /// others.
     fn acks(&mut self, requests: &[Request], begin: u32, last: &Request) -> Result<()> {
         let mut open = requests.len();
         let mut refused: Option<(usize, Error)> = None;
@@ -187,11 +208,23 @@ impl Nft {
         refused.map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// Numbers for the next requests. Answers to earlier ones, left over by an error, are told apart by them.
+    /// Sequence numbers for the next requests. They distinguish the answers from those that an
+    /// earlier error left unread.
     fn next_sequences(&mut self, count: usize) -> u32 {
         let first = self.sequence.wrapping_add(1);
         self.sequence = self.sequence.wrapping_add(count as u32);
         first
+    }
+
+    /// A batch is one datagram. With thousands of elements, it does not fit into the default socket
+    /// buffer.
+    fn make_room(&self, length: usize, action: &str) -> Result<()> {
+        /// A length that always fits: half of the kernel's default (`net.core.wmem_default`).
+        const SMALL: usize = 100_000;
+        if length <= SMALL {
+            return Ok(());
+        }
+        setsockopt(&self.socket, sockopt::SndBufForce, &(2 * length)).doing(|| action)
     }
 
     fn send(&self, datagram: &[u8], action: &str) -> Result<()> {
@@ -242,7 +275,7 @@ fn append(datagram: &mut Vec<u8>, request: &Request, flags: u16, sequence: u32) 
     append_message(datagram, message, flags | request.flags, sequence);
 }
 
-/// The start of a batch; the crate's own knows no attributes.
+/// The start of a batch. The type of the netlink library has no attributes.
 fn begin_mark(generation: Option<u32>) -> ControlMessage {
     let generation =
         generation.map(|id| DefaultNla::new(BATCH_GENERATION, id.to_be_bytes().to_vec()));
@@ -267,7 +300,7 @@ fn append_message(datagram: &mut Vec<u8>, message: NetfilterMessage, flags: u16,
     datagram.append(&mut bytes); // every part is padded to four bytes already
 }
 
-/// Takes a datagram apart; `None` if it is malformed.
+/// Parses a datagram; `None` if it is malformed.
 fn read(mut datagram: &[u8]) -> Option<Vec<(u32, u16, Answer)>> {
     let mut answers = Vec::new();
     while !datagram.is_empty() {

@@ -2,50 +2,56 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressProtocol,
+};
 use rtnetlink::AddressMessageBuilder;
 use serde::{Deserialize, Serialize};
 
-use super::{At, Kind, Place, Undo, ip};
+use super::{At, Kind, Mode, Place, Route, connected, ip};
 use crate::error::{Error, Result};
 use crate::link;
+use crate::owner::Mac;
 use crate::rtnl::{Message, Request};
+use crate::side::{Side, Sides};
+use crate::users::Users;
 
 /// An address of a link (`ip address`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Address {
     /// The link that has it.
     pub link: String,
     /// The address with the prefix length of its subnet.
     pub address: IpNetwork,
-    /// Whether the kernel looks for another owner first (IPv6 duplicate address detection, RFC 4862), which keeps the
-    /// address unusable for a second or so.
+    /// Whether the kernel first checks for another owner (IPv6 duplicate address detection, RFC
+    /// 4862), which keeps the address unusable for about a second.
     pub dad: bool,
-    /// Whether the address comes without a route to its subnet (`noprefixroute`): the subnet is not on the link.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// Whether the address comes without a route to its subnet (`noprefixroute`): the subnet is not
+    /// on the link.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub noprefixroute: bool,
-    /// What becomes of addresses that the link has already and that do not go with this one. Only for shared links.
-    #[serde(default)]
+    /// The treatment of conflicting addresses that the link already has. Only for shared links.
     pub conflict: Conflict,
 }
 
-/// What to do about another address of the same kind on a shared link.
+/// The treatment of another address of the same family on a shared link.
 ///
-/// Another IPv4 address is a conflict, and an IPv6 address whose subnet overlaps.
+/// Any other IPv4 address is a conflict, and so is an IPv6 address whose subnet overlaps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Conflict {
-    /// Both stay.
+    /// Both addresses stay.
     #[default]
     Keep,
-    /// It is an error.
+    /// The plan fails.
     Refuse,
-    /// The other one goes.
+    /// The other address is removed; a repair keeps both.
     Replace,
 }
 
 impl Address {
-    /// An address that is used at once, with a route to its subnet, beside whatever the link has.
+    /// An address that is usable at once, with a route to its subnet, in addition to those of the
+    /// link.
     pub fn new(link: impl Into<String>, address: IpNetwork) -> Address {
         let conflict = Conflict::Keep;
         Address { link: link.into(), address, dad: false, noprefixroute: false, conflict }
@@ -53,6 +59,10 @@ impl Address {
 }
 
 impl Kind for Address {
+    fn name(&self) -> &'static str {
+        "address"
+    }
+
     fn show(&self, place: Place) -> String {
         let mut line = format!("{} address add {} dev {}", ip(place), self.address, self.link);
         if self.address.is_ipv6() && !self.dad {
@@ -64,28 +74,43 @@ impl Kind for Address {
         line
     }
 
+    fn about(&self) -> Option<&str> {
+        Some(&self.link)
+    }
+
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         let side = at.side()?;
         let index = side.index(&self.link)?;
         if !at.is_shared() {
             at.side()?.queue(self.request(index).tolerate(&[nix::libc::EEXIST]));
-            return Ok(());
+            return self.reconnect(at);
         }
         let held = at.side()?.addresses(index)?;
         if held.iter().any(|held| held.address == self.address) {
-            return Ok(());
+            return self.reconnect(at);
         }
+        let network = &at.owner.network;
         for other in held.iter().filter(|held| self.conflicts_with(held.address)) {
             if self.conflict == Conflict::Refuse {
-                return Err(self.refusal(other.address));
+                let side = at.sides.side(at.place)?;
+                return Err(self.refusal(side, index, other.address, network));
             }
-            at.side()?.queue(remove(&self.link, index, other.address));
+            // Live containers use the other address. Both can stay, and a repair removes nothing.
+            if at.mode == Mode::Add {
+                at.side()?.queue(remove(&self.link, index, other.address));
+            }
         }
-        match at.side()?.now(self.request(index)) {
+        let added = at.side()?.now(self.request(index));
+        if added.as_ref().err().is_none_or(Error::is_unanswered) {
+            let (name, address) = (self.link.clone(), self.address);
+            at.undo_shared(&self.link, move |host, link| {
+                host.now(remove(&name, link.index, address))
+            });
+        }
+        match added {
             Err(error) if error.is_taken() => return Ok(()),
-            done => done?,
+            added => added?,
         }
-        at.undo.push(Undo::SharedAddress(self.link.clone(), self.address));
         self.freeze_mac(at, index)
     }
 
@@ -97,12 +122,51 @@ impl Kind for Address {
             Some(held) if held.duplicate => {
                 vec![format!("address {} of {} is in use elsewhere", self.address, self.link)]
             }
-            Some(_) => vec![],
+            // With noprefixroute, another route leads to the subnet. The reference's ptp instead
+            // deletes the kernel's route.
+            Some(held) if self.noprefixroute || held.noprefixroute => vec![],
+            Some(_) => {
+                let gone = connected::missing(at.side()?, &link, self.address)?;
+                gone.map(|route| format!("route {} is gone", route.named())).into_iter().collect()
+            }
         })
     }
 }
 
 impl Address {
+    /// Checks that a shared link of the host would accept the address for `network`, as far as can
+    /// be known beforehand.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a conflicting address is on the link, or if the kernel refuses the
+    /// request.
+    pub fn fits(&self, network: &str) -> Result<()> {
+        let side = &mut Sides::host_only()?.host;
+        let Some(link) = side.link(&self.link)? else { return Ok(()) };
+        let held = side.addresses(link.index)?;
+        if self.conflict != Conflict::Refuse || held.iter().any(|it| it.address == self.address) {
+            return Ok(());
+        }
+        match held.iter().find(|held| self.conflicts_with(held.address)) {
+            Some(other) => Err(self.refusal(side, link.index, other.address, network)),
+            None => Ok(()),
+        }
+    }
+
+    /// In a repair, adds only the missing route to the subnet.
+    fn reconnect(&self, at: &mut At<'_>) -> Result<()> {
+        if at.mode != Mode::Repair || self.noprefixroute {
+            return Ok(());
+        }
+        let side = at.side()?;
+        let link = side.existing(&self.link)?;
+        if let Some(route) = connected::missing(side, &link, self.address)? {
+            side.queue(route.request(link.index, 0)?);
+        }
+        Ok(())
+    }
+
     pub(super) fn request(&self, index: u32) -> Request {
         let mut message = message(index, self.address);
         if let IpNetwork::V4(network) = self.address
@@ -123,9 +187,21 @@ impl Address {
         )
     }
 
-    fn conflicts_with(&self, other: IpNetwork) -> bool {
+    /// As [`Address::request`], with a mark that distinguishes it from other programs' addresses on
+    /// the link (`proto`). Kernels before 5.18 ignore it.
+    pub(super) fn marked(&self, index: u32) -> Request {
+        let mut request = self.request(index);
+        if let Message::NewAddress(message) = &mut request.message {
+            message.attributes.push(AddressAttribute::Protocol(Route::PROTOCOL.into()));
+        }
+        request
+    }
+
+    /// Whether another address of the same link conflicts with this one.
+    pub fn conflicts_with(&self, other: IpNetwork) -> bool {
         match (self.conflict, self.address, other) {
             (Conflict::Keep, ..) => false,
+            (_, ours, theirs) if ours == theirs => false,
             (_, IpNetwork::V4(_), IpNetwork::V4(_)) => true,
             (_, IpNetwork::V6(ours), IpNetwork::V6(theirs)) => {
                 ours.contains(theirs.network()) || theirs.contains(ours.network())
@@ -134,19 +210,29 @@ impl Address {
         }
     }
 
-    fn refusal(&self, other: IpNetwork) -> Error {
-        Error::found(
+    /// The error about a conflicting address, with a remedy that disconnects no container.
+    fn refusal(&self, side: &mut Side, index: u32, other: IpNetwork, network: &str) -> Error {
+        let error = Error::found(
             format!("give {} the address {}", self.link, self.address),
-            format!("\"{}\" already has an IP address different from {}: {other}", self.link, self.address),
-        )
-        .hint(format!(
-            "if {other} is left over from an older configuration, remove it (ip address del {other} dev {}) or set \
-             \"forceAddress\": true",
-            self.link
-        ))
+            format!(
+                "\"{}\" already has an IP address different from {}: {other}",
+                self.link, self.address
+            ),
+        );
+        let hint = match Users::of(side, index, network) {
+            Err(why) => format!("cannot find out which containers use {other}: {why}"),
+            Ok(users) => users.instead(&self.link, other).unwrap_or_else(|| {
+                format!(
+                    "{} has no ports. If {other} is left over from an older configuration, remove it (ip address del \
+                     {other} dev {}) or set \"forceAddress\": true.",
+                    self.link, self.link
+                )
+            }),
+        };
+        error.hint(hint)
     }
 
-    /// A bridge that somebody made without a MAC address of its own keeps the one it has now.
+    /// A bridge that another program created without a fixed MAC address keeps its current one.
     fn freeze_mac(&self, at: &mut At<'_>, index: u32) -> Result<()> {
         let side = at.side()?;
         let found = side.existing(&self.link)?;
@@ -163,6 +249,28 @@ pub(crate) fn remove(link: &str, index: u32, address: IpNetwork) -> Request {
     let message = Message::DelAddress(message(index, address));
     Request::new(format!("remove the address {address} from {link}"), 0, message)
         .tolerate(&[nix::libc::EADDRNOTAVAIL])
+}
+
+/// The link-local IPv6 address of a new bridge, as the kernel would add it.
+///
+/// The kernel adds it when the bridge first has a carrier. A port whose other end is down may give
+/// the bridge a carrier for a moment, depending on which of the kernel's work queues is faster.
+pub(super) fn link_local(link: &str, index: u32, mac: Mac) -> Request {
+    /// The length of the prefix of such addresses (RFC 4291, section 2.5.6).
+    const PREFIX: u8 = 64;
+    let address = mac.link_local();
+    let mut message =
+        AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(address, PREFIX).build();
+    message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::LinkLocal));
+    let action = format!("add the address {address} to {link}");
+    // IPv6 may be disabled, for new links or in the whole kernel.
+    Request::new(action, NLM_F_CREATE | NLM_F_EXCL, Message::NewAddress(message)).tolerate(&[
+        nix::libc::EEXIST,
+        nix::libc::EACCES,
+        nix::libc::EOPNOTSUPP,
+        nix::libc::EAFNOSUPPORT,
+    ])
 }
 
 fn message(index: u32, address: IpNetwork) -> AddressMessage {

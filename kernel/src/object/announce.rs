@@ -1,16 +1,17 @@
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{At, Kind, Place};
 use crate::error::Result;
 use crate::link;
 use crate::owner::Mac;
 
-/// Tells the neighbours of a link which MAC its addresses have: gratuitous ARP and unsolicited neighbour
-/// advertisements, made by the kernel.
+/// Announces a link's addresses and MAC address to its neighbours: gratuitous ARP and unsolicited
+/// neighbour advertisements, sent by the kernel.
 ///
-/// With `arp_notify` and `ndisc_notify` on, the kernel announces every address when the link's MAC is set, also to
-/// the one it has. It announces when the link comes up too, but then a bridge does not yet let the frame through.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// With `arp_notify` and `ndisc_notify` on, the kernel announces every address when the link's MAC
+/// address is set, even to its current value. It also announces them when the link comes up, but
+/// then a bridge does not forward the frame yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Announce {
     /// The link whose addresses are announced.
     pub link: String,
@@ -19,6 +20,10 @@ pub struct Announce {
 }
 
 impl Kind for Announce {
+    fn name(&self) -> &'static str {
+        "announce"
+    }
+
     fn show(&self, place: Place) -> String {
         format!("{} link set {} address {}", super::ip(place), self.link, self.mac)
     }
@@ -33,5 +38,10 @@ impl Kind for Announce {
 
     fn diff(&self, _at: &mut At<'_>) -> Result<Vec<String>> {
         Ok(vec![])
+    }
+
+    /// This is an action that leaves no state.
+    fn is_there(&self, _at: &mut At<'_>) -> bool {
+        false
     }
 }

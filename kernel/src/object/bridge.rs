@@ -1,31 +1,37 @@
 use std::io::Read;
 
 use netlink_packet_route::link::InfoBridge;
+use nix::libc::EOPNOTSUPP;
 use rtnetlink::{LinkBridge, LinkMessageBuilder};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{At, Kind, Place, Sysctl, Undo, ip};
+use super::{At, Kind, Made, Place, Sysctl, ip};
 use crate::error::{Doing, Error, Result};
+use crate::kind::Applied;
 use crate::link::{self, Link};
 use crate::owner::Mac;
-use crate::side::Sides;
+use crate::side::{Side, Sides};
 
-/// A bridge (`ip link add NAME type bridge`). It is made down; [`Up`](super::Up) brings it up.
+/// A bridge (`ip link add NAME type bridge`). It is created down; [`Up`](super::Up) sets it up.
 ///
-/// One that is there already is used as it is, except that VLAN filtering is switched on if it is wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// An existing bridge is used as it is, except that VLAN filtering is enabled if necessary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Bridge {
     /// Its name.
     pub name: String,
-    /// The largest packet in bytes, when it is made; 0 leaves it to the kernel.
+    /// The MTU of a new bridge in bytes; 0 leaves it to the kernel.
     pub mtu: u32,
-    /// Whether ports see only the VLANs they are members of.
+    /// Whether ports receive only frames of the VLANs that they are members of.
     pub vlan_filtering: bool,
     /// Whether it receives every frame.
     pub promiscuous: bool,
 }
 
 impl Kind for Bridge {
+    fn name(&self) -> &'static str {
+        "bridge"
+    }
+
     fn show(&self, place: Place) -> String {
         let mut line = format!("{} link add {}", ip(place), self.name);
         if self.mtu != 0 {
@@ -44,7 +50,7 @@ impl Kind for Bridge {
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         let link = match at.side()?.link(&self.name)? {
             Some(link) => {
-                // Nobody uses it yet: its maker may not have come further than this.
+                // It is not in use yet: the call that created it may have ended here.
                 if !link.up && link.kind == "bridge" {
                     self.skip_detection(at)?;
                 }
@@ -56,10 +62,9 @@ impl Kind for Bridge {
         if self.vlan_filtering && !link.vlan_filtering {
             let message =
                 LinkBridge::new(&self.name).append_info_data(InfoBridge::VlanFiltering(true));
-            at.side()?.queue(link::set(
-                format!("switch on VLAN filtering of {}", self.name),
-                message.build(),
-            ));
+            let side = at.side()?;
+            let done = side.now(link::set(self.filter_action(), message.build()));
+            done.map_err(|error| self.explain(side, error))?;
         }
         if self.promiscuous && !link.promiscuous {
             let message = link::with_index(link.index).promiscuous(true).build();
@@ -84,43 +89,95 @@ impl Kind for Bridge {
         }
         Ok(differences)
     }
+
+    fn observe(&self, at: &mut At<'_>, applied: &mut Applied) -> Result<()> {
+        applied.add_shared(at, &self.name)
+    }
 }
 
+/// The smallest MTU with which a link can have IPv6, in bytes (RFC 8200, section 5).
+const IPV6_MIN_MTU: u32 = 1280;
+
 impl Bridge {
-    /// Whether a bridge of this name is there or could be made.
+    /// Checks that a bridge of this name exists or can be created with the wanted settings. Creates
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// The name belongs to something else.
+    /// Returns an error if another kind of link has the name, or if the kernel does not support
+    /// bridges, or no bridges that filter VLANs.
     pub fn usable(&self) -> Result<()> {
-        let link = Sides::host_only()?.host.link(&self.name)?;
-        link.map_or(Ok(()), |link| self.check_kind(&link))
+        let side = &mut Sides::host_only()?.host;
+        let link = side.link(&self.name)?;
+        if let Some(link) = &link {
+            self.check_kind(link)?;
+        } else if !knows_bridges(side, &self.name)? {
+            return Err(no_bridges(Error::errno(self.create_action(), EOPNOTSUPP)));
+        }
+        if self.vlan_filtering
+            && !link.as_ref().is_some_and(|link| link.vlan_filtering)
+            && !filters_vlans(side)?
+        {
+            let action = if link.is_some() { self.filter_action() } else { self.create_action() };
+            return Err(no_filtering(Error::errno(action, EOPNOTSUPP)));
+        }
+        Ok(())
     }
 
-    /// Makes the bridge; another call may do so at the same time.
+    fn create_action(&self) -> String {
+        format!("create the bridge {}", self.name)
+    }
+
+    fn filter_action(&self) -> String {
+        format!("enable VLAN filtering of {}", self.name)
+    }
+
+    /// Names what the kernel lacks, if that is the reason for its refusal.
+    fn explain(&self, side: &mut Side, error: Error) -> Error {
+        if error.errno != EOPNOTSUPP {
+            return error;
+        }
+        match knows_bridges(side, &self.name) {
+            Ok(false) => no_bridges(error),
+            Ok(true) if self.vlan_filtering && filters_vlans(side) == Ok(false) => {
+                no_filtering(error)
+            }
+            _ => error,
+        }
+    }
+
+    /// Creates the bridge; another call may do so at the same time.
     fn create(&self, at: &mut At<'_>) -> Result<Link> {
-        let action = format!("create the bridge {}", self.name);
-        let mut message =
-            LinkMessageBuilder::<LinkBridge>::new(&self.name).address(random_mac()?.0.to_vec());
+        let mac = random_mac()?;
+        let mut message = LinkMessageBuilder::<LinkBridge>::new(&self.name).address(mac.0.to_vec());
         if self.mtu != 0 {
             message = message.mtu(self.mtu);
         }
         if self.vlan_filtering {
             message = message.append_info_data(InfoBridge::VlanFiltering(true));
         }
-        match at.side()?.now(link::create(action, message.build())) {
+        let created = at.side()?.now(link::create(self.create_action(), message.build()));
+        let made = Made::new(&self.name, mac).after(&created);
+        made.into_iter().for_each(|made| at.undo_shared_link(made));
+        let is_new = match created {
             Ok(()) => {
-                at.undo.push(Undo::SharedLink(self.name.clone()));
                 self.skip_detection(at)?;
+                true
             }
-            Err(error) if error.is_taken() => {}
-            Err(error) => return Err(error),
+            Err(error) if error.is_taken() => false,
+            Err(error) => return Err(self.explain(at.side()?, error)),
+        };
+        let link = at.side()?.existing(&self.name)?;
+        // The kernel does not enable IPv6 on a link with a smaller MTU.
+        if let Some(mac) = link.mac.filter(|_| is_new && link.mtu >= IPV6_MIN_MTU) {
+            let side = at.side()?;
+            side.queue(super::address::link_local(&self.name, link.index, mac));
         }
-        at.side()?.existing(&self.name)
+        Ok(link)
     }
 
-    /// Nobody else has its new address, and without its link-local one a bridge cannot ask for neighbours on behalf of
-    /// others: it must not wait a second for that.
+    /// No other host has its new address. Without a link-local address a bridge cannot send
+    /// neighbour solicitations for others, which must not wait a second for the detection.
     fn skip_detection(&self, at: &mut At<'_>) -> Result<()> {
         Sysctl::optional(format!("ipv6/conf/{}/accept_dad", self.name), "0").apply(at)
     }
@@ -134,16 +191,52 @@ impl Bridge {
             format!("use the bridge {}", self.name),
             format!("\"{}\" already exists but is not a bridge (it is {kind})", self.name),
         )
-        .hint(format!(
-            "choose another name for \"bridge\", or remove the interface: ip link del {}",
-            self.name
-        )))
+        .hint("set \"bridge\" to a name that no interface has"))
     }
 }
 
-/// A bridge gets a MAC address of its own when it is made: otherwise it takes the lowest of its ports' and changes it
-/// as they come and go, and with it everybody's idea of the gateway. It is not derived from the name, because many
-/// machines of one link layer have a bridge of that name.
+/// Whether the kernel supports bridges. The request has a MAC address that no link may have. A
+/// kernel with bridges refuses the address; any other kernel refuses the kind. The kernel may load
+/// the module, as for ADD, and creates nothing.
+fn knows_bridges(side: &mut Side, name: &str) -> Result<bool> {
+    let message = LinkMessageBuilder::<LinkBridge>::new(name).address(vec![0xff; 6]);
+    match side.now(link::create(format!("ask for the bridge {name}"), message.build())) {
+        Err(error) if error.errno == EOPNOTSUPP => Ok(false),
+        // ADD reports the kernel's reason for any other error.
+        _ => Ok(true),
+    }
+}
+
+/// Whether the kernel's bridges filter VLANs. The request has an invalid VLAN ID and a name that is
+/// taken: a kernel that filters VLANs checks the VLAN ID first, and no kernel creates a bridge.
+fn filters_vlans(side: &mut Side) -> Result<bool> {
+    let message = LinkMessageBuilder::<LinkBridge>::new("lo")
+        .append_info_data(InfoBridge::VlanDefaultPvid(NO_VLAN));
+    match side.now(link::create("ask for a bridge that filters VLANs", message.build())) {
+        Err(error) if error.is_taken() => Ok(false),
+        _ => Ok(true),
+    }
+}
+
+/// An invalid VLAN ID.
+const NO_VLAN: u16 = 0xffff;
+
+fn no_bridges(error: Error) -> Error {
+    error.said("this kernel does not support bridges").hint(
+        "load the module on the host: modprobe bridge; if there is none, the kernel was built \
+         without CONFIG_BRIDGE",
+    )
+}
+
+fn no_filtering(error: Error) -> Error {
+    error.said("the bridges of this kernel do not filter VLANs").hint(
+        "leave out \"vlan\" and \"vlanTrunk\", or use a kernel with CONFIG_BRIDGE_VLAN_FILTERING",
+    )
+}
+
+/// A new bridge gets a fixed MAC address: otherwise it takes the lowest address of its ports, and
+/// changes with them the gateway's address that all neighbours know. It is not derived from the
+/// name, because many hosts on one link layer have a bridge of that name.
 fn random_mac() -> Result<Mac> {
     let mut mac = [0; 6];
     std::fs::File::open("/dev/urandom")

@@ -1,27 +1,32 @@
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{At, Kind, Place, Undo};
+use super::{AND, At, Collection, Deletion, Kind, Of, Place, Removal, Stale, Sweep, Veth};
 use crate::error::Result;
+use crate::link;
 use crate::nft;
 use crate::owner::Mac;
 
-/// Lets through a bridge port only frames with the container's own source MAC address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Lets a bridge port send only frames with the container's own source MAC address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Guard {
     /// The link that is the port.
     pub port: String,
-    /// The only MAC address that may send.
+    /// The only source MAC address that may pass.
     pub mac: Mac,
 }
 
 impl Kind for Guard {
+    fn name(&self) -> &'static str {
+        "guard"
+    }
+
     fn show(&self, _place: Place) -> String {
-        nft::show_guard(&self.port, self.mac).join(" && ")
+        nft::show_guard(&self.port, self.mac).join(AND)
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         at.sides.flush()?;
-        at.undo.push(Undo::Step(at.place, Box::new(self.clone().into())));
+        at.undo_by_removal();
         let tag = at.owner.tag();
         at.sides.nft()?.guard(&tag, &self.port, self.mac).map(drop)
     }
@@ -34,5 +39,56 @@ impl Kind for Guard {
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
         let tag = at.owner.tag();
         at.sides.nft()?.unguard(&tag, &self.port).map(drop)
+    }
+
+    fn removal(&self) -> Removal {
+        Removal::Swept
+    }
+
+    fn has_skeleton(&self, at: &mut At<'_>) -> bool {
+        at.sides.nft().and_then(|nft| nft.is_guard_declared()).unwrap_or(false)
+    }
+
+    fn feasible(&self, at: &mut At<'_>) -> Result<()> {
+        at.sides.nft()?.can_guard()
+    }
+
+    /// Sets the port down, so that no frame passes unguarded.
+    fn silence(&self, at: &mut At<'_>) -> Result<()> {
+        let tag = at.owner.tag();
+        let Some(link) = at.sides.host_link(&self.port)? else { return Ok(()) };
+        match at.steps.iter().any(|step| step.object.is_link(&link, &tag)) {
+            // GC, or the end of the container, may delete the link in between.
+            true => at.sides.host.now(link::down(&link).tolerate(&[nix::libc::ENODEV])),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Sweep for Guard {
+    fn doom(del: &mut Deletion<'_>) -> Result<()> {
+        let tag = del.owner.tag();
+        for veth in del.steps.iter().filter_map(|step| step.of_kind::<Veth>()) {
+            let doomed = del.sides.nft()?.doomed_guard(&tag, &veth.name, veth.peer.mac)?;
+            del.doomed.extend(doomed);
+        }
+        Ok(())
+    }
+
+    fn remove(del: &mut Deletion<'_>) -> Result<()> {
+        let doomed = std::mem::take(&mut del.doomed);
+        if doomed.is_empty() { Ok(()) } else { del.sides.nft()?.remove(doomed).map(drop) }
+    }
+
+    fn collect(gc: &mut Collection<'_>) -> Result<()> {
+        gc.sides.nft()?.collect_guards(|tag| gc.judge.is_stale(tag)).map(drop)
+    }
+
+    fn stale(gc: &mut Collection<'_>, _found: &[Stale]) -> Result<Vec<Stale>> {
+        let guarded = gc.sides.nft()?.guarded_for(|tag| gc.judge.is_stale(tag))?.into_iter();
+        let stale = |(port, tag): (String, String)| {
+            Stale::new(format!("the spoof check of {port}"), Of::tag(&tag))
+        };
+        Ok(guarded.map(stale).collect())
     }
 }

@@ -1,18 +1,23 @@
 use ipnetwork::IpNetwork;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{At, Kind, Place, ip};
 use crate::error::{Error, Result};
+use crate::kind::Applied;
 use crate::link;
 use crate::side::Side;
 
-/// The loopback link of a namespace, up. The kernel gives it its addresses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The loopback link of a namespace, up. The kernel adds its addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Loopback {}
 
 const NAME: &str = "lo";
 
 impl Kind for Loopback {
+    fn name(&self) -> &'static str {
+        "loopback"
+    }
+
     fn show(&self, place: Place) -> String {
         format!("{} link set lo up", ip(place))
     }
@@ -43,10 +48,15 @@ impl Kind for Loopback {
         let lo = pod.existing(NAME)?;
         pod.now(link::set("set lo down", link::with_index(lo.index).down().build()))
     }
+
+    fn observe(&self, at: &mut At<'_>, applied: &mut Applied) -> Result<()> {
+        applied.loopback = addresses(at.side()?)?;
+        Ok(())
+    }
 }
 
 /// The loopback link's first IPv4 and first IPv6 address.
-pub(crate) fn addresses(side: &mut Side) -> Result<Vec<IpNetwork>> {
+fn addresses(side: &mut Side) -> Result<Vec<IpNetwork>> {
     let lo = side.existing(NAME)?;
     let held = side.addresses(lo.index)?;
     let first =

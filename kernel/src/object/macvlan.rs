@@ -1,100 +1,50 @@
-use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, AsRawFd};
 
-use netlink_packet_route::link::{InfoKind, InfoMacVlan, MacVlanMode};
+use netlink_packet_route::link::{InfoKind, InfoMacVlan};
 use rtnetlink::{LinkMacVlan, LinkMessageBuilder};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{At, Kind, Mode, Place, Undo, ip};
+use super::{At, Kind, Made, Mode, Place, Sweep, Undo, inside, ip};
 use crate::deletion::Doomed;
 use crate::error::{Error, Result};
-use crate::link::{self, Link};
+use crate::link::{self, Link, MacvlanMode};
 use crate::netnsid;
 use crate::owner::{Mac, Owner};
 use crate::parent;
 use crate::side::Side;
+use crate::sweep::Judge;
 
-/// As the kernel calls it.
+/// The kernel's name of the kind.
 const KIND: InfoKind = InfoKind::MacVlan;
 
-/// A link with a MAC address of its own on another link, its parent (`ip link add .. type macvlan`): frames to that
-/// address are its, all it sends leaves through the parent.
+/// A link with its own MAC address over another link, its parent (`ip link add .. type macvlan`):
+/// it receives the frames to that address, and sends through the parent.
 ///
-/// It is born in the container, under its final name and with its final MAC address and MTU. Nothing of it is seen on
-/// the host, so the container's namespace gets an id there first, by which DEL and GC find the link again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// It is created in the container, with its final name, MAC address and MTU. The host does not see
+/// it, so the container's namespace gets an id in the host's first, by which DEL and GC find the
+/// link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Macvlan {
     /// Its name.
     pub name: String,
     /// The parent's name.
     pub parent: String,
-    /// Where the parent is.
-    #[serde(default = "host", skip_serializing_if = "is_host")]
+    /// The namespace of the parent.
+    #[serde(skip_serializing_if = "is_host")]
     pub parent_place: Place,
     /// Its MAC address. In passthru mode it is the parent's.
     pub mac: Mac,
-    /// The largest packet in bytes; 0 is as much as the parent's.
+    /// The MTU in bytes; 0 uses the parent's.
     pub mtu: u32,
-    /// How it treats the others on the parent.
+    /// How it treats the other links of the parent.
     pub mode: MacvlanMode,
-    /// How many broadcasts may wait; 0 leaves it to the kernel.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    /// The maximum number of queued broadcasts; 0 leaves it to the kernel.
+    #[serde(skip_serializing_if = "is_zero")]
     pub bc_queue_len: u32,
-    /// Whether it is promiscuous. The kernel counts that in the parent's promiscuity for as long as the link is up.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// Whether it is promiscuous. The kernel adds that to the parent's promiscuity while the link
+    /// is up.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub promiscuous: bool,
-}
-
-/// How a [`Macvlan`] treats the others on its parent (`ip-link(8)`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MacvlanMode {
-    /// It does not talk to them.
-    Private,
-    /// It talks to them through the switch, if that sends frames back where they came from.
-    Vepa,
-    /// It talks to them directly.
-    Bridge,
-    /// There are none: it has the parent for itself, with the parent's MAC address.
-    Passthru,
-}
-
-impl MacvlanMode {
-    const ALL: [MacvlanMode; 4] =
-        [MacvlanMode::Private, MacvlanMode::Vepa, MacvlanMode::Bridge, MacvlanMode::Passthru];
-
-    /// The mode of a name, as `ip-link(8)` has them.
-    pub fn parse(name: &str) -> Option<MacvlanMode> {
-        MacvlanMode::ALL.into_iter().find(|mode| mode.as_str() == name)
-    }
-
-    /// Its name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            MacvlanMode::Private => "private",
-            MacvlanMode::Vepa => "vepa",
-            MacvlanMode::Bridge => "bridge",
-            MacvlanMode::Passthru => "passthru",
-        }
-    }
-
-    /// The mode that the kernel says a link has.
-    pub(crate) fn read(number: u32) -> Option<MacvlanMode> {
-        MacvlanMode::ALL.into_iter().find(|mode| u32::from(mode.in_messages()) == number)
-    }
-
-    pub(super) fn in_messages(self) -> MacVlanMode {
-        match self {
-            MacvlanMode::Private => MacVlanMode::Private,
-            MacvlanMode::Vepa => MacVlanMode::Vepa,
-            MacvlanMode::Bridge => MacVlanMode::Bridge,
-            MacvlanMode::Passthru => MacVlanMode::Passthrough,
-        }
-    }
-}
-
-fn host() -> Place {
-    Place::Host
 }
 
 fn is_host(place: &Place) -> bool {
@@ -106,6 +56,10 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Kind for Macvlan {
+    fn name(&self) -> &'static str {
+        "macvlan"
+    }
+
     fn show(&self, place: Place) -> String {
         let mut line = format!("{} link add link {}", ip(self.parent_place), self.parent);
         line += &format!(" name {}", self.name);
@@ -130,10 +84,12 @@ impl Kind for Macvlan {
         if at.mode == Mode::Repair
             && let Some(link) = at.side()?.link(&self.name)?
         {
-            return self.put_right(at, &link);
+            return self.repair(at, &link);
         }
-        self.create(at)?;
-        at.undo.push(Undo::Link(at.place, self.name.clone()));
+        let created = self.create(at);
+        let made = Made::new(&self.name, self.mac).after(&created);
+        at.undo.extend(made.map(|made| Undo::Link(at.place, made)));
+        created?;
         let tag = at.owner.tag();
         let side = at.side()?;
         let mut message = link::with_index(side.index(&self.name)?).alias(tag);
@@ -173,27 +129,64 @@ impl Kind for Macvlan {
         Ok(differences)
     }
 
-    /// Only what this attachment made, or what somebody made who writes no aliases: the reference suite.
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
-        let tag = at.owner.tag();
-        let Some(pod) = at.sides.pod()? else {
-            return self.remove_by_ids(&mut at.sides.host, at.owner);
-        };
-        let is_ours =
-            |link: &Link| link.alias == tag || (link.alias.is_empty() && link.name == self.name);
-        for link in pod.links()?.iter().filter(|link| link.kind == "macvlan" && is_ours(link)) {
-            pod.now(link::delete(&link.name, link.index))?;
-        }
-        Ok(())
+        inside::remove(at, &KIND, &self.name, self.mac)
+    }
+
+    fn is_interface(&self) -> bool {
+        true
+    }
+
+    /// This searches all containers.
+    fn lives(&self, host: &mut Side, owner: &Owner) -> Result<bool> {
+        inside::lives(host, owner, Some(&KIND))
     }
 }
 
 impl Macvlan {
     fn create(&self, at: &mut At<'_>) -> Result<()> {
+        at.sides.with_pod_namespace(netnsid::give)?;
+        let created = match self.create_as(at, &self.name) {
+            // Kernels before 6.15 refuse a name that a link in the parent's namespace has.
+            Err(error)
+                if error.is_taken()
+                    && self.parent_place != at.place
+                    && at.side()?.link(&self.name)?.is_none() =>
+            {
+                self.create_and_rename(at)
+            }
+            created => created,
+        };
+        created.map_err(|error| self.explain(at, error))
+    }
+
+    /// Creates the link under the attachment's own name, which no link of the host has, and gives
+    /// it its name in the container.
+    fn create_and_rename(&self, at: &mut At<'_>) -> Result<()> {
+        let own = at.owner.host_ifname();
+        let created = self.create_as(at, &own);
+        // A request whose answer was lost may have been carried out.
+        let may_exist = created.as_ref().err().is_none_or(Error::is_unanswered);
+        let renamed = created.and_then(|()| {
+            let side = at.side()?;
+            let message = link::with_index(side.index(&own)?).name(self.name.clone()).build();
+            side.now(link::set(format!("rename {own} to {}", self.name), message))
+        });
+        if renamed.is_err()
+            && may_exist
+            && let Some(link) = at.side()?.link(&own)?.filter(|link| link.mac == Some(self.mac))
+        {
+            at.side()?.now(link::delete(&own, link.index))?;
+        }
+        renamed
+    }
+
+    fn create_as(&self, at: &mut At<'_>, name: &str) -> Result<()> {
         let parent = at.sides.side(self.parent_place)?.index(&self.parent)?;
-        let mut message = LinkMacVlan::new(&self.name, parent, self.mode.in_messages())
+        let mut message = LinkMacVlan::new(name, parent, self.mode.in_messages())
             .address(self.mac.0.to_vec())
-            // Set at birth, so that GC finds a link whose ADD was killed before it could set the alias.
+            // Set at creation, so that GC finds a link whose ADD was killed before it could set the
+            // alias.
             .link_group(Owner::group(&at.owner.network));
         if self.mtu != 0 {
             message = message.mtu(self.mtu);
@@ -201,24 +194,24 @@ impl Macvlan {
         if self.bc_queue_len != 0 {
             message = message.append_info_data(InfoMacVlan::BcQueueLen(self.bc_queue_len));
         }
-        at.sides.with_pod_namespace(netnsid::give)?;
         if self.parent_place != at.place
             && let Some(namespace) = at.side()?.namespace()
         {
             message = message.setns_by_fd(namespace.as_fd().as_raw_fd());
         }
         let action = format!("create the macvlan link {} over {}", self.name, self.parent);
-        let request = link::create(action, message.build());
-        let created = at.sides.side(self.parent_place)?.now(request);
-        created.map_err(|error| self.explain(at, error))
+        at.sides.side(self.parent_place)?.now(link::create(action, message.build()))
     }
 
-    /// Why the link could not be made.
+    /// The reason why the link could not be created.
     fn explain(&self, at: &mut At<'_>, error: Error) -> Error {
         if error.is_taken() {
             return error
                 .said(format!("interface \"{}\" already exists in the container", self.name))
-                .hint("the container is attached under this interface name already: DEL it first, or use another name");
+                .hint(
+                    "the container is attached under this interface name already: DEL it first, \
+                     or use another name",
+                );
         }
         match at.sides.side(self.parent_place) {
             Ok(side) => parent::explain(side, &self.parent, self.mode, error),
@@ -226,7 +219,8 @@ impl Macvlan {
         }
     }
 
-    /// Whether a link is over the parent. One over another macvlan link is over that one's own parent.
+    /// Whether a link is over the parent. A link over another macvlan link is over that link's
+    /// parent.
     fn is_over(&self, link: &Link, parent: &Link) -> bool {
         link.peer == Some(parent.index) || (parent.kind == "macvlan" && link.peer == parent.peer)
     }
@@ -260,8 +254,8 @@ impl Macvlan {
         }
     }
 
-    /// Gives a link that is there the settings it should have.
-    fn put_right(&self, at: &mut At<'_>, link: &Link) -> Result<()> {
+    /// Repairs the settings of an existing link.
+    fn repair(&self, at: &mut At<'_>, link: &Link) -> Result<()> {
         if link.kind != "macvlan" {
             return Err(Error::found(
                 format!("use the interface {}", self.name),
@@ -291,43 +285,12 @@ impl Macvlan {
         }
         Ok(())
     }
-
-    /// Without the path of the container's namespace, through the ids of all of them.
-    fn remove_by_ids(&self, host: &mut Side, owner: &Owner) -> Result<()> {
-        let (tag, group) = (owner.tag(), Owner::group(&owner.network));
-        let is_ours = |link: &Link| {
-            let is_unfinished = link.alias.is_empty()
-                && link.group == group
-                && link.name == self.name
-                && link.mac == Some(self.mac);
-            link.alias == tag || is_unfinished
-        };
-        for (id, link) in
-            netnsid::links(host, Some(&KIND))?.iter().filter(|(_, link)| is_ours(link))
-        {
-            host.now(netnsid::delete(*id, link))?;
-        }
-        Ok(())
-    }
 }
 
-/// GC: the macvlan links in containers that belong to attachments of `network` other than `valid`.
-pub(crate) fn stale(host: &mut Side, network: &str, valid: &[Owner]) -> Result<Vec<Doomed>> {
-    let links = netnsid::links(host, Some(&KIND))?;
-    let tags: HashMap<String, &Owner> = valid.iter().map(|owner| (owner.tag(), owner)).collect();
-    // A link without an alias may be that of a valid attachment that none with an alias belongs to; of others, it is
-    // what a killed ADD left.
-    let seen: HashSet<&str> = links.iter().map(|(_, link)| link.alias.as_str()).collect();
-    let unseen = tags.iter().filter(|(tag, _)| !seen.contains(tag.as_str()));
-    let unseen: HashSet<&str> = unseen.map(|(_, owner)| owner.ifname.as_str()).collect();
-    let group = Owner::group(network);
-    let is_stale = |link: &Link| match link.alias.as_str() {
-        "" => link.group == group && !unseen.contains(link.name.as_str()),
-        alias => Owner::tag_is_of_network(alias, network) && !tags.contains_key(alias),
-    };
-    let stale: Vec<bool> = links.iter().map(|(_, link)| is_stale(link)).collect();
-    let stale = links.into_iter().zip(stale).filter(|(_, is_stale)| *is_stale);
-    Ok(stale.map(|((id, link), _)| Doomed { namespace: Some(id), link }).collect())
+impl Sweep for Macvlan {
+    fn links(host: &mut Side, judge: &Judge<'_>) -> Result<Vec<Doomed>> {
+        inside::stale(host, judge, &KIND)
+    }
 }
 
 fn kind(link: &Link) -> &str {

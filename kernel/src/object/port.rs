@@ -1,23 +1,28 @@
 use netlink_packet_route::link::InfoBridgePort;
 use rtnetlink::LinkBridgePort;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{At, Kind, Place};
 use crate::error::Result;
 use crate::link;
 
 /// The settings of a link as the port of a bridge (`bridge link set`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Port {
     /// The link that is the port.
     pub link: String,
-    /// Whether frames may leave through the port they came in by: a container then reaches itself through a service.
+    /// Whether frames may leave through the port they came in by. This lets a container reach
+    /// itself through a service.
     pub hairpin: bool,
-    /// Whether the port cannot reach other isolated ports, only the host and the others.
+    /// Whether the port can reach only the host and ports that are not isolated.
     pub isolated: bool,
 }
 
 impl Kind for Port {
+    fn name(&self) -> &'static str {
+        "port"
+    }
+
     fn show(&self, _place: Place) -> String {
         let on = |flag| if flag { "on" } else { "off" };
         format!(
@@ -26,6 +31,10 @@ impl Kind for Port {
             on(self.hairpin),
             on(self.isolated)
         )
+    }
+
+    fn about(&self) -> Option<&str> {
+        Some(&self.link)
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {

@@ -7,57 +7,61 @@ use netlink_packet_route::route::{
     RouteType,
 };
 use rtnetlink::RouteMessageBuilder;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::way::Way;
 use super::{At, Kind, Mode, Place, ip};
 use crate::error::{Error, Result};
 use crate::rtnl::{Message, Request};
+use crate::side::Side;
 
 /// A route over a link (`ip route`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Route {
-    /// The link it leads out of.
+    /// The outgoing link.
     pub link: String,
-    /// Where it leads.
+    /// The destination.
     pub dst: IpNetwork,
-    /// The next hop; none if the destination is on the link.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The next hop; `None` if the destination is on the link.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub via: Option<IpAddr>,
-    /// The largest packet in bytes; 0 leaves it to the link.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    /// The MTU in bytes; 0 uses the link's.
+    #[serde(skip_serializing_if = "is_zero")]
     pub mtu: u32,
-    /// The TCP segment size to announce, in bytes; 0 leaves it to the kernel.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    /// The TCP MSS to announce, in bytes; 0 leaves it to the kernel.
+    #[serde(skip_serializing_if = "is_zero")]
     pub advmss: u32,
     /// The metric; 0 leaves it to the kernel.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub priority: u32,
-    /// The routing table; none is the main one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The routing table; `None` for the main one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<u32>,
-    /// The scope: 0 global, 253 link, 254 host; none is global.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The scope: 0 global, 253 link, 254 host; `None` for global.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<u8>,
-    /// The source address of what this namespace itself sends this way; none leaves it to the kernel.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The source address of packets that this namespace itself sends by the route; `None` leaves
+    /// it to the kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub src: Option<IpAddr>,
     /// The next hop counts as reachable over the link, whatever the addresses say.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub onlink: bool,
-    /// Who made it (`/etc/iproute2/rt_protos`): ours are [`Route::PROTOCOL`]. None is "boot", as routes made by hand
-    /// have it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The program that created it (`/etc/iproute2/rt_protos`): [`Route::PROTOCOL`] for this suite.
+    /// `None` is "boot", as for routes created by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<u8>,
 }
 
 impl Route {
-    /// The table of routes that name none (`/etc/iproute2/rt_tables`).
+    /// The default table of a route (`/etc/iproute2/rt_tables`).
     pub(crate) const MAIN: u32 = 254;
 
-    /// The protocol number of routes that outlive the link of one attachment: how they are told from everybody else's.
+    /// The protocol number of routes that outlive the link of one attachment. It distinguishes them
+    /// from other programs' routes.
     pub const PROTOCOL: u8 = 226;
 
-    /// A route to `dst` over `link`, and nothing else said.
+    /// A route to `dst` over `link` without further attributes.
     pub fn new(link: impl Into<String>, dst: IpNetwork) -> Route {
         Route {
             link: link.into(),
@@ -80,6 +84,10 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Kind for Route {
+    fn name(&self) -> &'static str {
+        "route"
+    }
+
     fn show(&self, place: Place) -> String {
         let mut line = format!("{} route add {}", ip(place), self.named());
         for (what, value) in [("mtu", self.mtu), ("advmss", self.advmss), ("metric", self.priority)]
@@ -107,34 +115,108 @@ impl Kind for Route {
         line
     }
 
+    fn about(&self) -> Option<&str> {
+        Some(&self.link)
+    }
+
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        // A route of another interface may lead to the same place; then this one comes before it, as `ip route
-        // prepend` does. Only a repair replaces.
-        let flags =
-            if at.mode == Mode::Repair { NLM_F_CREATE | NLM_F_REPLACE } else { NLM_F_CREATE };
+        if at.mode == Mode::Repair {
+            return self.repair(at);
+        }
+        // A route of another interface may lead to the same destination. Then this one precedes it,
+        // as with `ip route prepend`; for IPv6 it becomes another next hop.
         let side = at.side()?;
         let index = side.index(&self.link)?;
-        let message = Message::NewRoute(self.message(index)?);
-        let request = Request::new(format!("add the route {}", self.named()), flags, message);
-        side.queue(request.tolerate(&[nix::libc::EEXIST]));
+        let request = self.request(index, 0)?;
+        side.queue(request);
         Ok(())
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         let Some(link) = at.side()?.link(&self.link)? else { return Ok(vec![]) };
         let wanted = self.message(link.index)?;
-        let table = self.table.unwrap_or(Route::MAIN);
-        let family = wanted.header.address_family;
-        let routes = at.side()?.routes_in(family, table, Some(link.index))?;
-        Ok(match routes.iter().find(|route| self.is_same_place(&wanted, route)) {
+        let ways = self.ways(at.side()?, &wanted, Some(link.index))?;
+        Ok(match ways.iter().find(|way| self.is_same_place(&wanted, &way.route)) {
             None => vec![format!("route {} is gone", self.named())],
-            Some(route) => self.diff_details(route),
+            Some(way) => self.diff_details(way),
         })
     }
 }
 
 impl Route {
-    /// Destination, next hop, link and table: what tells one route from another.
+    /// Repairs this next hop, and does not change other next hops to the same destination.
+    fn repair(&self, at: &mut At<'_>) -> Result<()> {
+        let steps = at.steps;
+        let side = at.side()?;
+        let index = side.index(&self.link)?;
+        let wanted = self.message(index)?;
+        let ways = self.ways(side, &wanted, None)?;
+        let ours = ways.iter().find(|way| self.is_same_place(&wanted, &way.route));
+        if ours.is_some_and(|way| self.diff_details(way).is_empty()) {
+            return Ok(());
+        }
+        let priority = match ours {
+            Some(way) => Key::read(&way.route).priority,
+            None => self.metric(),
+        };
+        let same: Vec<&Way> =
+            ways.iter().filter(|way| Key::read(&way.route).priority == priority).collect();
+        // If the same link has one other next hop to the destination, an operator changed it,
+        // unless the plan contains it too.
+        let is_of_plan = |way: &Way| {
+            let routes = steps.iter().filter_map(|step| step.of_kind::<Route>());
+            let routes = routes.filter(|route| route.link == self.link && *route != self);
+            let mut messages = routes.filter_map(|route| Some((route, route.message(index).ok()?)));
+            messages.any(|(route, message)| route.is_same_place(&message, &way.route))
+        };
+        let is_wrong = |way: &&&Way| {
+            let is_alike = way.route.header.protocol == wanted.header.protocol;
+            is_alike && Key::read(&way.route).oif == Some(index) && !is_of_plan(way)
+        };
+        let wrong: Vec<&&Way> = same.iter().filter(is_wrong).collect();
+        if same.len() == 1 && wrong.len() == 1 {
+            side.queue(self.request(index, NLM_F_REPLACE)?);
+            return Ok(());
+        }
+        // Replacing one of several next hops replaces all of them for IPv6, and any of them for
+        // IPv4.
+        wrong.iter().for_each(|way| side.queue(delete(way.route.clone())));
+        side.queue(self.request(index, 0)?);
+        Ok(())
+    }
+
+    pub(super) fn request(&self, index: u32, flags: u16) -> Result<Request> {
+        let message = Message::NewRoute(self.message(index)?);
+        let action = format!("add the route {}", self.named());
+        let request = Request::new(action, NLM_F_CREATE | flags, message);
+        Ok(request.tolerate(&[nix::libc::EEXIST]))
+    }
+
+    /// The metric that the kernel uses for the route.
+    fn metric(&self) -> u32 {
+        /// `IP6_RT_PRIO_USER` (`include/uapi/linux/ipv6_route.h`).
+        const OF_IPV6: u32 = 1024;
+        match (self.priority, self.dst) {
+            (0, IpNetwork::V6(_)) => OF_IPV6,
+            (priority, _) => priority,
+        }
+    }
+
+    /// The next hops to this destination in the route's table, over `link` if it is given.
+    fn ways(&self, side: &mut Side, wanted: &RouteMessage, over: Option<u32>) -> Result<Vec<Way>> {
+        let table = self.table.unwrap_or(Route::MAIN);
+        let routes = side.routes_in(wanted.header.address_family, table, over)?;
+        let key = Key::read(wanted);
+        let mut ways: Vec<Way> = routes.iter().flat_map(Way::all_of).collect();
+        ways.retain(|way| {
+            let found = Key::read(&way.route);
+            way.route.header.kind == RouteType::Unicast
+                && (found.dst, found.prefix, found.table) == (key.dst, key.prefix, key.table)
+        });
+        Ok(ways)
+    }
+
+    /// Destination, next hop, link and table, which identify a route.
     pub(super) fn named(&self) -> String {
         let dst = if self.dst.prefix() == 0 { "default".to_owned() } else { self.dst.to_string() };
         let via = self.via.map_or_else(String::new, |via| format!(" via {via}"));
@@ -146,7 +228,7 @@ impl Route {
         let wrong = |error: &dyn std::fmt::Display| {
             Error::found(format!("add the route {}", self.named()), error.to_string())
         };
-        // The destination is written without host bits: the kernel refuses them.
+        // The kernel refuses a destination with host bits.
         let mut builder = RouteMessageBuilder::<IpAddr>::new()
             .destination_prefix(self.dst.network(), self.dst.prefix())
             .map_err(|error| wrong(&error))?
@@ -181,7 +263,7 @@ impl Route {
         Ok(message)
     }
 
-    /// Whether a route that was read is the wanted one, its metrics aside.
+    /// Whether a route from the kernel is the wanted one, apart from its metrics.
     fn is_same_place(&self, wanted: &RouteMessage, found: &RouteMessage) -> bool {
         let (wanted, found_key) = (Key::read(wanted), Key::read(found));
         found.header.kind == RouteType::Unicast
@@ -189,8 +271,12 @@ impl Route {
                 == found_key.with_priority(if self.priority == 0 { 0 } else { found_key.priority })
     }
 
-    /// What is different of a route that leads to the right place.
-    fn diff_details(&self, route: &RouteMessage) -> Vec<String> {
+    /// The differences of a route to the right destination.
+    fn diff_details(&self, way: &Way) -> Vec<String> {
+        if !way.is_detailed {
+            return Vec::new();
+        }
+        let route = &way.route;
         let metrics = route.attributes.iter().find_map(|attribute| match attribute {
             RouteAttribute::Metrics(metrics) => Some(metrics.as_slice()),
             _ => None,
@@ -222,7 +308,7 @@ impl Route {
     }
 }
 
-/// What tells routes apart.
+/// The attributes that identify a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key {
     family: u8,
@@ -264,7 +350,7 @@ impl Key {
     }
 }
 
-/// The source address of what a namespace itself sends by a route, if the route says one.
+/// The source address of packets that the namespace itself sends by a route, if the route has one.
 pub(crate) fn source(route: &RouteMessage) -> Option<IpAddr> {
     route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::PrefSource(source) => as_ip(source),
@@ -272,21 +358,21 @@ pub(crate) fn source(route: &RouteMessage) -> Option<IpAddr> {
     })
 }
 
-/// Destination and next hop of a route that was read.
+/// Destination and next hop of a route from the kernel.
 pub(crate) fn shown(route: &RouteMessage) -> String {
     let key = Key::read(route);
     let dst = key.dst.map_or_else(|| "default".to_owned(), |dst| format!("{dst}/{}", key.prefix));
     key.via.map_or_else(|| dst.clone(), |via| format!("{dst} via {via}"))
 }
 
-/// `ip route del ...`, for a route that was read.
+/// `ip route del ...`, for a route from the kernel.
 pub(crate) fn delete(route: RouteMessage) -> Request {
     let action = format!("remove the route {}", shown(&route));
     let mut asked = RouteMessage::default();
     asked.header = route.header;
     asked.header.flags = RouteFlags::empty();
     asked.attributes = route.attributes;
-    // What says which one it is, and not what the kernel only tells.
+    // Keeps the attributes that identify the route, without those that the kernel only reports.
     asked.attributes.retain(|attribute| {
         matches!(
             attribute,

@@ -1,19 +1,24 @@
+mod sweep;
+
+use std::collections::{HashMap, HashSet};
+
 use rtnetlink::LinkMacVlan;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{At, Kind, MacvlanMode, Place, Undo, ip};
+use super::{At, Collection, Kind, Of, Place, Removal, Stale, Sweep, ip};
 use crate::error::{Error, Result};
-use crate::link::{self, Link};
+use crate::kind::Farewell;
+use crate::link::{self, Link, MacvlanMode};
 use crate::owner::{Mac, Owner};
-use crate::shims;
 
-/// The host's own macvlan link over a parent, through which it reaches the containers' links: the parent itself never
-/// talks to its children, that is how macvlan is.
+/// The host's own macvlan link over a parent, through which the host reaches the containers' links:
+/// a parent never exchanges frames with its own macvlan links.
 ///
-/// There is one for each network and parent. It has no address, answers no ARP request and hears no broadcast: all
-/// there is to it are routes to containers, each with the number of its attachment as the metric. By that DEL and GC
-/// know whose a route is. The last attachment takes the link with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// There is one for each network and parent. It has no address, does not answer ARP requests and
+/// receives no broadcasts. It carries only routes to containers, each with the number of its
+/// attachment as the metric, by which DEL and GC know the owner of a route. The last attachment
+/// removes the link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shim {
     /// Its name: [`Owner::shim_ifname`].
     pub name: String,
@@ -24,16 +29,21 @@ pub struct Shim {
 }
 
 impl Kind for Shim {
+    fn name(&self) -> &'static str {
+        "shim"
+    }
+
     fn show(&self, place: Place) -> String {
         let Shim { name, parent, mac } = self;
         format!(
-            "{} link add link {parent} name {name} address {mac} broadcast {mac} type macvlan mode bridge",
+            "{} link add link {parent} name {name} address {mac} broadcast {mac} type macvlan \
+             mode bridge",
             ip(place)
         )
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        at.undo.push(Undo::Step(at.place, Box::new(self.clone().into())));
+        at.undo_by_removal();
         let link = match at.side()?.link(&self.name)? {
             Some(link) => link,
             None => self.create(at)?,
@@ -67,23 +77,63 @@ impl Kind for Shim {
         Ok(differences)
     }
 
-    /// Removes what this attachment has on the network's shims, whatever they are called. The links themselves are the
-    /// executor's to remove: see [`shims::sweep`].
+    /// Removes what this attachment has on the network's shims, whatever their names are. The links
+    /// themselves are removed at the end: see [`sweep::sweep`].
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
         let number = at.owner.number();
-        shims::forget(&mut at.sides.host, &at.owner.network, &|of| of == number)
+        sweep::forget(&mut at.sides.host, &at.owner.network, &|of| of == number)
+    }
+
+    fn removal(&self) -> Removal {
+        Removal::First
+    }
+
+    fn farewell(&self) -> Option<Farewell> {
+        Some(sweep::sweep)
+    }
+}
+
+impl Sweep for Shim {
+    fn collect(gc: &mut Collection<'_>) -> Result<()> {
+        let valid: Vec<u32> = gc.judge.valid.iter().map(Owner::number).collect();
+        let (host, network) = (&mut gc.sides.host, gc.judge.network);
+        sweep::forget(host, network, &|number| !valid.contains(&number))?;
+        sweep::sweep(host, network)
+    }
+
+    /// The routes of stale attachments, and links that no other attachment uses.
+    fn stale(gc: &mut Collection<'_>, found: &[Stale]) -> Result<Vec<Stale>> {
+        let owners = found.iter().filter_map(|stale| match &stale.of {
+            Of::Attachment(owner) => Some((owner.number(), owner.clone())),
+            _ => None,
+        });
+        let owners: HashMap<u32, Owner> = owners.collect();
+        let valid: HashSet<u32> = gc.judge.valid.iter().map(Owner::number).collect();
+        let mut stale = Vec::new();
+        for (shim, routes) in sweep::routes(&mut gc.sides.host, gc.judge.network)? {
+            let (kept, gone): (Vec<_>, Vec<_>) =
+                routes.into_iter().partition(|(number, _)| valid.contains(number));
+            for (number, to) in gone {
+                let of = owners.get(&number).cloned().map_or(Of::Nameless, Of::Attachment);
+                stale.push(Stale::new(format!("the route to {to} over {shim}"), of));
+            }
+            if kept.is_empty() {
+                stale.push(Stale::new(format!("the interface {shim}"), Of::Network));
+            }
+        }
+        Ok(stale)
     }
 }
 
 impl Shim {
-    /// Makes the link; another call may do so at the same time.
+    /// Creates the link; another call may do so at the same time.
     fn create(&self, at: &mut At<'_>) -> Result<Link> {
         let group = Owner::group(&at.owner.network);
         let side = at.side()?;
         let parent = side.index(&self.parent)?;
         let message = LinkMacVlan::new(&self.name, parent, MacvlanMode::Bridge.in_messages())
             .address(self.mac.0.to_vec())
-            // Broadcasts are the parent's to hear: the host would see each of them twice.
+            // Only the parent receives broadcasts: otherwise the host would see each of them twice.
             .broadcast(self.mac.0.to_vec())
             .link_group(group)
             .build();

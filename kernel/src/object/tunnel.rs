@@ -1,67 +1,81 @@
+pub(crate) mod give_back;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_route::IpProtocol;
-use netlink_packet_route::link::{InfoData, InfoIpTunnel, InfoKind, LinkMessage};
+use netlink_packet_route::link::{InfoData, InfoIpTunnel, LinkMessage};
 use rtnetlink::LinkIpIp;
 use serde::{Deserialize, Serialize};
 
-use super::{Address, At, Conflict, Kind, Place, ip};
+use super::{Address, At, Conflict, Kind, Place, Route, ip};
 use crate::error::{Error, Result};
 use crate::link::{self, Link};
 use crate::owner::Owner;
-use crate::side::{Side, Sides};
+use crate::side::{HeldAddress, Side, Sides};
 
-/// A tunnel of IPv4 in IPv4 (`ip link add NAME type ipip`, RFC 2003) to no machine in particular: the next hop of a route
-/// says where each packet goes.
+/// A tunnel of IPv4 in IPv4 (`ip link add NAME type ipip`, RFC 2003) without a fixed remote
+/// endpoint: the next hop of the route decides where each packet goes.
 ///
-/// It belongs to a network, not to one attachment, and says so in its alias. Link, address and state are one object: a
-/// failed ADD takes none of them back, because other attachments' packets go through it.
+/// It belongs to a network, not to one attachment, and its alias names the network. Link, address
+/// and state are one object: a failed ADD rolls none of them back, because other attachments'
+/// packets pass through it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tunnel {
-    /// Its name. [`Tunnel::FALLBACK`] is made by the kernel, and adopted.
+    /// Its name. The kernel creates [`Tunnel::FALLBACK`], which is adopted.
     pub name: String,
     /// The network it belongs to.
     pub network: String,
-    /// The source of its packets. The fallback device has none, and leaves it to the route.
+    /// The current name of the network's tunnel, if it has another one. A rename loses no packet
+    /// and keeps the routes. A second tunnel with the same endpoints could not be created beside
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed: Option<String>,
+    /// The source address of its packets. The fallback device has none, and leaves it to the route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<Ipv4Addr>,
-    /// The largest packet inside, in bytes.
+    /// The MTU of the inner packets in bytes.
     pub mtu: u32,
-    /// The address of the host on it; none leaves it as it is.
+    /// The address of the host on it; `None` leaves its addresses unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Ipv4Addr>,
-    /// What becomes of other addresses that it has.
+    /// The treatment of other addresses that it has.
     #[serde(default)]
     pub conflict: Conflict,
 }
 
 impl Tunnel {
-    /// The device that the kernel makes with the module, and that takes every packet no other tunnel takes. It cannot be
-    /// deleted, nor get a source address.
+    /// The device that the kernel creates with the module. It receives every packet that no other
+    /// tunnel does. It cannot be deleted, nor get a source address.
     pub const FALLBACK: &'static str = "tunl0";
 
-    /// What IP in IP costs each packet, in bytes.
+    /// The MTU that the kernel gives it.
+    pub(super) const FALLBACK_MTU: u32 = 1480;
+
+    /// The length of the outer header, in bytes.
     pub const HEADER: u32 = 20;
 
-    /// Whether the tunnel is there or could be made.
+    /// Whether a link is a network's tunnel, by its alias, or by its group if its ADD was killed
+    /// before it set the alias.
+    pub fn owns(network: &str, link: &Link) -> bool {
+        match link.alias.as_str() {
+            "" => link.group == Owner::group(network),
+            alias => alias == Owner::network_tag(network),
+        }
+    }
+
+    /// Checks that the tunnel exists or can be created.
     ///
     /// # Errors
     ///
-    /// Why not; or that it was made, and somebody has taken it down.
+    /// Returns an error with the reason if not. If the tunnel is down, the next ADD sets it up.
     pub fn usable(&self) -> Result<()> {
         let side = &mut Sides::host_only()?.host;
         let Some(link) = side.link(&self.name)? else { return self.probe(side) };
-        self.check(side, &link)?;
-        if self.is_ours(&link) && !link.up {
-            return Err(Error::found(format!("use the tunnel {}", self.name), "it is down").hint(
-                format!("the next ADD brings it up, and so does: ip link set {} up", self.name),
-            ));
-        }
-        Ok(())
+        self.check(side, &link)
     }
 
-    /// Asks for a tunnel that cannot be, and looks at the reason.
+    /// Requests a tunnel that cannot exist, and evaluates the kernel's reason.
     fn probe(&self, side: &mut Side) -> Result<()> {
         const UNKNOWN_PROTOCOL: u8 = 255;
         let nonsense = InfoIpTunnel::Protocol(IpProtocol::from(UNKNOWN_PROTOCOL));
@@ -88,15 +102,15 @@ impl Tunnel {
         link.alias == self.tag() || link.group == Owner::group(&self.network)
     }
 
-    /// Whether a link of this name can be the tunnel.
+    /// Checks that a link of this name can be the tunnel.
     fn check(&self, side: &mut Side, link: &Link) -> Result<()> {
         let refuse = |said: String, hint: String| {
             Err(Error::found(format!("use the tunnel {}", self.name), said).hint(hint))
         };
-        let other = "give \"device\" another name, for a tunnel of its own".to_owned();
+        let other = "give \"device\" another name and \"local\" an address of its own".to_owned();
         if link.kind != "ipip" {
             let kind = if link.kind.is_empty() { "a device" } else { &link.kind };
-            return refuse(format!("{} is no ipip tunnel but {kind}", self.name), other);
+            return refuse(format!("{} is not an ipip tunnel but {kind}", self.name), other);
         }
         if let Some(remote) = link.tunnel.remote {
             let said = format!("{} is a tunnel to {remote} alone", self.name);
@@ -113,10 +127,13 @@ impl Tunnel {
             );
         }
         let held = side.addresses(link.index)?;
-        if let Some(foreign) = held.iter().find(|held| self.is_foreign(held.address)) {
+        // GC leaves our address if another program's routes need it.
+        let is_foreign =
+            |held: &&HeldAddress| held.protocol != Route::PROTOCOL && self.is_foreign(held.address);
+        if let Some(foreign) = held.iter().find(is_foreign) {
             let address = foreign.address;
             return refuse(
-                format!("{} has the address {address} of somebody else", self.name),
+                format!("{} has the address {address} of another program", self.name),
                 format!(
                     "{other}; if the address is left over: ip address del {address} dev {}",
                     self.name
@@ -124,7 +141,7 @@ impl Tunnel {
             );
         }
         if !self.is_fallback() && link.tunnel.local != self.local {
-            return refuse(format!("{} is somebody else's tunnel", self.name), other);
+            return refuse(format!("{} is another program's tunnel", self.name), other);
         }
         Ok(())
     }
@@ -137,7 +154,7 @@ impl Tunnel {
         Some(Address::new(&self.name, IpNetwork::from(IpAddr::V4(self.address?))))
     }
 
-    /// The addresses that have to go.
+    /// The addresses to remove.
     fn surplus(&self, side: &mut Side, link: &Link) -> Result<Vec<IpNetwork>> {
         if self.conflict != Conflict::Replace {
             return Ok(Vec::new());
@@ -146,13 +163,13 @@ impl Tunnel {
         Ok(held.filter(|held| self.is_foreign(*held)).collect())
     }
 
-    /// What the kernel is told about the tunnel's ends. For the fallback device, nothing.
+    /// The attributes of the tunnel's endpoints. Empty for the fallback device.
     fn ends(&self) -> Vec<InfoIpTunnel> {
         let local = self.local.map(|local| InfoIpTunnel::Local(local.into()));
         local.into_iter().chain([InfoIpTunnel::PMtuDisc(true)]).collect()
     }
 
-    /// Makes the tunnel, or lets the kernel make its fallback device by loading the module.
+    /// Creates the tunnel, or loads the module so that the kernel creates its fallback device.
     fn create(&self, at: &mut At<'_>) -> Result<Link> {
         let message = LinkIpIp::new(&self.name)
             .mtu(self.mtu)
@@ -162,18 +179,47 @@ impl Tunnel {
             Err(error) if error.errno == nix::libc::EOPNOTSUPP => Err(explain_missing(error)),
             Err(error) if error.is_taken() => at.side()?.link(&self.name)?.ok_or_else(|| {
                 error.said("another tunnel has the same ends").hint(
-                    "see \"ip -d link show type ipip\": use that one, or give \"local\" another address",
+                    "see \"ip -d link show type ipip\": use that one, or give \"local\" another \
+                     address",
                 )
             }),
             made => made.and_then(|()| at.side()?.existing(&self.name)),
         }
     }
 
+    /// Renames the network's former tunnel, if it is to become this one.
+    fn rename(&self, at: &mut At<'_>) -> Result<Option<Link>> {
+        let side = at.side()?;
+        let Some(former) = self.former(side)? else { return Ok(None) };
+        let renamed = || {
+            let message = link::with_index(former.index).name(self.name.clone()).build();
+            link::set(format!("rename the tunnel {} to {}", former.name, self.name), message)
+        };
+        match side.now(renamed()) {
+            // Kernels before 6.2 rename only a link that is down.
+            Err(error) if error.errno == nix::libc::EBUSY => {
+                let down = link::with_index(former.index).down().build();
+                side.queue(link::set(format!("set {} down", former.name), down));
+                side.now(renamed())?;
+            }
+            // Another call has renamed it.
+            Err(error) if error.is_gone() || error.is_taken() => {}
+            done => done?,
+        }
+        side.link(&self.name)
+    }
+
+    /// The link to rename, if it exists.
+    fn former(&self, side: &mut Side) -> Result<Option<Link>> {
+        let Some(name) = &self.renamed else { return Ok(None) };
+        Ok(side.link(name)?.filter(|link| give_back::is_of(link, &self.network)))
+    }
+
     fn has_right_ends(&self, link: &Link) -> bool {
         self.is_fallback() || (link.tunnel.local == self.local && link.tunnel.pmtudisc)
     }
 
-    /// Gives a tunnel with other ends the right ones.
+    /// Corrects the endpoints of a tunnel.
     fn change_ends(&self) -> LinkMessage {
         let message = LinkIpIp::new(&self.name).mtu(self.mtu);
         message.set_info_data(InfoData::IpTunnel(self.ends())).build()
@@ -181,10 +227,18 @@ impl Tunnel {
 }
 
 impl Kind for Tunnel {
+    fn name(&self) -> &'static str {
+        "tunnel"
+    }
+
     fn show(&self, place: Place) -> String {
         let (ip, name, mtu) = (ip(place), &self.name, self.mtu);
-        let mut lines = match self.local {
-            Some(local) if !self.is_fallback() => {
+        let mut lines = match (self.local, &self.renamed) {
+            (Some(local), Some(former)) => vec![
+                format!("{ip} link set {former} name {name}"),
+                format!("{ip} link set {name} mtu {mtu} type ipip local {local} pmtudisc"),
+            ],
+            (Some(local), None) if !self.is_fallback() => {
                 vec![format!("{ip} link add {name} mtu {mtu} type ipip local {local} pmtudisc")]
             }
             _ => vec!["modprobe ipip".to_owned(), format!("{ip} link set {name} mtu {mtu}")],
@@ -198,7 +252,10 @@ impl Kind for Tunnel {
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         let link = match at.side()?.link(&self.name)? {
             Some(link) => link,
-            None => self.create(at)?,
+            None => match self.rename(at)? {
+                Some(link) => link,
+                None => self.create(at)?,
+            },
         };
         let side = at.side()?;
         self.check(side, &link)?;
@@ -207,15 +264,22 @@ impl Kind for Tunnel {
             let action = format!("set the ends of the tunnel {}", self.name);
             side.queue(link::set(action, self.change_ends()));
         }
-        if link.mtu != self.mtu || link.alias != self.tag() {
-            let message = link::with_index(link.index).mtu(self.mtu).alias(self.tag()).build();
-            side.queue(link::set(format!("set MTU and alias of {}", self.name), message));
+        let group = Owner::group(&self.network);
+        // A tunnel that another program created stays out of the group, so that GC does not delete
+        // it.
+        let is_new = self.is_fallback() && link.group == 0;
+        if link.mtu != self.mtu || link.alias != self.tag() || is_new {
+            let mut message = link::with_index(link.index).mtu(self.mtu).alias(self.tag());
+            if is_new {
+                message = message.link_group(group);
+            }
+            side.queue(link::set(format!("set MTU and alias of {}", self.name), message.build()));
         }
         if let Some(address) = self.wanted_address() {
-            side.queue(address.request(link.index).tolerate(&[nix::libc::EEXIST]));
+            side.queue(address.marked(link.index).tolerate(&[nix::libc::EEXIST]));
         }
         for address in surplus {
-            side.queue(super::remove_address(&self.name, link.index, address));
+            side.queue(super::address::remove(&self.name, link.index, address));
         }
         if !link.up {
             let message = link::with_index(link.index).up().build();
@@ -227,7 +291,11 @@ impl Kind for Tunnel {
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         let (side, name) = (at.side()?, &self.name);
         let Some(link) = side.link(name)? else {
-            return Ok(vec![format!("tunnel {name} is gone")]);
+            let difference = self.former(side)?.map_or_else(
+                || format!("tunnel {name} is gone"),
+                |former| format!("tunnel {name} is still called {}", former.name),
+            );
+            return Ok(vec![difference]);
         };
         if let Err(error) = self.check(side, &link) {
             return Ok(vec![error.reason()]);
@@ -266,29 +334,8 @@ impl Kind for Tunnel {
 }
 
 fn explain_missing(error: Error) -> Error {
-    error.said("this kernel does not know ipip tunnels").hint(
-        "load the module on the host: modprobe ipip; if there is none, the kernel was built without CONFIG_NET_IPIP",
+    error.said("this kernel does not support ipip tunnels").hint(
+        "load the module on the host: modprobe ipip; if there is none, the kernel was built \
+         without CONFIG_NET_IPIP",
     )
-}
-
-/// GC: takes the tunnels of a network away. The fallback device, which the kernel does not delete, is given back as it was:
-/// down, without our addresses and alias.
-pub(crate) fn collect(sides: &mut Sides, network: &str) -> Result<()> {
-    let side = &mut sides.host;
-    let (tag, group) = (Owner::network_tag(network), Owner::group(network));
-    // One that was killed before it could set the alias is known by its group.
-    let is_ours = |link: &Link| link.alias == tag || (link.alias.is_empty() && link.group == group);
-    let links = side.dump("list the tunnels", link::of_kind(&InfoKind::IpIp))?;
-    let links = links.iter().map(|body| Link::read(body));
-    for link in links.filter(|link| link.kind == "ipip" && is_ours(link)) {
-        side.now(link::delete(&link.name, link.index))?;
-        // The kernel says yes, and keeps its fallback device all the same.
-        let Some(link) = side.link(&link.name)? else { continue };
-        for held in side.addresses(link.index)?.iter().filter(|held| held.address.is_ipv4()) {
-            side.queue(super::remove_address(&link.name, link.index, held.address));
-        }
-        let message = link::with_index(link.index).alias("").down().build();
-        side.now(link::set(format!("give back {}", link.name), message))?;
-    }
-    Ok(())
 }

@@ -1,49 +1,85 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use netlink_packet_route::link::InfoKind;
 use nix::errno::Errno;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{At, Kind, Place, Undo, ip};
+use super::{At, Kind, Place, ip};
 use crate::error::Result;
 use crate::link;
+use crate::netnsid;
 use crate::rtnl::Request;
-use crate::side::Side;
 
-/// How long to wait for a link with the same MAC that may be on its way out.
+/// How long to wait for a link with the same MAC address before checking whether a live container
+/// has it.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long to wait before the next try: nobody tells when a namespace without a name has gone.
+/// The pause before the next try: the kernel does not notify of the end of a namespace without a
+/// name.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A link that is up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Up {
     /// Its name.
     pub link: String,
-    /// Whether to wait while another link of the same parent has its MAC: that of a container with the same one, whose
-    /// namespace was deleted, lives until the kernel has got round to it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// Whether to wait while another link of the same parent has its MAC address. The link of a
+    /// former container with the same address exists until the kernel has deleted its namespace.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub waits: bool,
 }
 
 impl Up {
-    /// The link of a name, up.
+    /// The link with this name, up.
     pub fn of(link: &str) -> Up {
         Up { link: link.to_owned(), waits: false }
     }
 
-    fn wait(&self, side: &mut Side, index: u32) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+    /// The kernel deletes a namespace without a name some time later: after 20 ms on an idle host,
+    /// after many seconds if hundreds end at once. So only a link of a live container ends the wait
+    /// early.
+    fn wait(&self, at: &mut At<'_>, index: u32) -> Result<()> {
+        let end = at.sides.patience();
+        let mut look = (Instant::now() + PATIENCE).min(end);
         loop {
-            match side.now(self.request(index)) {
-                Err(error)
-                    if error.errno == Errno::EADDRINUSE as i32 && Instant::now() < deadline =>
-                {
-                    thread::sleep(PAUSE);
-                }
+            let error = match at.side()?.now(self.request(index)) {
+                Err(error) if error.errno == Errno::EADDRINUSE as i32 => error,
                 result => return result,
+            };
+            let now = Instant::now();
+            if now < look {
+                thread::sleep(PAUSE);
+                continue;
             }
+            if let Some(holder) = self.holder(at)? {
+                return Err(error.said(format!("{holder} has the same MAC address")).hint(
+                    format!("Give one of the two another MAC address, or remove {holder}."),
+                ));
+            }
+            if now >= end {
+                return Err(error.hint(
+                    "Find the interface of the same parent that has this MAC address, and remove \
+                     it or change its address.",
+                ));
+            }
+            look = (now + PATIENCE).min(end);
         }
+    }
+
+    /// The attachment in a live namespace whose link has this MAC address, by its alias. It is this
+    /// attachment itself if an earlier ADD created it in another namespace. The link of this call
+    /// is not up.
+    fn holder(&self, at: &mut At<'_>) -> Result<Option<String>> {
+        let ours = at.side()?.existing(&self.link)?;
+        let links = netnsid::links(&mut at.sides.host, Some(&InfoKind::MacVlan))?;
+        let mut holders = links
+            .into_iter()
+            .map(|(_, link)| link)
+            .filter(|link| link.mac == ours.mac && link.peer == ours.peer && link.up);
+        Ok(holders.next().map(|link| match link.alias.is_empty() {
+            true => format!("the interface {} of another container", link.name),
+            false => link.alias,
+        }))
     }
 
     fn request(&self, index: u32) -> Request {
@@ -52,22 +88,30 @@ impl Up {
 }
 
 impl Kind for Up {
+    fn name(&self) -> &'static str {
+        "up"
+    }
+
     fn show(&self, place: Place) -> String {
         format!("{} link set {} up", ip(place), self.link)
     }
 
+    fn about(&self) -> Option<&str> {
+        Some(&self.link)
+    }
+
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        // Somebody else's link that was down goes down again, should a later step fail.
+        // Another program's link that was down is set down again if a later step fails.
         if at.is_shared() && at.side()?.unchanged(&self.link)?.up {
             return Ok(());
         } else if at.is_shared() {
-            at.undo.push(Undo::SharedUp(self.link.clone()));
+            at.undo_shared(&self.link, |host, link| host.now(link::down(link)));
+        }
+        let index = at.side()?.index(&self.link)?;
+        if self.waits {
+            return self.wait(at, index);
         }
         let side = at.side()?;
-        let index = side.index(&self.link)?;
-        if self.waits {
-            return self.wait(side, index);
-        }
         side.queue(self.request(index));
         Ok(())
     }
@@ -75,7 +119,7 @@ impl Kind for Up {
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         Ok(match at.side()?.link(&self.link)? {
             Some(link) if !link.up => vec![format!("interface {} is down", self.link)],
-            // That it is gone is the difference of the object that made it.
+            // The object that creates the link reports that it is missing.
             _ => vec![],
         })
     }

@@ -1,41 +1,50 @@
+use std::collections::HashSet;
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+use std::sync::Arc;
 
 use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{At, Kind, Mode, Place, Undo, ip};
+use super::{At, Kind, Made, Mode, Place, Sweep, Undo, ip};
+use crate::deletion::Doomed;
 use crate::error::{Error, Result};
+use crate::kind::Applied;
 use crate::link::{self, Link};
+use crate::netnsid;
 use crate::owner::{Mac, Owner};
+use crate::side::Side;
+use crate::sweep::Judge;
 
-/// A pair of virtual Ethernet links (`veth(4)`). The near end is on the host; the other one is born where it ends up,
-/// under its final name: moving a link between namespaces costs some 18 ms.
+/// A veth pair (`veth(4)`). The near end is on the host. The other end is created in its final
+/// namespace with its final name, because moving a link between namespaces costs some 18 ms.
 ///
-/// MAC addresses, MTU and master are part of the message that makes the link: whoever sets them afterwards races
-/// against udev.
+/// The message that creates the link contains its MAC addresses, MTU and master, because setting
+/// them later would race against udev.
 ///
-/// Each end has one queue. Asked for no number, the kernel makes as many as the machine may have processors, then switches all
-/// but one off again, and for each end waits for a grace period meanwhile: half of what a pair costs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Each end has one queue. Without an explicit queue count the kernel allocates one queue per
+/// possible CPU, then disables all but one, and waits for a grace period for each end, which
+/// doubles the cost of a veth pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Veth {
     /// The near end's name.
     pub name: String,
     /// The near end's MAC address.
     pub mac: Mac,
-    /// The largest packet of both ends in bytes; 0 leaves it to the kernel.
+    /// The MTU of both ends in bytes; 0 leaves it to the kernel.
     pub mtu: u32,
     /// The bridge that the near end is a port of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub master: Option<String>,
     /// The other end.
     pub peer: Peer,
 }
 
-/// The far end of a [`Veth`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The other end of a [`Veth`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Peer {
-    /// Where it is.
+    /// Its namespace.
     pub place: Place,
     /// Its name there.
     pub name: String,
@@ -44,6 +53,10 @@ pub struct Peer {
 }
 
 impl Kind for Veth {
+    fn name(&self) -> &'static str {
+        "veth"
+    }
+
     fn show(&self, place: Place) -> String {
         let mut line = format!("{} link add {} address {}", ip(place), self.name, self.mac);
         let mtu = match self.mtu {
@@ -64,14 +77,21 @@ impl Kind for Veth {
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         let may_exist = at.is_shared() || at.mode == Mode::Repair;
         if may_exist && let Some(near) = at.side()?.link(&self.name)? {
-            return self.put_right(at, &near);
+            return self.repair(at, &near);
         }
-        match self.create(at) {
+        let created = self.create(at);
+        let peer = Some((self.peer.place, self.peer.name.clone()));
+        let made = Made { peer, ..Made::new(&self.name, self.mac) };
+        if let Some(made) = made.after(&created) {
+            match at.is_shared() {
+                true => at.undo_shared_link(made),
+                false => at.undo.push(Undo::Link(at.place, made)),
+            }
+        }
+        match created {
             Err(error) if error.is_taken() && at.is_shared() => self.found(at)?,
             Err(error) if error.is_taken() => return Err(self.explain_taken(at, error)),
-            Err(error) => return Err(error),
-            Ok(()) if at.is_shared() => at.undo.push(Undo::SharedLink(self.name.clone())),
-            Ok(()) => at.undo.push(Undo::Link(at.place, self.name.clone())),
+            created => created?,
         }
         if !at.is_shared() {
             let index = at.side()?.index(&self.name)?;
@@ -84,33 +104,34 @@ impl Kind for Veth {
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         let far = at.sides.side(self.peer.place)?.link(&self.peer.name)?;
         let near = at.side()?.link(&self.name)?;
+        let wanted = self.unless_fitted(far.as_ref());
         let mut differences = Vec::new();
         match &near {
             None => differences.push(format!("interface {} is gone", self.name)),
             Some(near) => {
-                self.diff_end(at, &self.name, self.mac, near, &mut differences);
+                wanted.diff_end(at, &self.name, self.mac, near, &mut differences);
                 self.diff_master(at, near, &mut differences)?;
             }
         }
         match &far {
             None => differences.push(format!("interface {} is gone", self.peer.name)),
             Some(far) => {
-                self.diff_end(at, &self.peer.name, self.peer.mac, far, &mut differences);
+                wanted.diff_end(at, &self.peer.name, self.peer.mac, far, &mut differences);
             }
         }
         if let (Some(near), Some(far)) = (near, far)
             && near.peer != Some(far.index)
         {
             differences.push(format!(
-                "{} and {} are not the two ends of one veth",
+                "{} and {} are not the two ends of one veth pair",
                 self.name, self.peer.name
             ));
         }
         Ok(differences)
     }
 
-    /// Either end takes the other one with it. The near end is looked for first: its name derives from the owner, so
-    /// it needs no namespace that is still there.
+    /// Deleting either end deletes the pair. The near end is looked up first: its name derives from
+    /// the owner, so the container's namespace need not exist.
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
         let tag = at.owner.tag();
         let near = match at.place {
@@ -121,22 +142,114 @@ impl Kind for Veth {
             at.side()?.queue(link::delete(&self.name, near.index));
             return at.side()?.flush();
         }
-        // Another suite made this attachment, under a random name on the host: then the runtime's result said its MAC.
+        // Another suite created this attachment, with a random name on the host.
         let Some(pod) = at.sides.pod()? else { return Ok(()) };
-        match pod.link(&self.peer.name)? {
-            Some(far) if far.kind == "veth" && far.mac == Some(self.peer.mac) => {
-                pod.now(link::delete(&self.peer.name, far.index))
-            }
-            _ => Ok(()),
+        let Some(far) = pod.link(&self.peer.name)?.filter(|far| far.kind == "veth") else {
+            return Ok(());
+        };
+        if far.mac != Some(self.peer.mac) && !is_unmarked_of(at, &far)? {
+            return Ok(());
         }
+        at.sides.side(Place::Pod)?.now(link::delete(&self.peer.name, far.index))
+    }
+
+    fn looks_at(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn observe(&self, at: &mut At<'_>, applied: &mut Applied) -> Result<()> {
+        applied.add_shared(at, &self.peer.name)
+    }
+
+    fn is_interface(&self) -> bool {
+        true
+    }
+
+    fn is_link(&self, link: &Link, tag: &str) -> bool {
+        link.name == self.name && self.is_ours(link, tag)
+    }
+
+    /// A plan takes the name from `prevResult`, which may be wrong.
+    fn of_owner(&self, owner: &Owner) -> Option<Arc<dyn Kind>> {
+        let name = owner.host_ifname();
+        let peer = Peer { mac: owner.mac("pod"), ..self.peer.clone() };
+        let own = || Veth { mac: owner.mac("host"), peer, name: name.clone(), ..self.clone() };
+        if self.name == name { None } else { Some(Arc::new(own())) }
+    }
+
+    fn lives(&self, host: &mut Side, owner: &Owner) -> Result<bool> {
+        let tag = owner.tag();
+        Ok(host.link(&self.name)?.is_some_and(|link| self.is_ours(&link, &tag)))
+    }
+
+    fn refuse_second(&self, host: &mut Side, owner: &Owner) -> Result<()> {
+        let tag = owner.tag();
+        let link = host.link(&self.name)?.filter(|link| self.is_ours(link, &tag));
+        link.map_or(Ok(()), |link| Err(already(host, owner, &link)?))
     }
 }
 
+/// The error of an ADD whose attachment already has this link.
+fn already(host: &mut Side, owner: &Owner, link: &Link) -> Result<Error> {
+    let place = match link.namespace {
+        None => String::new(),
+        Some(id) => netnsid::path(host, id, Path::new("/run/netns"))?.map_or_else(
+            || format!(", in the network namespace with the id {id}"),
+            |path| format!(", in the network namespace {}", path.display()),
+        ),
+    };
+    let Owner { network, container, ifname } = owner;
+    let said = format!(
+        "container {container} is attached to network {network} as {ifname} already{place}; its \
+         end on the host is {}",
+        link.name
+    );
+    Ok(Error::errno(format!("attach {owner}"), nix::libc::EEXIST)
+        .said(said)
+        .hint("DEL the attachment before the next ADD"))
+}
+
+impl Sweep for Veth {
+    fn links(host: &mut Side, judge: &Judge<'_>) -> Result<Vec<Doomed>> {
+        let valid_names: HashSet<String> = judge.valid.iter().map(Owner::host_ifname).collect();
+        let group = Owner::group(judge.network);
+        // A link whose ADD was killed before it set the alias is identified by its group.
+        let is_nameless = |link: &Link| {
+            link.alias.is_empty()
+                && link.group == group
+                && link.name.starts_with("veth")
+                && !valid_names.contains(&link.name)
+        };
+        let mut links = host.links()?;
+        links.retain(|link| judge.is_stale(&link.alias) || is_nameless(link));
+        Ok(links.into_iter().map(|link| Doomed { namespace: None, link }).collect())
+    }
+}
+
+/// Whether a link of the container that the runtime's result does not list belongs to the
+/// attachment: it has no mark, and has an address that the IPAM plugin holds for the attachment. By
+/// now the path of the namespace may lead to another container.
+fn is_unmarked_of(at: &mut At<'_>, far: &Link) -> Result<bool> {
+    let is_marked = !far.alias.is_empty() && !far.is_fitted();
+    if is_marked || !at.sides.holds_ours(far)? {
+        return Ok(false);
+    }
+    let near = match far.peer.filter(|_| far.namespace.is_some()) {
+        Some(near) => at.sides.host.link_at(near)?,
+        None => None,
+    };
+    let tag = at.owner.tag();
+    Ok(near.is_none_or(|near| near.alias == tag || !Owner::is_tag(&near.alias)))
+}
+
 impl Veth {
-    /// Whether the link of the near end's name is the one that the owner of the tag had: another suite's names are
-    /// random, and may by now be somebody else's.
-    pub(crate) fn is_ours(&self, near: &Link, tag: &str) -> bool {
-        near.kind == "veth" && (near.alias == tag || near.mac == Some(self.mac))
+    /// Whether the link with the near end's name belongs to the owner of the tag. Another suite's
+    /// names are random, and the link may be another program's by now. Name and MAC address may
+    /// come from a `prevResult` of another attachment, so a link with that attachment's alias is
+    /// not the owner's.
+    pub(super) fn is_ours(&self, near: &Link, tag: &str) -> bool {
+        let has_mac = near.mac == Some(self.mac) && !Owner::is_tag(&near.alias);
+        near.kind == "veth" && (near.alias == tag || has_mac)
     }
 
     fn create(&self, at: &mut At<'_>) -> Result<()> {
@@ -145,7 +258,8 @@ impl Veth {
         let mut near = one_queue(LinkMessageBuilder::<LinkVeth>::new(&self.name, &self.peer.name))
             .address(self.mac.0.to_vec());
         if !at.is_shared() {
-            // Set at birth, so that GC finds a link whose ADD was killed before it could set the alias.
+            // Set at creation, so that GC finds a link whose ADD was killed before it could set the
+            // alias.
             near = near.link_group(Owner::group(&at.owner.network));
         }
         if self.mtu != 0 {
@@ -169,15 +283,21 @@ impl Veth {
         Ok(())
     }
 
-    /// Which of the two names was taken, and by whom.
+    /// Finds which of the two names is taken, and by which link.
     fn explain_taken(&self, at: &mut At<'_>, error: Error) -> Error {
         let taken = |at: &mut At<'_>, place, name: &str| {
             at.sides.side(place).and_then(|side| side.link(name))
         };
         match taken(at, self.peer.place, &self.peer.name) {
             Ok(Some(_)) => error
-                .said(format!("container veth name (\"{}\") already exists in the container", self.peer.name))
-                .hint("the container is attached under this interface name already: DEL it first, or use another name"),
+                .said(format!(
+                    "container veth name (\"{}\") already exists in the container",
+                    self.peer.name
+                ))
+                .hint(
+                    "the container is attached under this interface name already: DEL it first, \
+                     or use another name",
+                ),
             _ => match taken(at, at.place, &self.name) {
                 Ok(Some(link)) => error.said(format!(
                     "interface {} already exists on the host, for {}",
@@ -189,7 +309,8 @@ impl Veth {
         }
     }
 
-    /// A shared pair whose name was taken: another call may have made it at the same time, but nothing else.
+    /// A shared pair whose name is taken: another call may have created the same pair at the same
+    /// time, but no other link is accepted.
     fn found(&self, at: &mut At<'_>) -> Result<()> {
         let far = at.sides.side(self.peer.place)?.link(&self.peer.name)?;
         match at.side()?.link(&self.name)? {
@@ -203,32 +324,40 @@ impl Veth {
                         self.peer.name, self.name
                     ),
                 )
-                .hint(format!("remove it, if nobody needs it: ip link del {}", self.peer.name)))
+                .hint(format!("remove it if it is unused: ip link del {}", self.peer.name)))
             }
         }
     }
 
-    /// Gives a pair that is there the attributes it should have.
-    fn put_right(&self, at: &mut At<'_>, near: &Link) -> Result<()> {
+    /// The pair without its MTU, if another plugin of the chain has changed the MTU since.
+    fn unless_fitted(&self, far: Option<&Link>) -> Veth {
+        let mtu = if far.is_some_and(Link::is_fitted) { 0 } else { self.mtu };
+        Veth { mtu, ..self.clone() }
+    }
+
+    /// Repairs the attributes of an existing pair.
+    fn repair(&self, at: &mut At<'_>, near: &Link) -> Result<()> {
         if near.kind != "veth" {
             return Err(Error::found(
                 format!("use the interface {}", self.name),
                 format!("it exists already and is not a veth but {}", near.kind),
             ));
         }
-        self.put_right_end(at, at.place, &self.name, self.mac, near)?;
+        let far = at.sides.side(self.peer.place)?.existing(&self.peer.name)?;
+        let wanted = self.unless_fitted(Some(&far));
+        wanted.repair_end(at, at.place, &self.name, self.mac, near)?;
         if let Some(master) = &self.master {
             let master_index = at.side()?.index(master)?;
             if near.master != Some(master_index) {
                 let message = link::with_index(near.index).controller(master_index).build();
-                at.side()?.queue(link::set(format!("put {} into {master}", self.name), message));
+                at.side()?
+                    .queue(link::set(format!("make {} a port of {master}", self.name), message));
             }
         }
-        let far = at.sides.side(self.peer.place)?.existing(&self.peer.name)?;
-        self.put_right_end(at, self.peer.place, &self.peer.name, self.peer.mac, &far)
+        wanted.repair_end(at, self.peer.place, &self.peer.name, self.peer.mac, &far)
     }
 
-    fn put_right_end(
+    fn repair_end(
         &self,
         at: &mut At<'_>,
         place: Place,
@@ -265,7 +394,7 @@ impl Veth {
         if link.kind != "veth" {
             differences.push(format!("interface {name} is not a veth but {}", link.kind));
         }
-        // What is shared is used as it was made, maybe by another network.
+        // A shared pair is used as it was created, perhaps for another network.
         if at.is_shared() {
             return;
         }

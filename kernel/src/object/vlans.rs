@@ -5,7 +5,7 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{
     AfSpecBridge, BridgeVlanInfo, BridgeVlanInfoFlags, LinkAttribute, LinkExtentMask, LinkMessage,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{At, Kind, Mode, Place};
 use crate::error::Result;
@@ -13,18 +13,19 @@ use crate::link::IFINFOMSG;
 use crate::rtnl::{Message, Request, attributes, word};
 use crate::side::Side;
 
-/// The VLANs a bridge port is a member of (`bridge vlan`). Needs a bridge that filters VLANs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The VLANs of a bridge port (`bridge vlan`). Requires a bridge that filters VLANs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Vlans {
     /// The link that is the port.
     pub link: String,
-    /// Whether the port stays in the VLAN where the kernel puts every new port (1, unless the bridge says otherwise).
+    /// Whether the port stays in the VLAN of every new port (1, unless the bridge is configured
+    /// otherwise).
     pub keep_default: bool,
-    /// The VLAN (1 to 4094) of frames without a tag, both ways; none adds none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The VLAN (1 to 4094) of untagged frames, in both directions; `None` adds none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub untagged: Option<u16>,
-    /// The VLANs of frames with a tag.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The VLANs of tagged frames.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tagged: Vec<u16>,
 }
 
@@ -32,6 +33,10 @@ pub struct Vlans {
 const DEFAULT_VLAN: u16 = 1;
 
 impl Kind for Vlans {
+    fn name(&self) -> &'static str {
+        "vlans"
+    }
+
     fn show(&self, _place: Place) -> String {
         let mut lines = Vec::new();
         if !self.keep_default && !self.wants(DEFAULT_VLAN) {
@@ -51,6 +56,10 @@ impl Kind for Vlans {
         lines.join(" && ")
     }
 
+    fn about(&self) -> Option<&str> {
+        Some(&self.link)
+    }
+
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         let repair = at.mode == Mode::Repair;
         let side = at.side()?;
@@ -61,13 +70,13 @@ impl Kind for Vlans {
             for vid in memberships(side, index)?.into_keys().filter(|vid| !wanted.contains_key(vid))
             {
                 let gone = message(index, &[(vid, BridgeVlanInfoFlags::empty())]);
-                let action = format!("take the port {} out of VLAN {vid}", self.link);
+                let action = format!("remove the port {} from VLAN {vid}", self.link);
                 let request = Request::new(action, 0, Message::DelLink(gone));
                 side.queue(request.tolerate(&[nix::libc::ENOENT]));
             }
         }
         for (vids, flags) in grouped(&wanted) {
-            let action = format!("put the port {} into VLAN {}", self.link, show(&vids));
+            let action = format!("add the port {} to VLAN {}", self.link, show(&vids));
             side.queue(Request::new(action, 0, Message::SetLink(range(index, vids, flags))));
         }
         Ok(())
@@ -92,9 +101,9 @@ impl Kind for Vlans {
         for (vid, flags) in &wanted {
             if now.get(vid).is_some_and(|now| now != flags) {
                 let not = match flags.contains(BridgeVlanInfoFlags::Pvid) {
-                    true => "but not as the one of frames without tags",
-                    false if flags.is_empty() => "but not with tags both ways",
-                    false => "but not as ports are by default",
+                    true => "but not as the VLAN of untagged frames",
+                    false if flags.is_empty() => "but not tagged in both directions",
+                    false => "but not with the default flags",
                 };
                 differences.push(format!("port {} is in VLAN {vid}, {not}", self.link));
             }
@@ -108,17 +117,17 @@ impl Vlans {
         self.untagged == Some(vid) || self.tagged.contains(&vid)
     }
 
-    /// What the port should be a member of, and how. The VLAN of frames without tags may be one of the tagged too; a
-    /// port can be in a VLAN in one way only, and then it is that one.
+    /// The wanted memberships of the port. The VLAN of untagged frames may be listed as tagged too;
+    /// a port can be in a VLAN in only one way, and then untagged wins.
     fn wanted(&self, default: Option<u16>) -> BTreeMap<u16, BridgeVlanInfoFlags> {
         let tagged = self.tagged.iter().map(|vid| (*vid, BridgeVlanInfoFlags::empty()));
-        // Its own frames go elsewhere, what the others there say arrives.
+        // The port's own frames go to another VLAN; it still receives frames of the default VLAN.
         let default = default.map(|vid| (vid, BridgeVlanInfoFlags::Untagged));
         let untagged = self.untagged.map(|vid| (vid, untagged()));
         tagged.chain(default).chain(untagged).collect()
     }
 
-    /// Where the bridge puts every new port, if this one shall stay there.
+    /// The default VLAN of the bridge's new ports, if this port stays in it.
     fn default_of(&self, side: &mut Side) -> Result<Option<u16>> {
         let master = match side.link(&self.link)? {
             Some(link) if self.keep_default => link.master,
@@ -130,7 +139,7 @@ impl Vlans {
     }
 }
 
-/// The VLAN of what arrives without a tag, and sent on without one.
+/// The flags of the VLAN for untagged frames in both directions.
 fn untagged() -> BridgeVlanInfoFlags {
     BridgeVlanInfoFlags::Pvid | BridgeVlanInfoFlags::Untagged
 }
@@ -160,7 +169,8 @@ fn message(index: u32, vlans: &[(u16, BridgeVlanInfoFlags)]) -> LinkMessage {
     message
 }
 
-/// `bridge -compressvlans vlan show`; without ranges, a port that is in all VLANs would not fit into a message.
+/// `bridge -compressvlans vlan show`; without ranges, a port that is in all VLANs would not fit
+/// into a message.
 fn all() -> Message {
     let mut message = LinkMessage::default();
     message.header.interface_family = AddressFamily::Bridge;
@@ -168,8 +178,8 @@ fn all() -> Message {
     Message::GetLink(message)
 }
 
-/// What a port is a member of: `IFLA_AF_SPEC` holds an `IFLA_BRIDGE_VLAN_INFO` for each VLAN, or two for the ends of a
-/// range (`include/uapi/linux/if_bridge.h`).
+/// The memberships of a port: `IFLA_AF_SPEC` holds an `IFLA_BRIDGE_VLAN_INFO` for each VLAN, or two
+/// for the ends of a range (`include/uapi/linux/if_bridge.h`).
 fn memberships(side: &mut Side, index: u32) -> Result<BTreeMap<u16, BridgeVlanInfoFlags>> {
     const IFLA_AF_SPEC: u16 = 26;
     const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
@@ -193,7 +203,7 @@ fn memberships(side: &mut Side, index: u32) -> Result<BTreeMap<u16, BridgeVlanIn
     Ok(found)
 }
 
-/// VLANs in ranges of the same flags.
+/// Groups VLANs into ranges of the same flags.
 fn grouped(
     vlans: &BTreeMap<u16, BridgeVlanInfoFlags>,
 ) -> Vec<(RangeInclusive<u16>, BridgeVlanInfoFlags)> {
@@ -205,7 +215,7 @@ fn grouped(
     kinds.into_iter().flat_map(of_kind).collect()
 }
 
-/// Sorted numbers in ranges.
+/// Groups sorted numbers into ranges.
 fn ranges(vids: &[u16]) -> Vec<RangeInclusive<u16>> {
     let mut ranges: Vec<RangeInclusive<u16>> = Vec::new();
     for vid in vids {
@@ -217,7 +227,7 @@ fn ranges(vids: &[u16]) -> Vec<RangeInclusive<u16>> {
     ranges
 }
 
-/// A range as `bridge(8)` takes it: `101`, `200-210`.
+/// A range in the notation of `bridge(8)`: `101`, `200-210`.
 fn show(range: &RangeInclusive<u16>) -> String {
     match (range.start(), range.end()) {
         (first, last) if first == last => format!("{first}"),

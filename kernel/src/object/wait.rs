@@ -1,18 +1,24 @@
-use std::net::Ipv6Addr;
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, Ipv6Addr};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{At, Kind, Place};
+use super::{At, Kind, Place, is_same};
 use crate::error::{Error, Result};
+use crate::link::Link;
 use crate::monitor::Monitor;
 use crate::side::Side;
 
-/// Something that has to come about before the attachment is usable. It waits for the kernel's notifications.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A condition that must hold before the attachment is usable. The wait uses the kernel's
+/// notifications.
+///
+/// The kernel does all of this in work queues that need its one lock on links, which takes seconds
+/// on a busy host. So ADD does not fail for a condition that does not hold when the call's waits
+/// end (`Sides::patience`): the kernel finishes later, traffic starts then, and until then CHECK
+/// names the condition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wait {
-    /// The link passes packets: it and its other end are up, and the bridge lets the port forward.
+    /// The link passes packets: it and its other end are up, and the bridge port forwards.
     Running {
         /// The link's name.
         link: String,
@@ -22,8 +28,8 @@ pub enum Wait {
         /// The link's name.
         link: String,
     },
-    /// The kernel takes packets to the addresses as its own. That is so a moment after an IPv6 address was added, even
-    /// without duplicate address detection: the local route comes from a work queue.
+    /// The kernel accepts packets to the addresses. It does so shortly after an IPv6 address was
+    /// added, even without duplicate address detection, because a work queue adds the local route.
     Local {
         /// The link's name.
         link: String,
@@ -32,25 +38,37 @@ pub enum Wait {
     },
 }
 
-/// Longer than duplicate address detection takes by default, some two seconds.
-const DEADLINE: Duration = Duration::from_secs(5);
-
 impl Kind for Wait {
+    fn name(&self) -> &'static str {
+        "wait"
+    }
+
     fn show(&self, place: Place) -> String {
-        let prefix = super::ip(place);
+        let whose = if place == Place::Pod { "the container's " } else { "" };
         match self {
-            Wait::Running { link } => format!("{prefix} monitor link # until {link} is running"),
+            Wait::Running { link } => {
+                format!("# wait until {whose}{link} has a carrier and passes packets")
+            }
             Wait::Addresses { link } => {
-                format!("{prefix} monitor address # until none of {link} is tentative")
+                format!("# wait until duplicate address detection has finished on {whose}{link}")
             }
             Wait::Local { link, addresses } => {
                 let all: Vec<_> = addresses.iter().map(Ipv6Addr::to_string).collect();
                 format!(
-                    "{prefix} monitor route # until {link} has local routes to {}",
+                    "# wait until the kernel accepts packets to {} on {whose}{link}",
                     all.join(", ")
                 )
             }
         }
+    }
+
+    fn about(&self) -> Option<&str> {
+        Some(self.link())
+    }
+
+    fn is_there(&self, at: &mut At<'_>) -> bool {
+        let link = at.side().and_then(|side| side.link(self.link())).ok().flatten();
+        link.is_some_and(|link| link.up) && is_same(self.diff(at))
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
@@ -58,25 +76,53 @@ impl Kind for Wait {
         if self.is_over(at.side()?)? {
             return Ok(());
         }
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = at.sides.patience();
         let mut monitor = at.side()?.inside(Monitor::open)?;
         while !self.is_over(at.side()?)? {
             if !monitor.wait(deadline)? {
-                return Err(self.too_late(at.side()?));
+                return self.at_the_end(at.side()?);
             }
         }
         Ok(())
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        let Wait::Running { link: name } = self else { return Ok(vec![]) };
-        Ok(match at.side()?.link(name)? {
-            Some(link) if link.up && !link.running => {
-                vec![format!("interface {name} has no carrier")]
+        let name = self.link();
+        // Another object reports a link that is missing or down.
+        let Some(link) = at.side()?.link(name)?.filter(|link| link.up) else { return Ok(vec![]) };
+        match self {
+            Wait::Running { .. } if !link.running => {
+                Ok(vec![format!("interface {name} has no carrier")])
             }
-            _ => vec![],
-        })
+            Wait::Local { addresses, .. } => unused(at.side()?, &link, addresses),
+            Wait::Running { .. } | Wait::Addresses { .. } => Ok(vec![]),
+        }
     }
+}
+
+impl Wait {
+    fn link(&self) -> &str {
+        let (Wait::Running { link } | Wait::Addresses { link } | Wait::Local { link, .. }) = self;
+        link
+    }
+}
+
+/// The addresses of a link for which the kernel does not accept packets yet.
+fn unused(side: &mut Side, link: &Link, addresses: &[Ipv6Addr]) -> Result<Vec<String>> {
+    let held = side.addresses(link.index)?;
+    let mut unused = Vec::new();
+    for address in addresses {
+        // The object that adds an address reports that it is missing or a duplicate.
+        let is_held =
+            held.iter().any(|held| held.address.ip() == IpAddr::V6(*address) && !held.duplicate);
+        if is_held && !side.is_local(*address, link.index)? {
+            unused.push(format!(
+                "address {address} of {} is not in use yet: the kernel has no local route to it",
+                link.name
+            ));
+        }
+    }
+    Ok(unused)
 }
 
 impl Wait {
@@ -90,7 +136,8 @@ impl Wait {
                 if let Some(held) = held.iter().find(|held| held.duplicate) {
                     return Err(Error::found(
                         format!("use the address {} on {link}", held.address),
-                        "duplicate address detection found another owner of it on this link (DADFAILED)",
+                        "duplicate address detection found another owner of it on this link \
+                         (DADFAILED)",
                     ));
                 }
                 Ok(!held.iter().any(|held| held.tentative))
@@ -99,7 +146,9 @@ impl Wait {
                 let index = side.index(link)?;
                 for address in addresses {
                     if !side.is_local(*address, index)? {
-                        return Ok(false);
+                        // A link that was deleted, for example by a concurrent DEL, never gets a
+                        // route.
+                        return side.existing(link).map(|_| false);
                     }
                 }
                 Ok(true)
@@ -107,27 +156,16 @@ impl Wait {
         }
     }
 
-    fn too_late(&self, side: &mut Side) -> Error {
+    /// Decides whether the end of the waits is an error. Only a link that is down is one, because
+    /// this call has set it up.
+    fn at_the_end(&self, side: &mut Side) -> Result<()> {
         match self {
-            Wait::Running { link } => {
-                let is_up = side.link(link).ok().flatten().is_some_and(|link| link.up);
-                let state = if is_up { "it has no carrier" } else { "it is down" };
-                Error::found(
-                    format!("wait for the interface {link}"),
-                    format!("bridge port in error state: {state} after {} s", DEADLINE.as_secs()),
-                )
-            }
-            Wait::Local { link, .. } => Error::found(
-                format!("wait for the addresses of {link}"),
-                format!("they have no local routes after {} s", DEADLINE.as_secs()),
-            ),
-            Wait::Addresses { link } => Error::found(
-                format!("wait for the addresses of {link}"),
-                format!(
-                    "duplicate address detection has not finished after {} s",
-                    DEADLINE.as_secs()
-                ),
-            ),
+            Wait::Running { link } if !side.existing(link)?.up => Err(Error::found(
+                format!("wait for the interface {link}"),
+                "bridge port in error state: another program has set it down",
+            )
+            .hint(format!("Find out which program sets {link} down, and try again."))),
+            Wait::Running { .. } | Wait::Addresses { .. } | Wait::Local { .. } => Ok(()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A network namespace of a test's own, kept by a thread that lives in it.
+//! A network namespace for a test, kept by a thread that runs in it.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::io::Write as _;
@@ -10,10 +10,10 @@ use nix::sched::{CloneFlags, unshare};
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// A network namespace; it goes with the value.
+/// A network namespace; dropping the value deletes it.
 pub struct Net {
     work: Sender<Work>,
-    /// The thread's number: what `ip link … netns` takes.
+    /// The thread's number, as an argument of `ip link … netns`.
     pub tid: String,
 }
 
@@ -28,12 +28,12 @@ impl Net {
             todo.into_iter().for_each(|work| work());
         });
         let net = Net { work, tid: is_ready.recv().unwrap() };
-        // No waiting for duplicate address detection: the tests' first packets are to pass.
+        // No wait for duplicate address detection, so that the tests' first packets pass.
         net.run("sysctl -qw net.ipv6.conf.default.accept_dad=0\nip link set lo up");
         net
     }
 
-    /// Runs `work` inside.
+    /// Runs `work` in the namespace.
     pub fn enter<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, result) = channel();
         self.work
@@ -48,7 +48,8 @@ impl Net {
         }
     }
 
-    /// Runs a command inside, with `input`; its output, or what it said on failure.
+    /// Runs a command in the namespace, with `input`. Returns its output, or its message on
+    /// failure.
     pub fn feed(&self, command: &str, input: &str) -> Result<String, String> {
         let (command, input) = (command.to_owned(), input.to_owned());
         self.enter(move || {
@@ -72,7 +73,7 @@ impl Net {
         })
     }
 
-    /// Runs commands inside, one a line; the last one's output.
+    /// Runs commands in the namespace, one per line. Returns the output of the last one.
     pub fn run(&self, commands: &str) -> String {
         let lines = commands.lines().map(str::trim).filter(|line| !line.is_empty());
         lines.fold(String::new(), |_, line| self.feed(line, "").unwrap())
@@ -88,24 +89,25 @@ impl Net {
         self.feed("nft -f -", rules).unwrap();
     }
 
-    /// Whether an address answers within three seconds: a new link may take that long to carry its first packet.
+    /// Whether an address answers within three seconds: a new link may need that long to carry its
+    /// first packet.
     pub fn reaches(&self, address: &str) -> bool {
         self.feed(&format!("ping -c 1 -i 0.2 -w 3 {address}"), "").is_ok()
     }
 
-    /// Whether an address does not answer. Only a proof where packets pass otherwise.
+    /// Whether an address does not answer. Proves something only if packets pass otherwise.
     pub fn misses(&self, address: &str) -> bool {
         self.feed(&format!("ping -c 1 -W 1 {address}"), "").is_err()
     }
 
-    /// Counts packets that arrive here and match.
+    /// Counts matching packets that arrive here.
     pub fn count(&self, matching: &str) {
         self.load(&format!(
             "table inet seen {{ chain arrivals {{ type filter hook prerouting priority -300; {matching} counter; }}; }}"
         ));
     }
 
-    /// How many packets were counted since [`count`](Net::count), which may then start anew.
+    /// The number of packets since [`count`](Net::count), which can then be called again.
     pub fn counted(&self) -> u32 {
         let rules = self.run("nft list table inet seen");
         self.run("nft delete table inet seen");

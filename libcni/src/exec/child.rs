@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, killpg};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::{KEPT_STDERR, MAX_OUTPUT};
-use crate::{Error, Result, code};
+use crate::{Code, Error, Result};
 
 /// What a child wrote.
 #[derive(Debug)]
@@ -25,10 +25,10 @@ pub(super) struct Output {
 
 /// A child in a process group of its own.
 #[derive(Debug)]
-pub(super) struct Running<'a> {
+pub(crate) struct Running<'a> {
     child: Child,
-    /// Readable when the child has exited (`pidfd_open(2)`, Linux 5.3): the pipes do not tell, a grandchild may keep
-    /// them open and the child may close them early.
+    /// Readable when the child has exited (`pidfd_open(2)`, Linux 5.3): the pipes do not tell, a
+    /// grandchild may keep them open and the child may close them early.
     exited: OwnedFd,
     stdin: Option<ChildStdin>,
     unsent: &'a [u8],
@@ -135,7 +135,8 @@ impl<'a> Running<'a> {
         })
     }
 
-    /// Kills the process group and takes leave of the child. Its standard output and error are closed with it.
+    /// Kills the process group and takes leave of the child. Its standard output and error are
+    /// closed with it.
     fn kill(&mut self) -> io::Result<()> {
         let group = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
         match killpg(group, Signal::SIGKILL) {
@@ -162,7 +163,8 @@ pub(super) fn pause(until: Instant, cancel: Option<BorrowedFd<'_>>) -> Result<()
     }
 }
 
-/// Waits until one of `fds` is ready, and says whether the first one is. Past the deadline and cancelled are errors.
+/// Waits until one of `fds` is ready, and says whether the first one is. Past the deadline and
+/// cancelled are errors.
 fn wait_for<'a>(
     mut fds: Vec<PollFd<'a>>,
     deadline: Option<Instant>,
@@ -180,7 +182,8 @@ fn wait_for<'a>(
         }
         let ready = |fd: Option<&PollFd<'_>>| fd.and_then(PollFd::any).unwrap_or_default();
         let exited = ready(fds.first());
-        // A plugin that is done is not cancelled any more; one that keeps writing is not spared at the deadline.
+        // A plugin that is done is not cancelled any more; one that keeps writing is not spared at
+        // the deadline.
         if !exited && ready(fds.get(cancel_at)) {
             return Err(cancelled());
         }
@@ -205,14 +208,16 @@ fn watch(child: &Child) -> io::Result<OwnedFd> {
     Ok(pidfd_open(Pid::from_child(child), PidfdFlags::empty())?)
 }
 
-/// Reads what is there; closes the pipe at its end. `more` tidies the bytes and says whether to go on.
+/// Reads what is there; closes the pipe at its end. `more` tidies the bytes and says whether to go
+/// on.
 fn drain<P: Read>(
     pipe: &mut Option<P>,
     bytes: &mut Vec<u8>,
     more: impl Fn(&mut Vec<u8>) -> bool,
 ) -> io::Result<()> {
     let mut buffer = [0; 8192];
-    // Bounded, so that a child that writes without pause cannot keep the loop from seeing the deadline.
+    // Bounded, so that a child that writes without pause cannot keep the loop from seeing the
+    // deadline.
     for _ in 0..64 {
         let Some(open) = pipe else { return Ok(()) };
         match open.read(&mut buffer) {
@@ -242,7 +247,7 @@ fn milliseconds(time: Duration) -> PollTimeout {
 
 fn late() -> Error {
     let msg = "netplugin failed with no error message: signal: killed (it did not finish in time)";
-    Error::new(code::TRY_AGAIN, msg)
+    Error::new(Code::TRY_AGAIN, msg)
 }
 
 fn cancelled() -> Error {
@@ -250,5 +255,5 @@ fn cancelled() -> Error {
 }
 
 fn broken(doing: &str, error: &io::Error) -> Error {
-    Error::new(code::IO_FAILURE, format!("failed to {doing}: {error}"))
+    Error::new(Code::IO_FAILURE, format!("failed to {doing}: {error}"))
 }

@@ -52,9 +52,9 @@ fn the_environment_is_inherited_and_overridden() {
 #[test]
 fn a_plugins_own_error_passes_unchanged() {
     let error = fails(r#"echo noise >&2; echo '{"code": 11, "msg": "m", "details": "d"}'; exit 1"#);
-    assert_eq!(error, Error::new(11, "m").details("d"));
+    assert_eq!(error, Error::new(Code::TRY_AGAIN, "m").details("d"));
     let error = fails(r#"echo '{"cniVersion": "1.1.0"}{"code": 8, "msg": "same"}'; exit 1"#);
-    assert_eq!(error, Error::new(8, "same"));
+    assert_eq!(error, Error::new(Code::INVALID_NETNS, "same"));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn failures_without_an_error_say_how_it_ended_and_what_was_printed() {
     assert!(garbage.details.contains("why"), "{garbage}");
     let shapeless = fails("echo '{\"a\": 1}'; exit 1");
     assert!(shapeless.msg.ends_with("it has no code and msg"), "{shapeless}");
-    assert_eq!((silent.code, garbage.code), (code::INTERNAL, code::INTERNAL));
+    assert_eq!((silent.code, garbage.code), (Code::INTERNAL, Code::INTERNAL));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_child_that_closes_its_output_is_waited_for_until_the_deadline() {
     let deadline = Some(Instant::now() + Duration::from_millis(300));
     let exec = Exec { program: &file, env: &[], stdin: b"", deadline, cancel: None };
     let error = exec.run().unwrap_err();
-    assert_eq!(error.code, code::TRY_AGAIN);
+    assert_eq!(error.code, Code::TRY_AGAIN);
     assert!(error.msg.starts_with("netplugin failed with no error message: signal: killed"));
 }
 
@@ -188,5 +188,5 @@ fn a_person_gives_arguments_and_no_verb() {
     };
     assert_eq!(by_hand("echo \"$1 ${CNI_COMMAND-none}\"; cat", 60).unwrap(), b"--schema none\n");
     assert_eq!(by_hand("echo about; exit 2", 60).unwrap(), b"");
-    assert_eq!(by_hand("exec sleep 1000", 1).unwrap_err().code, code::TRY_AGAIN);
+    assert_eq!(by_hand("exec sleep 1000", 1).unwrap_err().code, Code::TRY_AGAIN);
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::SUPPORTED;
 
 fn version(verb: Verb, config: Value, supported: &[Version]) -> Result<Version, (u32, String)> {
-    version_of(&config, verb, supported).map_err(|error| (error.code, error.msg))
+    version_of(&config, verb, supported).map_err(|error| (error.code.into(), error.msg))
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{AddResult, Dns, Interface, IpConfig, Route};
-use crate::{Error, Result, Version, code, ip, json};
+use crate::{Code, Error, Result, Version, ip, json};
 
 /// The versions that share a shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Family {
     fn of(version: Version) -> Result<Family> {
         if !crate::SUPPORTED.contains(&version) {
             let msg = format!("unsupported CNI result version \"{version}\"");
-            return Err(Error::new(code::INCOMPATIBLE_VERSION, msg));
+            return Err(Error::new(Code::INCOMPATIBLE_VERSION, msg));
         }
         Ok(match version {
             version if version < Version::new(0, 3, 0) => Family::Ip4Ip6,
@@ -46,12 +46,13 @@ impl Family {
 impl AddResult {
     /// Reads a result in the shape of `version`, the configuration's. `null` is an empty result.
     ///
-    /// An `ips[].interface` that is out of range is let pass: some plugins write results without their interfaces.
+    /// An `ips[].interface` that is out of range is let pass: some plugins write results without
+    /// their interfaces.
     ///
     /// # Errors
     ///
-    /// [`code::DECODE_FAILURE`] if the result says that it has another shape, or cannot be read;
-    /// [`code::INCOMPATIBLE_VERSION`] if there is no such version.
+    /// [`Code::DECODE_FAILURE`] if the result says that it has another shape, or cannot be read;
+    /// [`Code::INCOMPATIBLE_VERSION`] if there is no such version.
     pub fn from_json(value: &Value, version: Version) -> Result<AddResult> {
         let family = Family::of(version)?;
         if value.is_null() {
@@ -63,7 +64,7 @@ impl AddResult {
                     "result type supports {} but unmarshalled CNIVersion is {own}",
                     family.versions()
                 );
-                Error::new(code::DECODE_FAILURE, msg)
+                Error::new(Code::DECODE_FAILURE, msg)
             };
             let own = Version::parse(own.as_str().ok_or_else(bad)?).map_err(|_| bad())?;
             if Family::of(own) != Ok(family) {
@@ -89,13 +90,34 @@ impl AddResult {
     ///
     /// # Errors
     ///
-    /// The result cannot be said in that version: there is no address, and 0.1.0 and 0.2.0 need one; or there is no such
-    /// version.
+    /// The result cannot be said in that version: there is no address, and 0.1.0 and 0.2.0 need
+    /// one; or there is no such version.
     pub fn to_json(&self, version: Version) -> Result<String> {
-        match Family::of(version)? {
-            Family::Ip4Ip6 => json::pretty(&Ip4Ip6::from_result(self, version)?),
+        self.can_be_said_in(version)?;
+        self.to_json_lossy(version)
+    }
+
+    /// As [`AddResult::to_json`], as far as the version can express it: for a runtime, which shows
+    /// what plugins have made already. Without an address a result of 0.1.0 or 0.2.0 has neither
+    /// `ip4` nor `ip6`. A version that this crate does not know gets the newest shape, under the
+    /// newest version.
+    ///
+    /// ```
+    /// use libcni::{AddResult, Version};
+    ///
+    /// let json = AddResult::default().to_json_lossy(Version::new(0, 2, 0))?;
+    /// assert_eq!(json, "{\n    \"cniVersion\": \"0.2.0\",\n    \"dns\": {}\n}");
+    /// # Ok::<(), libcni::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// It cannot be JSON.
+    pub fn to_json_lossy(&self, version: Version) -> Result<String> {
+        match Family::of(version).unwrap_or(Family::Current) {
+            Family::Ip4Ip6 => json::pretty(&Ip4Ip6::from_result(self, version)),
             Family::Lists => json::pretty(&Lists::from_result(self, version)),
-            Family::Current => json::pretty(&self.to_value(version)?),
+            Family::Current => json::pretty(&self.to_value_lossy(version)?),
         }
     }
 
@@ -105,9 +127,23 @@ impl AddResult {
     ///
     /// As [`AddResult::to_json`].
     pub fn to_value(&self, version: Version) -> Result<Value> {
+        self.can_be_said_in(version)?;
+        self.to_value_lossy(version)
+    }
+
+    /// As [`AddResult::to_json_lossy`], for handing on.
+    ///
+    /// # Errors
+    ///
+    /// As [`AddResult::to_json_lossy`].
+    pub fn to_value_lossy(&self, version: Version) -> Result<Value> {
+        let (family, version) = match Family::of(version) {
+            Ok(family) => (family, version),
+            Err(_) => (Family::Current, Version::CURRENT),
+        };
         let failed = |error: serde_json::Error| Error::internal(format!("write a result: {error}"));
-        let mut value = match Family::of(version)? {
-            Family::Ip4Ip6 => serde_json::to_value(Ip4Ip6::from_result(self, version)?),
+        let mut value = match family {
+            Family::Ip4Ip6 => serde_json::to_value(Ip4Ip6::from_result(self, version)),
             Family::Lists => serde_json::to_value(Lists::from_result(self, version)),
             Family::Current => serde_json::to_value(self),
         }
@@ -121,6 +157,15 @@ impl AddResult {
         });
         value.sort_all_objects();
         Ok(value)
+    }
+
+    /// Fails if the version does not exist, or needs an address and there is none.
+    fn can_be_said_in(&self, version: Version) -> Result<()> {
+        if Family::of(version)? == Family::Ip4Ip6 && self.ips.is_empty() {
+            return Err(Error::internal("cannot convert: no valid IP addresses")
+                .details(format!("a result of version {version} needs an address")));
+        }
+        Ok(())
     }
 }
 
@@ -160,7 +205,7 @@ struct Single {
 }
 
 impl Ip4Ip6 {
-    fn from_result(result: &AddResult, version: Version) -> Result<Ip4Ip6> {
+    fn from_result(result: &AddResult, version: Version) -> Ip4Ip6 {
         let single = |is_v4: bool| {
             let first = result.ips.iter().find(|ip| ip.address.is_ipv4() == is_v4)?;
             let routes = result.routes.iter().filter(|route| route.dst.is_ipv4() == is_v4);
@@ -168,11 +213,7 @@ impl Ip4Ip6 {
             Some(Single { ip: first.address, gateway: first.gateway, routes })
         };
         let (ip4, ip6) = (single(true), single(false));
-        if ip4.is_none() && ip6.is_none() {
-            return Err(Error::internal("cannot convert: no valid IP addresses")
-                .details(format!("a result of version {version} needs an address")));
-        }
-        Ok(Ip4Ip6 { version: version.to_string(), ip4, ip6, dns: result.dns.clone() })
+        Ip4Ip6 { version: version.to_string(), ip4, ip6, dns: result.dns.clone() }
     }
 
     fn into_result(self) -> Result<AddResult> {
@@ -181,7 +222,7 @@ impl Ip4Ip6 {
             let Some(Single { ip, gateway, routes }) = single else { continue };
             if ip.is_ipv4() != (key == "ip4") {
                 let msg = format!("{key}.ip: {ip} is of the other address family");
-                return Err(Error::new(code::DECODE_FAILURE, msg));
+                return Err(Error::new(Code::DECODE_FAILURE, msg));
             }
             result.ips.push(IpConfig { address: ip, gateway, interface: None });
             result.routes.extend(routes);

@@ -4,7 +4,7 @@ use serde_json::json;
 use serde_json::Value;
 
 use super::*;
-use crate::{Error, SUPPORTED, Version, code};
+use crate::{Code, Error, SUPPORTED, Version};
 
 fn example() -> AddResult {
     let value = json!({
@@ -57,7 +57,7 @@ fn wrong(value: Value, version: &str) -> Error {
 #[test]
 fn a_result_of_another_family_is_refused() {
     let error = wrong(json!({"cniVersion": "0.2.0"}), "1.1.0");
-    assert_eq!(error.code, code::DECODE_FAILURE);
+    assert_eq!(error.code, Code::DECODE_FAILURE);
     assert_eq!(
         error.msg,
         "result type supports [1.0.0 1.1.0] but unmarshalled CNIVersion is \"0.2.0\""

@@ -1,5 +1,5 @@
-//! The results of ADD, kept until DEL, in the files every runtime built on the reference library keeps
-//! (`/var/lib/cni/results`): either side reads what the other wrote.
+//! The results of ADD, kept until DEL, in the files every runtime built on the reference library
+//! keeps (`/var/lib/cni/results`): either side reads what the other wrote.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
@@ -11,11 +11,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::base64;
-use super::request::RuntimeConf;
-use crate::{Attachment, ContainerId, Context, Error, IfName, NetworkName, Result, code, json};
+use super::request::AttachmentConfig;
+use super::result::of_any_version;
+use crate::{
+    AddResult, Attachment, Code, ContainerId, Context, Error, IfName, NetworkName, Result, file,
+    json,
+};
 
 /// What the files of this format say of themselves.
 const KIND: &str = "cniCacheV1";
+
+/// The maximum size of a file in bytes. It contains the network's configuration and the result,
+/// each at most as large as a document.
+const MAX_BYTES: u64 = 32 << 20;
 
 /// A folder of cached results.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,19 +33,43 @@ pub struct Cache {
 
 /// A cached attachment.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Cached {
     /// The network.
     pub network: NetworkName,
     /// The attachment and the arguments it was made with.
-    pub conf: RuntimeConf,
+    pub conf: AttachmentConfig,
     /// The network's configuration at that time, as text.
     pub config: Vec<u8>,
     /// What ADD answered, in the version the configuration had.
     pub result: Option<Value>,
 }
 
+impl Cached {
+    /// The entry of an attachment.
+    pub fn new(
+        network: NetworkName,
+        conf: AttachmentConfig,
+        config: Vec<u8>,
+        result: Option<Value>,
+    ) -> Cached {
+        Cached { network, conf, config, result }
+    }
+
+    /// The result as a value: in the version that it says, or whose shape it has. Empty if there is
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn add_result(&self) -> Result<AddResult> {
+        self.result.as_ref().map_or_else(|| Ok(AddResult::default()), of_any_version)
+    }
+}
+
 /// A file of the cache, understood or not.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Entry {
     /// Where it is.
     pub file: PathBuf,
@@ -64,19 +96,23 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// The file cannot be read or understood, or is another attachment's: the reference's file names do not tell
-    /// network `a-b` with container `c` from network `a` with container `b-c`.
+    /// The file cannot be read or understood, or is another attachment's: the reference's file
+    /// names do not tell network `a-b` with container `c` from network `a` with container `b-c`.
     pub fn get(&self, network: &NetworkName, attachment: &Attachment) -> Result<Option<Cached>> {
-        let file = self.file(network, attachment);
-        let doing = || format!("read {}", file.display());
-        let text = match fs::read(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        let path = self.file(network, attachment);
+        let doing = || format!("read {}", path.display());
+        let text = match file::read(&path, MAX_BYTES) {
+            Err(error) if is_absence(&error) => return Ok(None),
             text => text.context(doing)?,
         };
         match decode(&text).context(doing)? {
             Content::Legacy(result) => Ok(Some(Cached {
                 network: network.clone(),
-                conf: RuntimeConf::new(attachment.container.clone(), attachment.ifname.clone(), ""),
+                conf: AttachmentConfig::new(
+                    attachment.container.clone(),
+                    attachment.ifname.clone(),
+                    "",
+                ),
                 config: Vec::new(),
                 result: Some(result),
             })),
@@ -109,7 +145,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Forgets an attachment. One that is not there is forgotten already; one of somebody else is left alone.
+    /// Removes the entry of an attachment. Succeeds if there is none, and leaves the file of
+    /// another attachment.
     ///
     /// # Errors
     ///
@@ -120,13 +157,26 @@ impl Cache {
             return Ok(());
         }
         match fs::remove_file(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            done => done.context(|| format!("remove {}", file.display())),
+            Err(error) if is_absence(&error) => Ok(()),
+            // The kernel refuses to remove from a read-only file system before it looks whether
+            // there is such a file.
+            Err(_) if fs::symlink_metadata(&file).is_err_and(|error| is_absence(&error)) => Ok(()),
+            done => done.context(|| format!("remove the cache entry {}", file.display())),
         }
     }
 
-    /// Every attachment in the cache, or every one of a container, in the order of the files' names. Files that do not
-    /// say whose they are (foreign, damaged and very old ones) are skipped.
+    /// Whether there is an entry of an attachment; `None` if that cannot be told.
+    pub fn has(&self, network: &NetworkName, attachment: &Attachment) -> Option<bool> {
+        match fs::symlink_metadata(self.file(network, attachment)) {
+            Ok(_) => Some(true),
+            Err(error) if is_absence(&error) => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    /// Every attachment in the cache, or every one of a container, in the order of the files'
+    /// names. Files that do not say whose they are (foreign, damaged and very old ones) are
+    /// skipped.
     ///
     /// # Errors
     ///
@@ -140,8 +190,8 @@ impl Cache {
         Ok(all.filter(wanted).collect())
     }
 
-    /// Every file in the cache, in the order of their names, also those that [`Cache::attachments`] skips. Each is read when
-    /// its turn comes.
+    /// Every file in the cache, in the order of their names, also those that [`Cache::attachments`]
+    /// skips. Each is read when its turn comes.
     ///
     /// # Errors
     ///
@@ -180,11 +230,11 @@ impl Cache {
     /// Fails if the file is there and says that it is another attachment's.
     fn refuse_foreign(
         &self,
-        file: &Path,
+        path: &Path,
         network: &NetworkName,
         attachment: &Attachment,
     ) -> Result<()> {
-        match fs::read(file).ok().map(|text| decode(&text)) {
+        match file::read(path, MAX_BYTES).ok().map(|text| decode(&text)) {
             Some(Ok(Content::Current(cached)))
                 if cached.network != *network || cached.conf.attachment != *attachment =>
             {
@@ -193,6 +243,15 @@ impl Cache {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a file does not exist, or cannot. A name that is too long for the file system, or a file
+/// in the place of the folder, must not keep an attachment.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename | io::ErrorKind::NotADirectory
+    )
 }
 
 fn foreign(cached: &Cached) -> Error {
@@ -207,15 +266,15 @@ fn foreign(cached: &Cached) -> Error {
 }
 
 /// What a file says, if it says whose it is. None if it is gone by now.
-fn read(file: &Path) -> Option<Result<Cached>> {
-    let text = match fs::read(file) {
+fn read(path: &Path) -> Option<Result<Cached>> {
+    let text = match file::read(path, MAX_BYTES) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        text => text.map_err(|error| Error::new(code::IO_FAILURE, error.to_string())),
+        text => text.map_err(|error| Error::new(Code::IO_FAILURE, error.to_string())),
     };
     Some(text.and_then(|text| match decode(&text)? {
         Content::Current(cached) => Ok(*cached),
         Content::Legacy(_) => {
-            Err(Error::new(code::DECODE_FAILURE, "it does not say whose result it is"))
+            Err(Error::new(Code::DECODE_FAILURE, "it does not say whose result it is"))
         }
     }))
 }
@@ -228,8 +287,9 @@ enum Content {
 }
 
 fn decode(text: &[u8]) -> Result<Content> {
-    let bad = |why: String| Error::new(code::DECODE_FAILURE, why);
-    let value: Value = serde_json::from_slice(text).map_err(|error| bad(error.to_string()))?;
+    let bad = |why: String| Error::new(Code::DECODE_FAILURE, why);
+    // Go's libcni writes what a plugin printed, and reads bytes that are not UTF-8 in this way.
+    let value = json::value(String::from_utf8_lossy(text).as_bytes())?;
     if !value.is_object() {
         return Err(bad("it is not a cached result".to_owned()));
     }
@@ -280,20 +340,21 @@ impl From<&Cached> for Record {
 impl Record {
     fn into_cached(self) -> Result<Cached> {
         let config = base64::decode(&self.config)
-            .ok_or_else(|| Error::new(code::DECODE_FAILURE, "config is not base64"))?;
+            .ok_or_else(|| Error::new(Code::DECODE_FAILURE, "config is not base64"))?;
         let netns = match self.netns.is_empty() {
             true => self.sandbox().unwrap_or_default(),
             false => self.netns.clone(),
         };
         let container = ContainerId::new(self.container_id)?;
-        let mut conf = RuntimeConf::new(container, IfName::new(self.if_name)?, netns);
+        let mut conf = AttachmentConfig::new(container, IfName::new(self.if_name)?, netns);
         conf.args = self.cni_args;
         conf.capability_args = self.capability_args;
         let network = NetworkName::new(self.network_name)?;
         Ok(Cached { network, conf, config, result: self.result })
     }
 
-    /// The namespace as the result says it: what podman 4 and containerd 1.6 are built on does not keep `netns`.
+    /// The namespace as the result says it: what podman 4 and containerd 1.6 are built on does not
+    /// keep `netns`.
     fn sandbox(&self) -> Option<String> {
         let text = |interface, key| json::get(interface, key).and_then(Value::as_str);
         let interfaces = json::get(self.result.as_ref()?, "interfaces")?.as_array()?.iter();

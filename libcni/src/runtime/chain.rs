@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::cache::{Cache, Cached};
-use super::conf::{NetworkList, PluginConf};
-use super::request::{Request, RuntimeConf};
+use super::config::{NetworkConfig, PluginConfig};
+use super::request::{AttachmentConfig, Request};
+use super::result::{cached_in_version, in_version, of_any_version};
 use crate::exec::{Exec, find};
-use crate::{AddResult, Context, Error, Result, Verb, Version, code, json};
+use crate::{AddResult, Attachment, Code, Context, Error, NetworkName, Result, Verb, Version};
 
 /// Runs the plugins of networks.
 ///
-/// The environment of this process is handed on to every plugin, `TRACEPARENT`, `TRACESTATE` and `BAGGAGE` of a trace
-/// included; [`Runtime::env`] can set them for one runtime.
+/// The environment of this process is handed on to every plugin, `TRACEPARENT`, `TRACESTATE` and
+/// `BAGGAGE` of a trace included; [`Runtime::env`] can set them for one runtime.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Runtime<'fd> {
     /// The folders that hold the plugins, the first match wins (`CNI_PATH`).
     pub path: Vec<PathBuf>,
@@ -24,7 +26,8 @@ pub struct Runtime<'fd> {
     pub cache: Cache,
     /// More variables for the plugins. The specification's own (`CNI_...`) cannot be changed here.
     pub env: Vec<(String, String)>,
-    /// How long one operation on a network, all its plugins together, may take. Then the running plugin is killed.
+    /// How long one operation on a network, all its plugins together, may take. Then the running
+    /// plugin is killed.
     pub timeout: Option<Duration>,
     /// When this becomes readable, the running plugin is killed and the operation fails.
     pub cancel: Option<BorrowedFd<'fd>>,
@@ -36,22 +39,28 @@ impl<'fd> Runtime<'fd> {
         Runtime { path, cache, env: Vec::new(), timeout: None, cancel: None }
     }
 
-    /// ADD: runs the plugins in order, each with the result of the one before, and keeps the last result.
+    /// ADD: runs the plugins in order, each with the result of the one before, and keeps the last
+    /// result.
+    ///
+    /// Results are read as leniently as the reference reads them. One without a version has that of
+    /// the list; one that the list's version cannot express is handed on as far as possible
+    /// ([`AddResult::to_value_lossy`]).
     ///
     /// When a plugin fails, those before it are not undone: [`Runtime::undo`] does that.
     ///
     /// # Errors
     ///
-    /// The first plugin's error, its message beginning with `plugin type="..."`; or the result could not be kept.
-    pub fn add(&self, list: &NetworkList, conf: &RuntimeConf) -> Result<AddResult> {
+    /// The first plugin's error, its message beginning with `plugin type="..."`; or the result
+    /// could not be kept.
+    pub fn add(&self, list: &NetworkConfig, conf: &AttachmentConfig) -> Result<AddResult> {
         let operation = self.start();
         let mut prev = None;
         for plugin in &list.plugins {
             let request = request(Verb::Add, list, plugin, Some(conf), prev.as_ref());
             prev =
-                Some(operation.run(&request, |exec| in_version(exec.run_json()?, list.version))?);
+                Some(operation.run(&request, |exec| in_version(exec.run_result()?, list.version))?);
         }
-        let result = typed(prev.as_ref(), list.version)?;
+        let result = prev.as_ref().map_or_else(|| Ok(AddResult::default()), of_any_version)?;
         let cached = Cached {
             network: list.name.clone(),
             conf: conf.clone(),
@@ -63,19 +72,20 @@ impl<'fd> Runtime<'fd> {
         Ok(result)
     }
 
-    /// CHECK: asks the plugins in order, each with the cached result, whether everything is as ADD left it.
+    /// CHECK: asks the plugins in order, each with the cached result, whether everything is as ADD
+    /// left it.
     ///
     /// # Errors
     ///
-    /// The first plugin's error; a configuration older than 0.4.0, which has no CHECK; a cached result that cannot be
-    /// read.
-    pub fn check(&self, list: &NetworkList, conf: &RuntimeConf) -> Result<()> {
+    /// The first plugin's error; a configuration older than 0.4.0, which has no CHECK; a cached
+    /// result that cannot be read.
+    pub fn check(&self, list: &NetworkConfig, conf: &AttachmentConfig) -> Result<()> {
         if list.version < Version::new(0, 4, 0) {
             let msg = format!(
                 "configuration version {:?} does not support the CHECK command",
                 list.version.to_string()
             );
-            return Err(Error::new(code::INCOMPATIBLE_VERSION, msg));
+            return Err(Error::new(Code::INCOMPATIBLE_VERSION, msg));
         }
         if list.disable_check {
             return Ok(());
@@ -89,25 +99,32 @@ impl<'fd> Runtime<'fd> {
         Ok(())
     }
 
-    /// DEL: runs the plugins in reverse order, each with the cached result if there is one, and forgets the
-    /// attachment. It works without a cached result; one that cannot be read is forgotten.
+    /// DEL: runs the plugins in reverse order, each with the cached result if there is one, and
+    /// then removes the cache entry. Plugins are called without `prevResult` if the entry cannot be
+    /// read.
+    ///
+    /// If a plugin is missing or cannot be started, the others are still called, so that the
+    /// network's interface and address are released.
+    ///
+    /// Returns warnings: the cache entry that could not be removed although every plugin succeeded.
     ///
     /// # Errors
     ///
-    /// The first plugin's error: the plugins before it were not asked, and the attachment stays in the cache, so that
-    /// the call can be repeated.
-    pub fn del(&self, list: &NetworkList, conf: &RuntimeConf) -> Result<()> {
+    /// Returns the error of the first plugin that fails; the plugins before it in the list are not
+    /// called. Or names the missing plugins; all others were called. The attachment then stays in
+    /// the cache, so that the call can be repeated.
+    pub fn del(&self, list: &NetworkConfig, conf: &AttachmentConfig) -> Result<Vec<Error>> {
         self.del_within(&self.start(), list, conf)
     }
 
-    /// As [`Runtime::del`], but a plugin that fails does not keep the others from cleaning up. This is what to call
-    /// after an ADD that failed.
+    /// As [`Runtime::del`], but a plugin that fails does not keep the others from cleaning up. This
+    /// is what to call after an ADD that failed. Returns warnings, as [`Runtime::del`] does.
     ///
     /// # Errors
     ///
     /// Every plugin's error, joined.
-    pub fn undo(&self, list: &NetworkList, conf: &RuntimeConf) -> Result<()> {
-        let prev = self.result_for_del(list, conf)?;
+    pub fn undo(&self, list: &NetworkConfig, conf: &AttachmentConfig) -> Result<Vec<Error>> {
+        let prev = self.result_for_del(list, conf);
         let operation = self.start();
         let mut errors = Vec::new();
         for plugin in list.plugins.iter().rev() {
@@ -115,15 +132,16 @@ impl<'fd> Runtime<'fd> {
             errors.extend(operation.run(&request, |exec| exec.run()).err());
         }
         join(errors)?;
-        self.cache.remove(&list.name, &conf.attachment)
+        Ok(self.forget(list, conf))
     }
 
-    /// STATUS: asks the plugins in order whether an ADD could be served. Below version 1.1.0 there is nobody to ask.
+    /// STATUS: asks the plugins in order whether an ADD could be served. Below version 1.1.0
+    /// plugins do not know the verb.
     ///
     /// # Errors
     ///
-    /// The first plugin's error, with [`code::UNAVAILABLE`] or [`code::LIMITED_CONNECTIVITY`].
-    pub fn status(&self, list: &NetworkList) -> Result<()> {
+    /// The first plugin's error, with [`Code::UNAVAILABLE`] or [`Code::LIMITED_CONNECTIVITY`].
+    pub fn status(&self, list: &NetworkConfig) -> Result<()> {
         if list.version < Version::new(1, 1, 0) {
             return Ok(());
         }
@@ -144,27 +162,54 @@ impl<'fd> Runtime<'fd> {
     pub(super) fn del_within(
         &self,
         operation: &Operation<'_>,
-        list: &NetworkList,
-        conf: &RuntimeConf,
-    ) -> Result<()> {
-        let prev = self.result_for_del(list, conf)?;
+        list: &NetworkConfig,
+        conf: &AttachmentConfig,
+    ) -> Result<Vec<Error>> {
+        let prev = self.result_for_del(list, conf);
+        let mut missing = Missing::default();
         for plugin in list.plugins.iter().rev() {
             let request = request(Verb::Del, list, plugin, Some(conf), prev.as_ref());
-            operation.run(&request, |exec| exec.run())?;
+            match operation.ask(&request) {
+                Ok(_) => {}
+                Err(NotDone::Missing(error)) => missing.add(plugin, error),
+                Err(NotDone::Failed(error)) => return Err(missing.beside(error)),
+            }
         }
-        self.cache.remove(&list.name, &conf.attachment)
+        missing.said(&list.name)?;
+        Ok(self.forget(list, conf))
+    }
+
+    /// Removes the cache entry of an attachment that no plugin has any more. A failure is no reason
+    /// to call the plugins again, so it is only a warning.
+    fn forget(&self, list: &NetworkConfig, conf: &AttachmentConfig) -> Vec<Error> {
+        let removed = self.cache.remove(&list.name, &conf.attachment);
+        let Attachment { container, ifname } = &conf.attachment;
+        let warning =
+            removed.err().map(|error| match self.cache.has(&list.name, &conf.attachment) {
+                Some(_) => error.line(&format!(
+                    "the attachment is removed from {}, only its cache entry remains: remove the \
+                     entry by hand",
+                    list.name
+                )),
+                None => error.line(&format!(
+                    "every plugin of {} did DEL of {container}/{ifname}. Whether the cache has an \
+                     entry of it is not known",
+                    list.name
+                )),
+            });
+        warning.into_iter().collect()
     }
 
     /// The cached result in the list's version.
     pub(super) fn cached_result(
         &self,
-        list: &NetworkList,
-        conf: &RuntimeConf,
+        list: &NetworkConfig,
+        conf: &AttachmentConfig,
     ) -> Result<Option<Value>> {
         let read = || {
             let cached = self.cache.get(&list.name, &conf.attachment)?;
             let Some(result) = cached.and_then(|cached| cached.result) else { return Ok(None) };
-            in_version(result, list.version).map(Some).context(|| {
+            cached_in_version(result, list.version).map(Some).context(|| {
                 format!(
                     "failed to convert cached result to config version {:?}",
                     list.version.to_string()
@@ -174,22 +219,21 @@ impl<'fd> Runtime<'fd> {
         read().context(|| format!("failed to get network {:?} cached result", list.name.as_str()))
     }
 
-    fn result_for_del(&self, list: &NetworkList, conf: &RuntimeConf) -> Result<Option<Value>> {
+    /// The cached result if DEL has one and it can be read. DEL is best effort (spec 1.1.0, section
+    /// 2): an entry that cannot be read must not keep plugins from cleaning up. It is removed after
+    /// they have.
+    fn result_for_del(&self, list: &NetworkConfig, conf: &AttachmentConfig) -> Option<Value> {
         if list.version < Version::new(0, 4, 0) {
-            return Ok(None);
+            return None;
         }
-        match self.cached_result(list, conf) {
-            Ok(result) => Ok(result),
-            // DEL has to work without a result, and this file will not get better.
-            Err(_) => self.cache.remove(&list.name, &conf.attachment).map(|()| None),
-        }
+        self.cached_result(list, conf).ok().flatten()
     }
 
     /// The folders as `CNI_PATH` says them.
     pub(super) fn path_list(&self) -> Result<String> {
         let joined = std::env::join_paths(&self.path).ok().and_then(|path| path.into_string().ok());
         joined.ok_or_else(|| {
-            Error::new(code::INVALID_ENVIRONMENT, "CNI_PATH has a folder with `:` or without UTF-8")
+            Error::new(Code::INVALID_ENVIRONMENT, "CNI_PATH has a folder with `:` or without UTF-8")
         })
     }
 }
@@ -200,7 +244,66 @@ pub(super) struct Operation<'a> {
     deadline: Option<Instant>,
 }
 
+/// Why a plugin did not succeed.
+enum NotDone {
+    /// The plugin does not exist, or cannot be started.
+    Missing(Error),
+    Failed(Error),
+}
+
+/// The plugins of a network that DEL could not call.
+#[derive(Default)]
+struct Missing {
+    plugins: Vec<String>,
+    errors: Vec<Error>,
+}
+
+impl Missing {
+    fn add(&mut self, plugin: &PluginConfig, error: Error) {
+        self.plugins.push(plugin.kind.to_string());
+        self.errors.push(error);
+    }
+
+    /// The error of an installed plugin, followed by those of the missing ones.
+    fn beside(self, error: Error) -> Error {
+        self.errors.iter().fold(error, |error, missing| error.line(&missing.to_string()))
+    }
+
+    /// Succeeds if every plugin was called.
+    fn said(self, network: &NetworkName) -> Result<()> {
+        let plugins = self.plugins.join(", ");
+        join(self.errors).map_err(|error| {
+            error.line(&format!(
+                "every other plugin of {network} was asked; what {plugins} made for this attachment may remain, such as \
+                 firewall rules: repeat DEL when {plugins} is installed"
+            ))
+        })
+    }
+}
+
 impl Operation<'_> {
+    fn env(&self, request: &Request<'_>) -> Result<Vec<(String, String)>> {
+        Ok(request.env(self.runtime.env.clone(), &self.runtime.path_list()?))
+    }
+
+    /// Runs one plugin, and ignores its result.
+    fn ask(&self, request: &Request<'_>) -> std::result::Result<(), NotDone> {
+        let doing = |error: Error| {
+            let what = format!("{} failed ({})", described(request.plugin), spelled(request.verb));
+            error.context(what)
+        };
+        let failed = |error: Error| NotDone::Failed(doing(error));
+        let program = find(&request.plugin.kind, &self.runtime.path);
+        let program = program.map_err(|error| NotDone::Missing(doing(error)))?;
+        let (env, stdin) = (self.env(request).map_err(failed)?, request.stdin());
+        let exec = self.exec(&program, &env, &stdin);
+        let running = exec.start().map_err(|error| match error.code {
+            Code::IO_FAILURE => NotDone::Missing(doing(error)),
+            _ => NotDone::Failed(doing(error)),
+        })?;
+        exec.finish(running).map(drop).map_err(failed)
+    }
+
     /// Runs one plugin. Errors say which plugin it was and keep its code and details.
     pub(super) fn run<T>(
         &self,
@@ -209,7 +312,7 @@ impl Operation<'_> {
     ) -> Result<T> {
         let go = || {
             let program = find(&request.plugin.kind, &self.runtime.path)?;
-            let (env, stdin) = (request.env(self.runtime)?, request.stdin());
+            let (env, stdin) = (self.env(request)?, request.stdin());
             run(self.exec(&program, &env, &stdin))
         };
         go().context(|| format!("{} failed ({})", described(request.plugin), spelled(request.verb)))
@@ -227,16 +330,16 @@ impl Operation<'_> {
 
 pub(super) fn request<'a>(
     verb: Verb,
-    list: &'a NetworkList,
-    plugin: &'a PluginConf,
-    conf: Option<&'a RuntimeConf>,
+    list: &'a NetworkConfig,
+    plugin: &'a PluginConfig,
+    conf: Option<&'a AttachmentConfig>,
     prev: Option<&'a Value>,
 ) -> Request<'a> {
     Request { verb, list, plugin, conf, prev, valid: None }
 }
 
 /// The plugin as errors name it.
-fn described(plugin: &PluginConf) -> String {
+fn described(plugin: &PluginConfig) -> String {
     match &plugin.name {
         None => format!("plugin type={:?}", plugin.kind.as_str()),
         Some(name) => format!("plugin type={:?} name={name:?}", plugin.kind.as_str()),
@@ -251,34 +354,16 @@ fn spelled(verb: Verb) -> String {
     }
 }
 
-/// A result in the version of the list: as the plugin printed it where that is the version already, so that nothing
-/// is lost of what this crate does not know.
-fn in_version(mut result: Value, version: Version) -> Result<Value> {
-    let own = match json::get(&result, "cniVersion").and_then(Value::as_str) {
-        None | Some("") => version,
-        Some(own) => Version::parse(own)?,
-    };
-    let decoded = AddResult::from_json(&result, own)?;
-    if own == version {
-        if let Some(object) = result.as_object_mut() {
-            object.retain(|key, _| !key.eq_ignore_ascii_case("cniVersion"));
-            object.insert("cniVersion".to_owned(), Value::String(version.to_string()));
-        }
-        return Ok(result);
-    }
-    decoded.to_value(version)
-}
+/// The maximum number of errors that are shown when many attachments fail for the same reason.
+const SHOWN: usize = 10;
 
-fn typed(result: Option<&Value>, version: Version) -> Result<AddResult> {
-    result.map_or_else(|| Ok(AddResult::default()), |result| AddResult::from_json(result, version))
-}
-
-/// Several errors as one: the first one's code, every message.
+/// Joins several errors into one: the code of the first, and the messages up to the maximum.
 pub(super) fn join(errors: Vec<Error>) -> Result<()> {
-    let mut errors = errors.into_iter();
+    let rest = errors.len().saturating_sub(SHOWN);
+    let mut errors = errors.into_iter().take(SHOWN);
     let Some(mut all) = errors.next() else { return Ok(()) };
     for error in errors {
         all.details = [all.details, error.to_string()].join("\n").trim_start().to_owned();
     }
-    Err(all)
+    Err(if rest == 0 { all } else { all.line(&format!("and {rest} more errors")) })
 }

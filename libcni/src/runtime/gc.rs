@@ -1,31 +1,37 @@
-//! GC: removing what belongs to attachments that nobody wants any more.
+//! GC: removing what belongs to stale attachments.
 
 use std::collections::HashSet;
 
 use super::chain::{Runtime, join, request};
-use super::conf::NetworkList;
-use crate::{Attachment, Context, Result, Verb, Version};
+use super::config::NetworkConfig;
+use crate::{Attachment, Context, Error, Result, Verb, Version};
 
 impl Runtime<'_> {
-    /// GC: runs DEL for every cached attachment of the network that is not in `valid`, with the namespace and the
-    /// arguments it was made with; then, from version 1.1.0 on, asks every plugin to remove what belongs to no valid
-    /// attachment. One that fails does not keep the others from being cleaned up.
+    /// GC: runs DEL for every cached attachment of the network that is not in `valid`, with the
+    /// namespace and the arguments it was made with; then, from version 1.1.0 on, asks every plugin
+    /// to remove what belongs to no valid attachment. One that fails does not keep the others from
+    /// being cleaned up.
     ///
     /// **An empty `valid` removes everything** of the network, live containers included.
+    ///
+    /// Returns warnings, as [`Runtime::del`] does.
     ///
     /// # Errors
     ///
     /// Everything that could not be removed, joined.
-    pub fn gc(&self, list: &NetworkList, valid: &[Attachment]) -> Result<()> {
+    pub fn gc(&self, list: &NetworkConfig, valid: &[Attachment]) -> Result<Vec<Error>> {
         if list.disable_gc {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let operation = self.start();
-        let mut errors = Vec::new();
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
         for conf in self.stale(list, valid)? {
             let Attachment { container, ifname } = &conf.attachment;
             let doing = || format!("failed to delete stale attachment {container} {ifname}");
-            errors.extend(self.del_within(&operation, list, &conf).context(doing).err());
+            match self.del_within(&operation, list, &conf).context(doing) {
+                Ok(remains) => warnings.extend(remains),
+                Err(error) => errors.push(error),
+            }
         }
         let asked =
             if list.version < Version::new(1, 1, 0) { &[] } else { list.plugins.as_slice() };
@@ -34,19 +40,24 @@ impl Runtime<'_> {
             request.valid = Some(valid);
             errors.extend(operation.run(&request, |exec| exec.run()).err());
         }
-        join(errors)
+        if !errors.is_empty() {
+            errors.append(&mut warnings);
+        }
+        join(errors)?;
+        Ok(warnings)
     }
 
-    /// The cached attachments of the network that are not in `valid`, those [`Runtime::gc`] runs DEL for.
+    /// The cached attachments of the network that are not in `valid`, those [`Runtime::gc`] runs
+    /// DEL for.
     ///
     /// # Errors
     ///
     /// The cache cannot be read.
     pub fn stale(
         &self,
-        list: &NetworkList,
+        list: &NetworkConfig,
         valid: &[Attachment],
-    ) -> Result<Vec<super::RuntimeConf>> {
+    ) -> Result<Vec<super::AttachmentConfig>> {
         let valid: HashSet<_> = valid.iter().collect();
         let cached = self.cache.attachments(None)?.into_iter();
         let stale = cached.filter(|cached| {

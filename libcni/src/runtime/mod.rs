@@ -1,30 +1,40 @@
-//! What container runtimes need: find a network's configuration, run its plugins in order, remember the results.
+//! What container runtimes need: find a network's configuration, run its plugins in order, remember
+//! the results.
 //!
 //! ```no_run
-//! use libcni::runtime::{Cache, NetworkList, Runtime, RuntimeConf};
+//! use libcni::runtime::{Cache, NetworkConfig, Runtime, AttachmentConfig};
 //! use libcni::{ContainerId, IfName};
 //!
-//! let network = NetworkList::find("/etc/cni/net.d".as_ref(), "mynet")?;
+//! let network = NetworkConfig::find("/etc/cni/net.d".as_ref(), "mynet")?;
 //! let runtime = Runtime::new(vec!["/opt/cni/bin".into()], Cache::default());
-//! let conf = RuntimeConf::new(ContainerId::new("c1")?, IfName::new("eth0")?, "/run/netns/c1");
-//! let result = runtime.add(&network, &conf)?;
-//! println!("{:?}", result.ips);
-//! runtime.del(&network, &conf)?;
+//! let container = AttachmentConfig::new(ContainerId::new("c1")?, IfName::new("eth0")?, "/run/netns/c1");
+//! match runtime.add(&network, &container) {
+//!     Ok(result) => println!("{:?}", result.ips),
+//!     // Plugins before the one that failed have made their part of the attachment.
+//!     Err(error) => {
+//!         runtime.undo(&network, &container)?;
+//!         return Err(error);
+//!     }
+//! }
+//! runtime.del(&network, &container)?;
 //! # Ok::<(), libcni::Error>(())
 //! ```
 
 mod base64;
 mod cache;
 mod chain;
-mod conf;
+mod config;
 mod folder;
 mod gc;
+mod named;
 mod ours;
 mod request;
+mod result;
 mod version;
 
 pub use cache::{Cache, Cached, Entry};
 pub use chain::Runtime;
-pub use conf::{NetworkList, PluginConf};
-pub use request::RuntimeConf;
+pub use config::{NetworkConfig, PluginConfig};
+pub use ours::Repaired;
+pub use request::AttachmentConfig;
 pub use version::Spoken;

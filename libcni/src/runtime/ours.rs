@@ -1,99 +1,185 @@
-//! The two verbs that are ours: PLAN and REPAIR. Only plugins written with this crate know them.
+//! The two verbs of ferrocni: PLAN and REPAIR. Only plugins written with this crate know them.
 
 use serde_json::Value;
 
-use super::chain::{Runtime, request};
-use super::conf::{NetworkList, PluginConf};
-use super::request::RuntimeConf;
-use crate::{AddResult, Context, Error, PluginType, Preview, Result, Verb, Version, code, json};
+use super::chain::{Operation, Runtime, request};
+use super::config::{NetworkConfig, PluginConfig};
+use super::request::{AttachmentConfig, Request};
+use crate::{AddResult, Code, Error, PluginType, Preview, Result, Verb, Version, json};
+
+/// The outcome of REPAIR of a chain.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Repaired {
+    /// The repairs of each plugin.
+    pub done: Vec<(PluginType, Vec<String>)>,
+    /// Why a plugin could not be asked: those of other suites do not know the verb. Then CHECK was
+    /// run, whose error is in `failed`.
+    pub unasked: Vec<Error>,
+    /// The remaining differences.
+    pub failed: Option<Error>,
+}
+
+impl Repaired {
+    /// The outcome of a REPAIR that failed before any repair.
+    pub fn failed(error: Error) -> Repaired {
+        Repaired { failed: Some(error), ..Repaired::default() }
+    }
+}
 
 impl Runtime<'_> {
-    /// PLAN: what ADD would do, plugin by plugin, each with the predicted result of the one before. Nothing is touched.
+    /// PLAN: what ADD would do, plugin by plugin, each with the predicted result of the one before.
+    /// Nothing is touched.
+    ///
+    /// In the place of a plugin that cannot tell, there is the reason. Those after it get the
+    /// result of the plugin before it, as most plugins in a chain pass it on; without one, they are
+    /// not asked.
+    ///
+    /// With `is_live`, the attachment is in the cache. Its plugins get the cached result, and tell
+    /// what it consists of.
     ///
     /// # Errors
     ///
-    /// Why ADD could not do it; or which plugin cannot tell, because it does not know this verb.
+    /// Why ADD could not do it; or no plugin can tell.
     pub fn plan(
         &self,
-        list: &NetworkList,
-        conf: &RuntimeConf,
-    ) -> Result<Vec<(PluginType, Preview)>> {
+        list: &NetworkConfig,
+        conf: &AttachmentConfig,
+        is_live: bool,
+    ) -> Result<Vec<(PluginType, Result<Preview>)>> {
         let operation = self.start();
-        let mut previews = Vec::new();
-        let mut prev = None;
-        for plugin in &list.plugins {
-            let request = request(Verb::Plan, list, plugin, Some(conf), prev.as_ref());
-            let answer = operation
-                .run(&request, |exec| exec.run_json())
-                .map_err(|error| cannot(error, Verb::Plan, plugin, "tell its plan"))?;
-            let preview =
-                preview(&answer).context(|| format!("plugin {} printed no plan", plugin.kind))?;
-            prev = Some(preview.result.to_value(list.version)?);
-            previews.push((plugin.kind.clone(), preview));
+        let (mut previews, mut prev, mut unknown) = (Vec::new(), None, None);
+        if is_live {
+            prev = self.cached_result(list, conf)?;
         }
-        Ok(previews)
+        for plugin in &list.plugins {
+            let told = match (&unknown, &prev) {
+                (Some(before), None) => Err(without_result(plugin, before)),
+                _ => {
+                    tell(&operation, &request(Verb::Plan, list, plugin, Some(conf), prev.as_ref()))
+                }
+            };
+            let told = match told {
+                Err(error) if unknown.is_none() && !is_of_others(&error) => return Err(error),
+                told => told,
+            };
+            match &told {
+                Ok(preview) if !is_live => {
+                    prev = Some(preview.result.to_value_lossy(list.version)?);
+                }
+                _ => {}
+            }
+            if told.as_ref().map_or(true, |preview| !preview.unknown.is_empty()) {
+                unknown.get_or_insert_with(|| plugin.kind.clone());
+            }
+            previews.push((plugin.kind.clone(), told));
+        }
+        match previews.iter().all(|(_, told)| told.is_err()) {
+            true => {
+                previews.into_iter().find_map(|(_, told)| told.err()).map_or(Ok(Vec::new()), Err)
+            }
+            false => Ok(previews),
+        }
     }
 
-    /// REPAIR: makes a live attachment what ADD left, plugin by plugin, and says what each had to do.
+    /// REPAIR: makes a live attachment what ADD left, plugin by plugin, and says what each had to
+    /// do. If a plugin does not know the verb, the others are asked, and then CHECK of the whole
+    /// chain tells whether anything is still wrong.
     ///
     /// # Errors
     ///
-    /// What could not be repaired; there is no cached result of the attachment; or which plugin cannot repair,
-    /// because it does not know this verb.
-    pub fn repair(
-        &self,
-        list: &NetworkList,
-        conf: &RuntimeConf,
-    ) -> Result<Vec<(PluginType, Vec<String>)>> {
+    /// There is no cached result of the attachment. What could not be repaired is in
+    /// [`Repaired::failed`].
+    pub fn repair(&self, list: &NetworkConfig, conf: &AttachmentConfig) -> Result<Repaired> {
         let prev = self.cached_result(list, conf)?.ok_or_else(|| {
             let attachment = &conf.attachment;
             let who = format!("container {} interface {}", attachment.container, attachment.ifname);
-            Error::new(code::UNKNOWN_CONTAINER, format!("no result of ADD is known for {who}"))
+            Error::new(Code::UNKNOWN_CONTAINER, format!("no result of ADD is known for {who}"))
                 .details("only what was added through this cache can be repaired")
         })?;
         let operation = self.start();
-        let mut repairs = Vec::new();
+        let mut repaired = Repaired::default();
         for plugin in &list.plugins {
             let request = request(Verb::Repair, list, plugin, Some(conf), Some(&prev));
             let done = operation
                 .run(&request, |exec| lines(&exec.run()?))
-                .map_err(|error| cannot(error, Verb::Repair, plugin, "repair"))?;
-            repairs.push((plugin.kind.clone(), done));
+                .map_err(|error| cannot(error, Verb::Repair, plugin, "repair"));
+            match done {
+                Ok(done) => repaired.done.push((plugin.kind.clone(), done)),
+                Err(error) if is_of_others(&error) => repaired.unasked.push(error),
+                Err(error) => {
+                    repaired.failed = Some(error);
+                    return Ok(repaired);
+                }
+            }
         }
-        Ok(repairs)
+        if !repaired.unasked.is_empty() {
+            repaired.failed = self.check(list, conf).err();
+        }
+        Ok(repaired)
     }
+}
+
+/// Asks a plugin for its plan.
+fn tell(operation: &Operation<'_>, request: &Request<'_>) -> Result<Preview> {
+    let plugin = request.plugin;
+    let answer = operation
+        .run(request, |exec| exec.run())
+        .map_err(|error| cannot(error, Verb::Plan, plugin, "tell its plan"))?;
+    json::value(&answer).and_then(|answer| preview(&answer)).map_err(|error| {
+        let msg = format!("plugin {} cannot tell its plan: it printed none: {error}", plugin.kind);
+        Error::new(UNKNOWN_VERB, msg).details(OURS)
+    })
+}
+
+/// A plugin that would get the result of one that cannot tell it.
+fn without_result(plugin: &PluginConfig, before: &PluginType) -> Error {
+    let msg = format!("plugin {} was not asked: the result of {before} is not known", plugin.kind);
+    Error::new(UNKNOWN_VERB, msg)
 }
 
 /// What PLAN printed. Its result is in the version it says; without one, in the newest.
 fn preview(answer: &Value) -> Result<Preview> {
     let Some(result) = json::get(answer, "result") else {
-        return Err(Error::new(code::DECODE_FAILURE, "missing field result"));
+        return Err(Error::new(Code::DECODE_FAILURE, "missing field result"));
     };
     let version = match json::get(result, "cniVersion").and_then(Value::as_str) {
         None => Version::CURRENT,
         Some(version) => Version::parse(version)?,
     };
     let result = AddResult::from_json(result, version)?;
-    Ok(Preview { plan: json::get(answer, "plan").cloned().unwrap_or(Value::Null), result })
+    let unknown = json::get(answer, "unknown").and_then(Value::as_str).unwrap_or_default();
+    let plan = json::get(answer, "plan").cloned().unwrap_or(Value::Null);
+    Ok(Preview { plan, result, unknown: unknown.to_owned() })
 }
 
-/// What REPAIR printed: a list of lines; nothing, if there was nothing to do.
+/// What REPAIR printed: a list of lines. A plugin that prints nothing has taken no notice of the
+/// verb.
 fn lines(stdout: &[u8]) -> Result<Vec<String>> {
     if stdout.trim_ascii().is_empty() {
-        return Ok(Vec::new());
+        return Err(Error::new(UNKNOWN_VERB, "unknown CNI_COMMAND: it printed nothing"));
     }
     serde_json::from_slice(stdout).map_err(|error| {
-        Error::new(code::DECODE_FAILURE, format!("its answer is not a list of texts: {error}"))
+        Error::new(Code::DECODE_FAILURE, format!("its answer is not a list of texts: {error}"))
     })
 }
 
+/// The code of an error for a verb that a plugin does not know.
+const UNKNOWN_VERB: Code = Code::INVALID_ENVIRONMENT;
+
+/// What the details of such an error say.
+const OURS: &str = "this verb is ferrocni's own";
+
+/// Whether it is the error for a plugin that does not know a verb of ours, as [`cannot`] words it.
+fn is_of_others(error: &Error) -> bool {
+    error.code == UNKNOWN_VERB && error.details == OURS
+}
+
 /// Says which plugin does not know a verb of ours; other errors stay.
-fn cannot(error: Error, verb: Verb, plugin: &PluginConf, what: &str) -> Error {
-    if error.code != code::INVALID_ENVIRONMENT
-        || !error.msg.to_lowercase().contains("unknown cni_command")
-    {
+fn cannot(error: Error, verb: Verb, plugin: &PluginConfig, what: &str) -> Error {
+    if error.code != UNKNOWN_VERB || !error.msg.to_lowercase().contains("unknown cni_command") {
         return error;
     }
     let msg = format!("plugin {} cannot {what}: it does not know {}", plugin.kind, verb.as_str());
-    Error::new(error.code, msg).details("this verb is ferrocni's own")
+    Error::new(UNKNOWN_VERB, msg).details(OURS)
 }

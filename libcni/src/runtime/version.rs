@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::chain::{Operation, Runtime, join};
-use super::conf::NetworkList;
+use super::config::NetworkConfig;
 use crate::exec::find;
-use crate::{Context, Error, PluginType, Result, Version, code, json};
+use crate::{Code, Context, Error, PluginType, Result, Version, json};
 
 /// What a plugin answers to VERSION.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Spoken {
     /// The version of the protocol its answer is in.
     pub protocol: String,
@@ -28,13 +29,13 @@ impl Runtime<'_> {
         spoken(&self.start(), plugin)
     }
 
-    /// Whether every plugin of the network is there and speaks the network's version. Returns the capabilities that
-    /// are declared, for which a runtime may have values.
+    /// Whether every plugin of the network is there and speaks the network's version. Returns the
+    /// capabilities that are declared, for which a runtime may have values.
     ///
     /// # Errors
     ///
     /// What is wrong with each plugin, joined.
-    pub fn validate(&self, list: &NetworkList) -> Result<BTreeSet<String>> {
+    pub fn validate(&self, list: &NetworkConfig) -> Result<BTreeSet<String>> {
         let operation = self.start();
         let mut errors = Vec::new();
         for plugin in &list.plugins {
@@ -53,14 +54,15 @@ fn speaks(operation: &Operation<'_>, plugin: &PluginType, version: Version) -> R
     }
     let msg = format!("plugin {plugin} does not support config version {:?}", version.to_string());
     let details = format!("it supports {}", spoken.supported.join(", "));
-    Err(Error::new(code::INCOMPATIBLE_VERSION, msg).details(details))
+    Err(Error::new(Code::INCOMPATIBLE_VERSION, msg).details(details))
 }
 
 fn spoken(operation: &Operation<'_>, plugin: &PluginType) -> Result<Spoken> {
     let program = find(plugin, &operation.runtime.path)?;
     let mut env = operation.runtime.env.clone();
     env.push(("CNI_COMMAND".to_owned(), "VERSION".to_owned()));
-    // Plugins from before VERSION look for these first and should get as far as refusing the command.
+    // Plugins from before VERSION look for these first and should get as far as refusing the
+    // command.
     for name in ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"] {
         env.push((name.to_owned(), "dummy".to_owned()));
     }
@@ -76,7 +78,7 @@ fn spoken(operation: &Operation<'_>, plugin: &PluginType) -> Result<Spoken> {
 }
 
 fn read(answer: &Value) -> Result<Spoken> {
-    let missing = |field: &str| Error::new(code::DECODE_FAILURE, format!("missing field {field}"));
+    let missing = |field: &str| Error::new(Code::DECODE_FAILURE, format!("missing field {field}"));
     let protocol = json::get(answer, "cniVersion").and_then(Value::as_str).unwrap_or_default();
     if protocol.is_empty() {
         return Err(missing("cniVersion"));

@@ -1,11 +1,6 @@
 //! Runs the example plugin `notes` as a container runtime would, in a folder of its own.
 #![allow(dead_code, reason = "each test file uses what it needs")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "test code: a panic is how it reports"
-)]
+#![cfg(test)]
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

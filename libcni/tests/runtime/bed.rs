@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use libcni::runtime::{Cache, NetworkList, Runtime, RuntimeConf};
+use libcni::runtime::{AttachmentConfig, Cache, NetworkConfig, Runtime};
 use libcni::{Attachment, ContainerId, Error, IfName, NetworkName};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -50,7 +50,10 @@ impl Bed {
         let kept = format!("{dir}/{name}.$CNI_COMMAND");
         self.script(
             name,
-            &format!("cat > {kept}.stdin\nenv > {kept}.env\necho \"$CNI_COMMAND {name} $CNI_CONTAINERID\" >> {dir}/log\n{body}"),
+            &format!(
+                "cat > {kept}.stdin\nenv > {kept}.env\necho \"$CNI_COMMAND {name} \
+                 $CNI_CONTAINERID\" >> {dir}/log\n{body}"
+            ),
         );
     }
 
@@ -95,13 +98,13 @@ impl Bed {
 }
 
 /// The network `net` of these plugins, in this version.
-pub fn network(version: &str, plugins: &[&str]) -> NetworkList {
+pub fn network(version: &str, plugins: &[&str]) -> NetworkConfig {
     let plugins: Vec<_> = plugins.iter().map(|kind| json!({ "type": kind })).collect();
     list(json!({ "name": "net", "cniVersion": version, "plugins": plugins }))
 }
 
-pub fn list(config: Value) -> NetworkList {
-    NetworkList::parse(config.to_string().as_bytes()).unwrap()
+pub fn list(config: Value) -> NetworkConfig {
+    NetworkConfig::parse(config.to_string().as_bytes()).unwrap()
 }
 
 pub fn attachment(container: &str) -> Attachment {
@@ -111,10 +114,10 @@ pub fn attachment(container: &str) -> Attachment {
     }
 }
 
-pub fn pod(container: &str) -> RuntimeConf {
+pub fn pod(container: &str) -> AttachmentConfig {
     let Attachment { container, ifname } = attachment(container);
     let netns = format!("/run/netns/{container}");
-    RuntimeConf::new(container, ifname, netns)
+    AttachmentConfig::new(container, ifname, netns)
 }
 
 pub fn net() -> NetworkName {

@@ -3,13 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use libcni::runtime::Cached;
+use libcni::runtime::{AttachmentConfig, Cached};
 use libcni::{ContainerId, NetworkName};
 use serde_json::json;
 
 use crate::bed::{Bed, attachment, error, list, net, network, pod};
 
-/// A file as the reference writes it: compact, keys in the order of its struct, keys of maps sorted.
+/// A file as the reference writes it: compact, keys in the order of its struct, keys of maps
+/// sorted.
 const OF_THE_REFERENCE: &str = concat!(
     r#"{"kind":"cniCacheV1","containerId":"c1","config":"eyJuYW1lIjoibmV0IiwiY25pVmVyc2lvbiI6IjEuMC4wIiwicGx1Z2lucyI6W3sidHlwZSI6Im9uZSJ9XX0=","#,
     r#""ifName":"eth0","networkName":"net","netns":"/run/netns/c1","cniArgs":[["IgnoreUnknown","1"],["MAC","02::1"]],"#,
@@ -23,14 +24,15 @@ fn cached() -> Cached {
         [("IgnoreUnknown", "1"), ("MAC", "02::1")].map(|(k, v)| (k.into(), v.into())).into();
     let capabilities = json!({ "portMappings": [{ "hostPort": 80 }], "mac": "02::1" });
     conf.capability_args = capabilities.as_object().cloned().unwrap();
-    Cached {
-        network: net(),
-        conf,
-        config: br#"{"name":"net","cniVersion":"1.0.0","plugins":[{"type":"one"}]}"#.to_vec(),
-        result: Some(
-            json!({ "ips": [{ "address": "10.1.0.2/16" }], "dns": {}, "cniVersion": "1.0.0" }),
-        ),
-    }
+    let result = json!({ "ips": [{ "address": "10.1.0.2/16" }], "dns": {}, "cniVersion": "1.0.0" });
+    let config = br#"{"name":"net","cniVersion":"1.0.0","plugins":[{"type":"one"}]}"#;
+    Cached::new(net(), conf, config.to_vec(), Some(result))
+}
+
+fn with(network: NetworkName, conf: AttachmentConfig) -> Cached {
+    let mut cached = cached();
+    (cached.network, cached.conf) = (network, conf);
+    cached
 }
 
 #[test]
@@ -93,7 +95,7 @@ fn listing_skips_what_is_not_an_attachment() {
     let cache = bed.cache();
     assert_eq!(cache.attachments(None), Ok(Vec::new()));
     for container in ["c2", "c1"] {
-        cache.put(&Cached { conf: pod(container), ..cached() }).unwrap();
+        cache.put(&with(net(), pod(container))).unwrap();
     }
     bed.file("cache/results/garbage", "{");
     bed.file("cache/results/legacy", "{}");
@@ -133,9 +135,9 @@ fn entries_say_why_a_file_is_not_understood() {
 fn names_that_meet_in_a_file_name_do_not_take_each_others_result() {
     let bed = Bed::with(&["one"]);
     let cache = bed.cache();
-    let theirs = Cached { network: NetworkName::new("net-c").unwrap(), conf: pod("1"), ..cached() };
+    let theirs = with(NetworkName::new("net-c").unwrap(), pod("1"));
     cache.put(&theirs).unwrap();
-    let ours = Cached { conf: pod("c-1"), ..cached() };
+    let ours = with(net(), pod("c-1"));
     let refused = error(cache.put(&ours));
     assert!(
         refused.msg.contains(r#"it is the file of network "net-c", container "1""#),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use libcni::code;
+use libcni::Code;
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, attachment, error, list, net, network, pod};
@@ -110,11 +110,59 @@ fn a_del_that_fails_stops_and_stays_in_the_cache_and_undo_goes_on() {
     runtime.add(&network, &pod("c1")).unwrap();
     bed.calls();
     let refused = error(runtime.del(&network, &pod("c1")));
-    assert_eq!((refused.code, &*refused.msg), (11, r#"plugin type="two" failed (delete): busy"#));
+    assert_eq!(
+        (refused.code, &*refused.msg),
+        (Code::TRY_AGAIN, r#"plugin type="two" failed (delete): busy"#)
+    );
     assert_eq!(bed.calls(), ["DEL three c1", "DEL two c1"]);
     assert!(bed.cached_file("net-c1-eth0").exists());
     assert_eq!(error(runtime.undo(&network, &pod("c1"))), refused);
     assert_eq!(bed.calls(), ["DEL three c1", "DEL two c1", "DEL one c1"]);
+}
+
+/// DEL releases what the other plugins hold, above all the address, which the first plugin of a
+/// chain has.
+#[test]
+fn del_goes_on_without_plugins_that_are_missing_and_can_be_repeated() {
+    let bed = Bed::with(&["one", "two", "three"]);
+    let (runtime, network) = (bed.runtime(), network("1.0.0", &["one", "two", "three"]));
+    runtime.add(&network, &pod("c1")).unwrap();
+    bed.calls();
+    let missing = |damage: &dyn Fn(&std::path::Path), why: &str| {
+        damage(&bed.path("bin/two"));
+        let said = error(runtime.del(&network, &pod("c1"))).to_string();
+        assert!(said.starts_with(r#"plugin type="two" failed (delete): failed to "#), "{said}");
+        assert!(said.contains(why), "{said}");
+        let rest = "every other plugin of net was asked; what two made for this attachment may remain, such as \
+                    firewall rules: repeat DEL when two is installed";
+        assert!(said.ends_with(rest), "{said}");
+        assert_eq!(bed.calls(), ["DEL three c1", "DEL one c1"]);
+        assert!(bed.cached_file("net-c1-eth0").exists());
+    };
+    let mode = std::os::unix::fs::PermissionsExt::from_mode;
+    missing(&|file| std::fs::set_permissions(file, mode(0o644)).unwrap(), "Permission denied");
+    missing(&|file| std::fs::remove_file(file).unwrap(), "install it in one of these folders");
+    bed.script("two", "not a shell script");
+    missing(&|file| std::fs::write(file, "\u{7f}ELF of another machine").unwrap(), "Exec format");
+    bed.plugin("two", "");
+    runtime.del(&network, &pod("c1")).unwrap();
+    assert_eq!(bed.calls(), ["DEL three c1", "DEL two c1", "DEL one c1"]);
+    assert_eq!(bed.stdin("two", "DEL")["prevResult"]["ips"][0]["address"], "10.1.0.2/16");
+    assert!(!bed.cached_file("net-c1-eth0").exists());
+}
+
+#[test]
+fn a_del_that_fails_names_the_missing_plugins_too() {
+    let bed = Bed::with(&["one"]);
+    bed.plugin("two", r#"[ "$CNI_COMMAND" = ADD ] && echo '{}' || { echo '{"code": 11, "msg": "busy"}'; exit 1; }"#);
+    let network = network("1.0.0", &["one", "two", "three"]);
+    let refused = error(bed.runtime().del(&network, &pod("c1")));
+    assert_eq!(
+        (refused.code, &*refused.msg),
+        (Code::TRY_AGAIN, r#"plugin type="two" failed (delete): busy"#)
+    );
+    assert!(refused.details.contains("failed to find plugin \"three\""), "{refused}");
+    assert_eq!(bed.calls(), ["DEL two c1"]);
 }
 
 #[test]
@@ -125,7 +173,7 @@ fn an_add_that_fails_midway_keeps_code_and_details_and_caches_nothing() {
         { "type": "one" }, { "type": "two", "name": "second" }, { "type": "three" },
     ] }));
     let refused = error(bed.runtime().add(&network, &pod("c1")));
-    assert_eq!((refused.code, &*refused.details), (107, "because"));
+    assert_eq!((refused.code, &*refused.details), (Code::new(107), "because"));
     assert_eq!(refused.msg, r#"plugin type="two" name="second" failed (add): no"#);
     assert_eq!(bed.calls(), ["ADD one c1", "ADD two c1"]);
     assert!(!bed.cached_file("net-c1-eth0").exists());
@@ -162,7 +210,7 @@ fn check_needs_0_4_0_and_can_be_disabled() {
     let bed = Bed::with(&["one", "two"]);
     let runtime = bed.runtime();
     let refused = error(runtime.check(&network("0.3.1", &["one"]), &pod("c1")));
-    assert_eq!(refused.code, code::INCOMPATIBLE_VERSION);
+    assert_eq!(refused.code, Code::INCOMPATIBLE_VERSION);
     assert!(refused.msg.contains(r#""0.3.1" does not support the CHECK command"#), "{refused}");
     let network = network("0.4.0", &["one", "two"]);
     runtime.add(&network, &pod("c1")).unwrap();
@@ -188,6 +236,6 @@ fn status_asks_from_1_1_0_on_and_stops_at_the_first_no() {
     runtime.status(&network("1.0.0", &["two"])).unwrap();
     assert!(bed.calls().is_empty());
     let refused = error(runtime.status(&network("1.1.0", &["one", "two", "three"])));
-    assert_eq!(refused.code, code::UNAVAILABLE);
+    assert_eq!(refused.code, Code::UNAVAILABLE);
     assert_eq!(bed.calls(), ["STATUS one", "STATUS two"]);
 }

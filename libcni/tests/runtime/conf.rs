@@ -1,20 +1,20 @@
 //! What a configuration list may say.
 
-use libcni::runtime::NetworkList;
-use libcni::{Version, code};
+use libcni::runtime::NetworkConfig;
+use libcni::{Code, Version};
 use serde_json::json;
 
 use crate::bed::{error, list};
 
 fn refused(text: &str) -> String {
-    error(NetworkList::parse(text.as_bytes())).to_string()
+    error(NetworkConfig::parse(text.as_bytes())).to_string()
 }
 
 #[test]
 fn versions_are_negotiated_as_the_reference_does() {
     let version = |config: &str| {
         let config = format!(r#"{{"name": "n", "plugins": [{{"type": "x"}}] {config}}}"#);
-        NetworkList::parse(config.as_bytes()).map(|list| list.version.to_string())
+        NetworkConfig::parse(config.as_bytes()).map(|list| list.version.to_string())
     };
     for (config, chosen) in [
         (r#", "cniVersions": ["1.1.0", "0.4.0", "1.0.0"]"#, "1.1.0"),
@@ -82,8 +82,8 @@ fn what_is_wrong_is_named() {
     ] {
         assert!(refused(text).contains(msg), "{text}: {}", refused(text));
     }
-    assert_eq!(error(NetworkList::parse(b"{")).code, code::DECODE_FAILURE);
-    assert_eq!(error(NetworkList::parse(b"{}")).code, code::INVALID_CONFIG);
+    assert_eq!(error(NetworkConfig::parse(b"{")).code, Code::DECODE_FAILURE);
+    assert_eq!(error(NetworkConfig::parse(b"{}")).code, Code::INVALID_CONFIG);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_deeply_nested_list_is_an_error() {
 
 #[test]
 fn a_single_plugin_is_a_list_of_one() {
-    let list = NetworkList::parse_single(
+    let list = NetworkConfig::parse_single(
         br#"{"name": "n", "cniVersion": "0.3.0", "type": "ptp", "capabilities": {"a": true, "b": false}}"#,
     )
     .unwrap();
@@ -102,5 +102,5 @@ fn a_single_plugin_is_a_list_of_one() {
     let [plugin] = list.plugins.as_slice() else { panic!("{list:?}") };
     assert_eq!((&*plugin.kind, plugin.name.as_deref()), ("ptp", Some("n")));
     assert_eq!(plugin.capabilities.iter().collect::<Vec<_>>(), ["a"]);
-    assert_eq!(NetworkList::parse(list.as_bytes()).as_ref(), Ok(&list));
+    assert_eq!(NetworkConfig::parse(list.as_bytes()).as_ref(), Ok(&list));
 }

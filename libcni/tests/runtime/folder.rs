@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use libcni::runtime::NetworkList;
+use libcni::runtime::NetworkConfig;
 
 use crate::bed::{Bed, without};
 
@@ -16,7 +16,7 @@ fn conf(name: &str, plugin: &str) -> String {
 
 /// The plugins of the network, or the error.
 fn find(bed: &Bed, name: &str) -> Result<String, String> {
-    let found = NetworkList::find(&bed.path("net.d"), name);
+    let found = NetworkConfig::find(&bed.path("net.d"), name);
     let list = found.map_err(|error| without(&bed.path("net.d"), &error.to_string()))?;
     Ok(list.plugins.iter().map(|plugin| plugin.kind.to_string()).collect::<Vec<_>>().join(" "))
 }
@@ -86,8 +86,8 @@ fn plugins_of_the_networks_folder_come_after_the_lists_own() {
     assert_eq!(find(&bed, "b").as_deref(), Ok("only"));
     assert_eq!(find(&bed, "c").as_deref(), Ok("own"));
     // What is cached of such a network is the whole of it.
-    let whole = NetworkList::find(&bed.path("net.d"), "a").unwrap();
-    assert_eq!(NetworkList::parse(whole.as_bytes()).unwrap().plugins, whole.plugins);
+    let whole = NetworkConfig::find(&bed.path("net.d"), "a").unwrap();
+    assert_eq!(NetworkConfig::parse(whole.as_bytes()).unwrap().plugins, whole.plugins);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn all_networks_of_a_folder_are_there_and_a_bad_file_hides_no_other() {
     bed.file("net.d/00.conf", &conf("c", "three"));
     bed.file("net.d/40.conf", r#"{"type": "nameless"}"#);
     bed.file("net.d/50.json", r#"{"name": "d"}"#);
-    let all = NetworkList::all(&bed.path("net.d")).unwrap();
+    let all = NetworkConfig::all(&bed.path("net.d")).unwrap();
     let shown = all.iter().map(|(file, list)| {
         let file = file.file_name().unwrap().to_str().unwrap();
         match list {
@@ -125,6 +125,6 @@ fn all_networks_of_a_folder_are_there_and_a_bad_file_hides_no_other() {
         "DIR/50.json: error parsing configuration: missing 'type'",
     ];
     assert_eq!(shown.collect::<Vec<_>>(), expected);
-    assert_eq!(NetworkList::all(&bed.path("missing")), Ok(Vec::new()));
-    assert!(NetworkList::all(&bed.path("net.d/10.conflist")).is_err());
+    assert_eq!(NetworkConfig::all(&bed.path("missing")), Ok(Vec::new()));
+    assert!(NetworkConfig::all(&bed.path("net.d/10.conflist")).is_err());
 }

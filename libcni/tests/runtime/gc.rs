@@ -56,6 +56,22 @@ fn another_interface_of_a_valid_container_is_stale() {
     assert_eq!(stale, [attachment("c1"), attachment("c3")]);
 }
 
+/// Every attachment fails for the same reason, so only the first errors are shown.
+#[test]
+fn a_missing_plugin_keeps_no_other_from_cleaning_up() {
+    let bed = Bed::with(&["one", "two"]);
+    let network = network("1.1.0", &["one", "two"]);
+    let many: Vec<_> = (0..12).map(|number| format!("c{number}")).collect();
+    many.iter().for_each(|id| drop(bed.runtime().add(&network, &pod(id)).unwrap()));
+    bed.calls();
+    std::fs::remove_file(bed.path("bin/two")).unwrap();
+    let refused = error(bed.runtime().gc(&network, &[])).to_string();
+    assert_eq!(refused.matches("failed to find plugin \"two\"").count(), 10, "{refused}");
+    assert!(refused.ends_with("\nand 3 more errors"), "{refused}");
+    assert_eq!(bed.calls().iter().filter(|call| call.starts_with("DEL one")).count(), 12);
+    assert_eq!(containers(&bed).len(), 12);
+}
+
 #[test]
 fn below_1_1_0_plugins_are_not_asked_but_stale_ones_are_deleted() {
     let bed = occupied();
@@ -81,7 +97,7 @@ fn what_fails_does_not_keep_the_rest() {
         echo "{\"code\": 11, \"msg\": \"no $m\"}"; exit 1"#;
     bed.plugin("two", body);
     let refused = error(bed.runtime().gc(&network("1.1.0", &["one", "two"]), &[attachment("c2")]));
-    assert_eq!(refused.code, 11);
+    assert_eq!(refused.code, libcni::Code::TRY_AGAIN);
     let failed =
         r#"failed to delete stale attachment c1 eth0: plugin type="two" failed (delete): no del"#;
     assert_eq!(refused.msg, failed);

@@ -4,8 +4,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use libcni::runtime::Runtime;
-use libcni::{Error, code};
+use libcni::{Code, Error};
 
 use crate::bed::{ANSWERS, Bed, error, list, network, pod};
 use serde_json::json;
@@ -59,11 +58,12 @@ const HANGS: &str = "echo started >&2; sleep 1000 & wait";
 fn one_deadline_is_for_the_whole_chain() {
     let bed = Bed::with(&["one", "three"]);
     bed.plugin("two", HANGS);
-    let runtime = Runtime { timeout: Some(Duration::from_millis(500)), ..bed.runtime() };
+    let mut runtime = bed.runtime();
+    runtime.timeout = Some(Duration::from_millis(500));
     let before = Instant::now();
     let error = error(runtime.add(&network("1.0.0", &["one", "two", "three"]), &pod("c1")));
     assert!(before.elapsed() < Duration::from_secs(100), "the plugin was waited for");
-    assert_eq!(error.code, code::TRY_AGAIN, "{error}");
+    assert_eq!(error.code, Code::TRY_AGAIN, "{error}");
     assert!(error.msg.starts_with(r#"plugin type="two" failed (add): "#), "{error}");
     assert_eq!(bed.calls(), ["ADD one c1", "ADD two c1"]);
 }
@@ -73,7 +73,8 @@ fn a_cancelled_operation_ends() {
     let bed = Bed::new();
     bed.plugin("hangs", HANGS);
     let (reader, mut writer) = std::io::pipe().unwrap();
-    let runtime = Runtime { cancel: Some(reader.as_fd()), ..bed.runtime() };
+    let mut runtime = bed.runtime();
+    runtime.cancel = Some(reader.as_fd());
     let error = std::thread::scope(|scope| {
         let adding = scope.spawn(|| error(runtime.add(&network("1.0.0", &["hangs"]), &pod("c1"))));
         writer.write_all(b"!").unwrap();

@@ -1,4 +1,4 @@
-//! `bridge` with VLANs: who reaches whom, the gateway in a VLAN, what is left.
+//! `bridge` with VLANs: connectivity, the gateway in a VLAN, and the state after DEL.
 
 use serde_json::{Value, json};
 use testbed::{Cni, Node, Pod, assert_same};
@@ -33,7 +33,7 @@ fn call(node: &Node, config: &Value, pod: &Pod) -> Cni {
     node.plugin("bridge").conf(config).container(pod.name()).netns(pod)
 }
 
-/// Joins a new pod and gives its addresses, IPv4 first.
+/// Connects a new pod and returns its addresses, IPv4 first.
 #[track_caller]
 fn join(node: &Node, config: &Value, name: &str) -> (Pod, Vec<String>) {
     let pod = node.pod(name);
@@ -52,14 +52,15 @@ fn tagged(pod: &Pod, vlan: u16, address: &str) {
     ));
 }
 
-/// The port of the bridge that the gateway of VLAN 100 is behind.
+/// The bridge's port to the gateway of VLAN 100.
 fn gateway_port(node: &Node) -> String {
     let shown: Value = serde_json::from_str(&node.sh("ip -j link show cbr0.100")).unwrap();
     shown[0]["link"].as_str().unwrap().to_owned()
 }
 
-/// A node that masquerades what leaves a VLAN. With `br_netfilter` it would on the bridge already, where the gateway's
-/// address is not, and drop it: docs/plugins/bridge.md says so.
+/// A node that masquerades packets that leave a VLAN. With `br_netfilter` it would masquerade on
+/// the bridge already, which does not have the gateway's address, and drop them, as
+/// docs/plugins/bridge.md describes.
 fn masquerading_node() -> Node {
     let node = crate::node();
     for family in ["iptables", "ip6tables"] {
@@ -132,7 +133,8 @@ fn a_trunk_can_come_with_a_vlan_and_hold_all_of_them() {
     call.check().ok();
 }
 
-/// With `preserveDefaultVlan` the port hears VLAN 1, but what the container says goes to its own VLAN.
+/// With `preserveDefaultVlan` the port receives VLAN 1, but the container's frames go to its own
+/// VLAN.
 #[test]
 fn the_default_vlan_is_heard_only_if_it_is_preserved() {
     for preserved in [true, false] {
@@ -169,7 +171,7 @@ fn the_gateway_is_in_the_vlan() {
     assert!(!c.ping(outside.v4) && !c.ping(outside.v6));
 }
 
-/// Each on a node of its own, because the first packet prepares the way for the others.
+/// Each on a node of its own, because the first packet fills neighbour tables for the others.
 #[test]
 fn the_first_packet_passes() {
     for (from_pod, family) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
@@ -204,7 +206,7 @@ fn check_names_what_was_changed_and_repair_puts_it_right() {
         ),
         (
             format!("bridge vlan add dev {veth} vid 100"),
-            format!("port {veth} is in VLAN 100, but not as the one of frames without tags"),
+            format!("port {veth} is in VLAN 100, but not as the VLAN of untagged frames"),
         ),
         (format!("bridge vlan del dev {port} vid 100"), format!("port {port} is not in VLAN 100")),
         (format!("bridge vlan add dev {port} vid 200"), format!("port {port} is in VLAN 200")),
@@ -304,7 +306,7 @@ fn a_gateway_of_the_reference_suite_is_used() {
 }
 
 #[test]
-fn somebody_elses_link_in_the_gateways_place_is_named() {
+fn another_link_in_the_gateways_place_is_named() {
     let node = crate::node();
     node.sh("ip link add cbr0.100 type dummy");
     let pod = node.pod("a");
@@ -328,13 +330,34 @@ fn many_at_once_share_one_gateway() {
     }
 }
 
-/// What the kernel keeps of VLANs is the same as with the reference suite.
+/// The kernel's VLAN state is the same as with the reference suite.
 #[test]
 fn ports_are_as_the_reference_suite_makes_them() {
     std::thread::spawn(|| drop(crate::node())).join().unwrap();
-    // The version that Debian has knows neither trunks nor ports that leave VLAN 1.
+    // Debian's version supports neither trunks nor ports that leave VLAN 1.
     let keys = json!({ "vlan": 100, "preserveDefaultVlan": true, "isDefaultGateway": true, "ipMasq": true });
     let mut config = config(keys);
     config["cniVersion"] = "1.0.0".into();
-    crate::compare::assert_same_as_reference("bridge", config, "");
+    testbed::assert_same_as_reference("bridge", config, "");
+}
+
+/// A bridge that separates VLANs learns MAC addresses for each VLAN separately.
+#[test]
+fn a_mac_may_be_in_two_vlans_but_not_twice_in_one_network() {
+    let node = Node::new();
+    let (a, b, c) = (node.pod("a"), node.pod("b"), node.pod("c"));
+    let network = |vlan: u32| {
+        config(json!({
+            "name": format!("vlan{vlan}"), "vlan": vlan, "isGateway": true,
+            "ipam": { "type": "host-local", "subnet": format!("10.{vlan}.0.0/24") },
+        }))
+    };
+    let add = |pod: &Pod, vlan| {
+        call(&node, &network(vlan), pod).args("IgnoreUnknown=1;MAC=02:00:00:00:00:04").add()
+    };
+    add(&a, 10).ok();
+    add(&b, 20).ok();
+    assert!(a.ping("10.10.0.1") && b.ping("10.20.0.1") && a.ping("10.10.0.1"));
+    let (_, msg, _) = add(&c, 20).err();
+    assert!(msg.contains("ferrocni:vlan20/b/eth0 has the same MAC address"), "{msg}");
 }

@@ -1,5 +1,6 @@
-//! A cluster: two nodes behind a router, pods on both, routes learnt by BGP, services by nf_tables and IPVS, and a
-//! load-balancer address. What our plugins make has to work with what others put on top, and the other way round.
+//! A cluster: two nodes behind a router, pods on both, routes learnt by BGP, services by nf_tables
+//! and IPVS, and a load-balancer address. The plugins' objects and the rules of other programs on
+//! top must work together.
 
 mod bird;
 mod services;
@@ -13,23 +14,23 @@ use testbed::{Cni, Node, Pod, assert_same};
 
 use bird::Bird;
 
-/// One of the machines of the cluster, with two pods.
+/// A node of the cluster, with two pods.
 struct Member {
     host: Pod,
     number: u8,
     pods: Vec<Pod>,
-    /// What the pods' ADDs returned.
+    /// The results of the pods' ADDs.
     results: Vec<Value>,
 }
 
 struct Cluster {
-    /// What the namespaces are in; it is no machine of the cluster.
+    /// The host of the namespaces, which is not a node of the cluster.
     node: Node,
     router: Pod,
     members: Vec<Member>,
 }
 
-/// What a node answers to on the network between the nodes.
+/// The address of a node on the network between the nodes.
 fn node_address(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(172, 18, number, 10)
 }
@@ -40,7 +41,7 @@ fn pod_address(number: u8, pod: u8) -> Ipv4Addr {
 }
 
 impl Cluster {
-    /// The machines, the wires, and the pods: no node knows the way to the other's pods yet.
+    /// The nodes, their network, and the pods: no node has routes to the other's pods yet.
     fn new() -> Cluster {
         let node = crate::node();
         let router = node.pod("router");
@@ -69,7 +70,7 @@ impl Member {
                  link set node{number} up"
             ),
         );
-        // The segments cross the wire one by one, as on a real one.
+        // The segments cross the network one by one, as on a real one.
         setup(
             &host,
             &format!(
@@ -88,7 +89,7 @@ impl Member {
     }
 }
 
-/// Lines for `ip`, and what routers and nodes have on.
+/// Lines for `ip`, and the sysctls of routers and nodes.
 fn setup(host: &Pod, lines: &str) {
     let lines: Vec<&str> = lines.lines().map(str::trim).collect();
     host.sh(&format!("ip -batch - <<'END'\n{}\nEND", lines.join("\n")));
@@ -99,7 +100,8 @@ fn setup(host: &Pod, lines: &str) {
     });
 }
 
-/// The chain that joins a pod: to its node's bridge, and the node to the tunnel. The routes into it are BIRD's.
+/// The chain that connects a pod to its node's bridge, and the node to the tunnel. BIRD makes the
+/// routes into it.
 fn chain(node: &Node, number: u8, pod: &Pod) -> [Cni; 2] {
     let subnet = format!("10.244.{number}.0/24");
     let bridge = json!({
@@ -109,7 +111,8 @@ fn chain(node: &Node, number: u8, pod: &Pod) -> [Cni; 2] {
         "ipam": { "type": "host-local", "subnet": subnet, "dataDir": format!("/run/node{number}") }
     });
     let ipip = json!({
-        "cniVersion": "1.1.0", "name": "pods", "type": "ipip", "routes": "external", "local": "eth0"
+        "cniVersion": "1.1.0", "name": "pods", "type": "ipip", "routes": "external", "local": "eth0",
+        "nodeCIDRs": ["172.18.0.0/16"]
     });
     [bridge, ipip].map(|conf| {
         let plugin = node.plugin(conf["type"].as_str().unwrap());
@@ -131,11 +134,12 @@ fn a_cluster_of_two_nodes() {
     services::are_reached(&cluster);
     attachments_are_as_they_were(&cluster);
     picture(&cluster);
+    bird::only_nodes_may_send(&cluster);
     a_pod_leaves(&cluster);
     bird::a_node_without_bird_is_gone(&cluster, birds);
 }
 
-/// What the others made changes nothing of ours.
+/// The other programs' rules change nothing of the plugins' objects.
 fn attachments_are_as_they_were(cluster: &Cluster) {
     for member in &cluster.members {
         for (pod, result) in member.pods.iter().zip(&member.results) {
@@ -146,7 +150,7 @@ fn attachments_are_as_they_were(cluster: &Cluster) {
     }
 }
 
-/// What goes with a pod is nothing of the others', and nothing of the services'.
+/// Deleting a pod removes nothing of the other pods or the services.
 fn a_pod_leaves(cluster: &Cluster) {
     let member = &cluster.members[0];
     let seen = || {
@@ -163,7 +167,7 @@ fn a_pod_leaves(cluster: &Cluster) {
     services::are_reached_by(&member.pods[0]);
 }
 
-/// Draws the cluster, which has to look as in the documentation.
+/// Draws the cluster, and compares the picture with the documentation.
 fn picture(cluster: &Cluster) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/picture");
     let shown = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cluster.svg");
@@ -175,7 +179,7 @@ fn picture(cluster: &Cluster) {
     let drawn = command.output().unwrap();
     assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
     let drawn = String::from_utf8(drawn.stdout).unwrap();
-    // The lab's machine keeps only what is written below LAB_OUT.
+    // The lab keeps only files below LAB_OUT.
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(shown, &drawn).unwrap();
     }

@@ -1,4 +1,4 @@
-//! The network of `docs/examples` that needs a tunnel works as it is.
+//! The network of `docs/examples` that needs a tunnel works unchanged.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn bridge_and_ipip_as_in_the_examples() {
         ip link set eth0 up
         ip route add default via 192.0.2.2
         mkdir -p /etc/cni/net.d");
-    // The peer that is on the same link is a router too, and the one that is not is behind it.
+    // The peer on the same link is a router too, and the other peer is behind it.
     peer.sh("ip addr add 192.0.2.2/24 dev eth0
         ip addr add 198.51.100.3/32 dev lo
         ip addr add 10.246.2.1/32 dev lo
@@ -47,7 +47,7 @@ fn bridge_and_ipip_as_in_the_examples() {
         cnitool(&["check", "cluster", pod]);
         cnitool(&["del", "cluster", pod]);
     }
-    // The network's own things go with GC, which came with this version.
+    // GC, which this version added, removes the network's own objects.
     node.sh(&format!("sed -i s/1.0.0/1.1.0/ /etc/cni/net.d/{file}"));
     cnitool(&["gc", "cluster"]);
     let left = node.sh("ip -o link; ip route; ls /var/lib/cni/results");

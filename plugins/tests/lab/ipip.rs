@@ -1,7 +1,22 @@
-//! `ipip` between nodes: what passes, in what shape, and what is refused, seen and put right.
+//! `ipip` between nodes: the packets that pass and their form, and what is rejected, reported and
+//! repaired.
 
+mod device;
+mod flap;
+mod gateway;
+mod give_back;
 mod life;
+mod listed;
+mod lists;
+mod local;
+mod many;
+mod masquerade;
+mod mtu;
+mod others;
+mod packets;
 mod refused;
+mod routes_in_pods;
+pub(crate) mod sources;
 
 use std::cell::RefCell;
 use std::fs;
@@ -19,7 +34,7 @@ enum Between {
     Router,
 }
 
-/// How pods join.
+/// How pods are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
     Alone,
@@ -30,7 +45,7 @@ enum Use {
 /// Two nodes with a pod each.
 struct Cluster {
     node: Node,
-    /// What joins the nodes: a switch or a router, with the ends `n1` and `n2`.
+    /// The connection between the nodes: a switch or a router, with the ends `n1` and `n2`.
     middle: Pod,
     hosts: [Pod; 2],
     pods: [Pod; 2],
@@ -38,7 +53,7 @@ struct Cluster {
     used: Use,
     /// More keys of the configuration.
     keys: Value,
-    /// What the pods' ADDs answered, by node.
+    /// The results of the pods' ADDs, by node.
     results: RefCell<[Value; 2]>,
 }
 
@@ -49,7 +64,7 @@ const PODS: [&str; 2] = ["10.1.1.2", "10.1.2.2"];
 const PEERS_FILE: &str = "/run/peers.json";
 
 impl Cluster {
-    /// The nodes and what is between them; no pod has joined.
+    /// The nodes and their connection; no pod is connected.
     fn new(between: Between, used: Use) -> Cluster {
         let node = crate::node();
         let middle = machine(&node, "middle");
@@ -78,7 +93,7 @@ impl Cluster {
         cluster
     }
 
-    /// Joins a node to what is between the nodes.
+    /// Connects a node to the switch or router.
     fn wire(&self, index: usize) {
         let host = &self.hosts[index];
         let port = host.name();
@@ -99,7 +114,7 @@ impl Cluster {
         batch(host, &lines);
     }
 
-    /// What a node's network is like, without what takes long to ask.
+    /// The state of a node's network, without parts that are slow to query.
     fn look(&self, index: usize) -> String {
         self.hosts[index].sh("ip -o -d link | sed -e 's/ promiscuity.*//' -e 's/ qdisc [a-z]*//' -e 's/^[0-9]*: //' -e 's/@if[0-9]*//'; ip -o -4 addr | sed 's/^[0-9]*: //'; ip route show table main
             cat /proc/sys/net/ipv4/ip_forward; ls /run/n*/pods 2>/dev/null | grep -v -e last -e lock || true")
@@ -156,7 +171,7 @@ impl Cluster {
             ipip["ipam"] = self.ipam(index);
             return vec![ipip];
         }
-        // Nodes need not be alike.
+        // Nodes may differ.
         let (kind, ipam) = (["bridge", "ptp"][index], self.ipam(index));
         let first = json!({
             "cniVersion": "1.1.0", "name": "pods", "type": kind, "isGateway": true, "mtu": 1500, "ipam": ipam
@@ -202,12 +217,21 @@ impl Cluster {
         self.hosts[index].enter(|| call.raw(verb))
     }
 
-    /// `ipip sync`, which has to work. What it printed.
+    /// Runs `ipip sync`, which must succeed, and returns its output.
     fn sync(&self, index: usize) -> String {
         let file = PathBuf::from(format!("/run/n{}.conf", index + 1));
         fs::write(&file, self.conf(index).to_string()).unwrap();
         let program = testbed::binary("ipip").display().to_string();
         self.hosts[index].run(&[&program, "sync", &file.display().to_string()])
+    }
+
+    /// Runs `ipip sync`, which may fail, and returns whether it succeeded, and its output.
+    fn try_sync(&self, index: usize) -> (bool, String) {
+        let file = format!("/run/n{}.conf", index + 1);
+        fs::write(&file, self.conf(index).to_string()).unwrap();
+        let program = testbed::binary("ipip").display().to_string();
+        let run = self.hosts[index].try_run(&[&program, "sync", &file]);
+        (run.status.success(), run.stdout + &run.stderr)
     }
 
     /// Pings and a megabyte of TCP, both ways.
@@ -240,7 +264,7 @@ fn merge(into: &mut Value, keys: Value) {
     into.extend(keys);
 }
 
-/// How many packets that match `filter` come from the first node to what is between the nodes.
+/// The number of packets that match `filter` and leave the first node towards the other nodes.
 fn on_the_wire(cluster: &Cluster, filter: &str, work: impl FnOnce()) -> u64 {
     cluster.middle.count("n1", filter, work)
 }
@@ -266,12 +290,12 @@ fn each<T: Copy + std::fmt::Debug + Send + 'static>(cases: &[T], work: fn(T)) {
 fn pods_on_two_nodes_meet_through_the_tunnel() {
     each(&[(Between::Switch, Use::Chained), (Between::Router, Use::Alone)], |(between, used)| {
         let cluster = Cluster::joined(between, used);
-        // One segment in a packet, as on a wire.
+        // One segment in a packet, as on a physical network.
         cluster.hosts.iter().for_each(|host| drop(host.sh("ip link set eth0 gso_max_segs 1")));
         let full_size = format!("{} ip length 1500", tunnelled(&cluster));
         let full = on_the_wire(&cluster, &full_size, || cluster.assert_works());
         assert!(full > 700, "{full} full-size packets for 1 MB");
-        // Nothing goes around the tunnel, and what the nodes themselves send comes back.
+        // No packet bypasses the tunnel, and the nodes' own packets are answered.
         let direct = on_the_wire(&cluster, "ip daddr 10.1.2.0/24", || {
             assert!(cluster.hosts[0].ping(PODS[1]), "from the node to the other's pod");
         });
@@ -288,7 +312,7 @@ fn across_subnets_only() {
         cluster.join(1);
         let through = on_the_wire(&cluster, &tunnelled(&cluster), || cluster.assert_works());
         assert_eq!(through == 0, between == Between::Switch, "{through} packets in the tunnel");
-        // The other node goes on to tunnel for a while: what it sends is taken.
+        // The other node continues to use the tunnel for a while: its packets are accepted.
         let [one, two] = &cluster.hosts;
         if between == Between::Switch {
             let priority = two.sh("ip route show 10.1.1.0/24 | grep -o 'metric [0-9]*'");
@@ -314,7 +338,8 @@ fn strict_filters_are_no_obstacle() {
     assert_eq!(cluster.hosts[0].sh("cat /proc/sys/net/ipv4/conf/tunl0/rp_filter").trim(), "1");
 }
 
-/// Whether a ping with this many bytes of IP gets through. Fragments are allowed if `df` is `dont`.
+/// Whether a ping with this IP packet size in bytes passes. Fragments are allowed if `df` is
+/// `dont`.
 fn ping_of(pod: &Pod, bytes: u32, df: &str) -> bool {
     let size = (bytes - 28).to_string();
     let ping = ["ping", "-n", "-c1", "-W1", "-M", df, "-s", &size, PODS[1]];
@@ -331,14 +356,14 @@ fn the_path_mtu_is_found() {
         assert!(ping_of(pod, 1480, "do"), "what fits");
         assert!(!ping_of(pod, 1481, "do"), "what does not fit");
         assert!(ping_of(pod, 3000, "dont"), "what may be broken up");
-        // A link in between becomes smaller than the nodes' own.
+        // The MTU of a link between the nodes becomes smaller than the nodes' own.
         cluster.middle.sh("ip link set n2 mtu 1400");
         cluster.hosts[1].sh("ip link set eth0 mtu 1400");
         let seen = pod.tcp(&cluster.pods[1], PODS[1].parse().unwrap(), 1 << 20).unwrap();
         assert_eq!(seen.received, 1 << 20);
         assert!(!ping_of(pod, 1480, "do"), "what does not fit any more");
         assert!(ping_of(pod, 1380, "do"), "what still fits");
-        // Only the kernel's own tunnel lets others break up what may be.
+        // Only the kernel's fallback device lets routers fragment packets that allow it.
         assert_eq!(ping_of(pod, 1480, "dont"), device == "tunl0");
     });
 }
@@ -359,12 +384,12 @@ fn the_mtu_is_that_of_the_route_to_the_peers() {
         cluster.hosts[0].sh(&format!("ip link show {name} | grep -q 'mtu 1440 '"));
     }
     cluster.pods[0].sh("ip link show eth0 | grep -q 'mtu 1440 '");
-    // The bridge was asked for 1500: it goes by the result.
+    // The bridge was configured with 1500: ipip uses the MTU of the result.
     for conf in cluster.plugins(0) {
         let call = cluster.call(&conf, &cluster.pods[0]).prev(&result);
         cluster.at(0, call, "CHECK").ok();
     }
-    // The route says less than its link.
+    // The route's MTU is smaller than its link's.
     cluster.hosts[0].sh("ip route replace 198.51.100.2 via 192.0.2.254 mtu 1300");
     let (_, _, details) = cluster.at(0, cluster.ipip(0).prev(&result), "CHECK").err();
     assert!(details.contains("tunnel tunl0 has the MTU 1440 instead of 1280"), "{details}");
@@ -380,7 +405,11 @@ fn the_mtu_is_that_of_the_route_to_the_peers() {
 fn a_device_of_its_own_leaves_tunl0_alone() {
     let cluster = Cluster::new(Between::Switch, Use::Chained).with(json!({ "device": "pods0" }));
     let tunl0 = || cluster.hosts[0].sh("ip -d link show tunl0; ip addr show tunl0");
-    cluster.hosts[0].sh("ip addr add 10.200.0.1/32 dev tunl0; ip link set tunl0 up alias other");
+    // Another program uses tunl0, with an address other than the tunnel's.
+    cluster.hosts[0].sh("ip addr add 10.200.0.1/32 dev tunl0; ip link set tunl0 up alias other
+        ip addr add 198.51.100.9/32 dev lo
+        ip route add 10.200.1.0/24 via 192.0.2.66 dev tunl0 onlink src 10.200.0.1
+        ip route add 192.0.2.66 dev eth0 src 198.51.100.9");
     let before = tunl0();
     cluster.join(0);
     cluster.join(1);
@@ -389,14 +418,15 @@ fn a_device_of_its_own_leaves_tunl0_alone() {
     assert_eq!(before, tunl0());
     // The node's own address changes, and the tunnel with it.
     let [one, _] = &cluster.hosts;
-    one.sh("ip addr del 192.0.2.1/24 dev eth0; ip addr add 192.0.2.5/24 dev eth0");
+    one.sh("ip addr del 192.0.2.1/24 dev eth0; ip addr add 192.0.2.5/24 dev eth0
+        ip route add 192.0.2.66 dev eth0 src 198.51.100.9");
     let peers = json!([{ "node": "192.0.2.5", "podCIDRs": ["10.1.1.0/24"] }, cluster.peers()[1]]);
     cluster.write_peers(&peers);
     let said = cluster.sync(0);
     assert!(said.contains("tunnel pods0 has the source 192.0.2.1 instead of 192.0.2.5"), "{said}");
     cluster.sync(1);
     cluster.assert_works();
-    // GC takes it away, and nothing else.
+    // GC removes it, and nothing else.
     let call = cluster.ipip(0).key("cni.dev/valid-attachments", json!([]));
     cluster.at(0, call, "GC").ok();
     assert_eq!(one.sh("ip -o link show type ipip | grep -c pods0 || true").trim(), "0");
@@ -404,7 +434,7 @@ fn a_device_of_its_own_leaves_tunl0_alone() {
 }
 
 #[test]
-fn routes_of_somebody_else_are_left_to_him() {
+fn routes_of_other_programs_stay() {
     let cluster =
         Cluster::joined(Between::Router, Use::Chained).with(json!({ "routes": "external" }));
     let said = cluster.sync(0);
@@ -424,10 +454,9 @@ fn a_pod_without_a_default_route_gets_those_to_the_peers() {
     bridge["ipam"]["routes"] = json!([{ "dst": "10.66.0.0/16", "mtu": 1500 }]);
     let result = cluster.at(0, cluster.call(&bridge, &cluster.pods[0]), "ADD").ok();
     let result = cluster.at(0, cluster.ipip(0).prev(&result), "ADD").ok();
-    assert_eq!(
-        result["routes"],
-        json!([{ "dst": "10.66.0.0/16", "mtu": 1480 }, { "dst": "10.1.2.0/24", "gw": "10.1.1.1" }])
-    );
+    // The routes to the peers follow the list; the result cannot.
+    assert_eq!(result["routes"], json!([{ "dst": "10.66.0.0/16", "mtu": 1480 }]));
+    cluster.pods[0].sh("ip route show 10.1.2.0/24 | grep -q 'via 10.1.1.1 dev eth0 proto 226'");
     cluster.at(0, cluster.ipip(0).prev(&result), "CHECK").ok();
     cluster.pods[0].sh("ip route show 10.66.0.0/16 | grep -q 'mtu 1480'");
     cluster.join(1);

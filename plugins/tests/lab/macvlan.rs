@@ -1,11 +1,11 @@
-//! `macvlan` where it takes more of the kernel: IPVS services behind the host, and parents of all kinds.
+//! `macvlan` with more kernel features: IPVS services behind the host, and parents of all kinds.
 
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
 use testbed::{Cni, Node, Outside, Pod};
 
-/// A node, `uplink` being its link on a network with one other machine.
+/// A node whose `uplink` is on a network with one other host.
 fn lan() -> (Node, Outside) {
     let node = crate::node();
     let outside = node.outside();
@@ -28,11 +28,12 @@ fn call(node: &Node, config: &Value, pod: &Pod) -> Cni {
     node.plugin("macvlan").conf(config).container(pod.name()).netns(pod)
 }
 
-/// Expects STATUS 50 and an error of ADD, both with these words, and nothing left.
+/// Expects STATUS 50 and an error of ADD, both with this text, and nothing left.
 #[track_caller]
 fn refused(node: &Node, keys: Value, words: &[&str]) {
     let pod = node.pod("refused");
-    // Only what may be left: the processor is emulated, and a whole state takes it a second.
+    // Only the objects that may be left: the processor is emulated, and reading the whole state
+    // takes a second.
     let links = || node.sh("ip link; ip -n refused link; ip route; find /var/lib/cni -type f");
     let before = links();
     let call = call(node, &config(keys), &pod);
@@ -47,7 +48,7 @@ fn refused(node: &Node, keys: Value, words: &[&str]) {
     node.delete(&pod);
 }
 
-/// As kube-proxy in IPVS mode has it: the service's addresses on a dummy link, ARP strict.
+/// As with kube-proxy in IPVS mode: the service's addresses on a dummy link, strict ARP.
 #[test]
 fn a_container_reaches_an_ipvs_service_of_the_node() {
     let (node, _outside) = lan();
@@ -83,7 +84,7 @@ fn an_ipvlan_parent() {
     let (node, _outside) = lan();
     node.sh("ip link add child link uplink type ipvlan mode l2");
     refused(&node, json!({}), &["uplink has the ipvlan link child", "another parent"]);
-    // In a container it is out of sight, but the kernel refuses all the same.
+    // In a container it is invisible, but the kernel rejects it all the same.
     let other = node.pod("other");
     node.sh("ip link set child netns /run/netns/other");
     let pod = node.pod("a");
@@ -120,7 +121,7 @@ fn ports_of_bonds_and_teams() {
     }
 }
 
-/// A VRF takes no frames from its ports.
+/// A VRF accepts no frames from its ports.
 #[test]
 fn a_parent_in_a_vrf() {
     let (node, outside) = lan();
@@ -144,13 +145,13 @@ fn a_vlan_as_the_parent() {
         "type": "host-local", "subnet": "192.0.2.0/24", "rangeStart": "192.0.2.100" } }));
     let call = call(&node, &over, &pod);
     let result = call.add().ok();
-    assert!(pod.ping("192.0.2.2") && outside.ping("192.0.2.100"), "the machine in the VLAN");
+    assert!(pod.ping("192.0.2.2") && outside.ping("192.0.2.100"), "the host in the VLAN");
     assert!(pod.ping("192.0.2.1") && node.ping("192.0.2.100"), "the host");
     call.clone().prev(&result).check().ok();
     call.del().ok();
 }
 
-/// Makes a wireless link: a radio of the kernel's simulator, in the namespace it is asked from.
+/// Makes a wireless link: a radio of the kernel's simulator, in the caller's namespace.
 const RADIO: &str = r#"modprobe mac80211_hwsim radios=0
 perl -e '
     socket(my $s, 16, 3, 16) or die "socket: $!";
@@ -182,7 +183,7 @@ fn a_wireless_parent() {
         .lines()
         .find_map(|line| line.split_whitespace().next().filter(|name| name.starts_with("wl")));
     let wlan = wlan.unwrap_or_else(|| panic!("no wireless link: {links}")).to_owned();
-    // It has no carrier, and the kernel says so a moment after it is up.
+    // It has no carrier, which the kernel reports a moment after it is up.
     node.sh(&format!(
         "ip link set {wlan} up; until ip link show {wlan} | grep -q NO-CARRIER; do sleep 0.1; done"
     ));
@@ -194,4 +195,50 @@ fn a_wireless_parent() {
     call.status().ok();
     call.add().ok();
     call.del().ok();
+}
+
+/// Many hosts have an `eth0`, too. Kernels before 6.15 compare the name of a new link with those of
+/// the host's links, so there the plugin creates the link under another name first.
+#[test]
+fn the_host_may_have_a_link_of_the_containers_name() {
+    let (node, outside) = lan();
+    node.sh("ip link add eth0 type dummy");
+    let (pod, config) = (node.pod("a"), config(json!({})));
+    let call = || call(&node, &config, &pod);
+    let links = || node.sh("ip -o link | cut -d' ' -f2; ip -n a -o link | cut -d' ' -f2");
+    let before = links();
+    let result = call().add().ok();
+    assert_eq!(result["interfaces"][0]["name"], "eth0", "{result}");
+    assert!(pod.ping(outside.v4));
+    call().prev(&result).check().ok();
+    let second = call().add();
+    assert!(second.err().1.contains("already exists in the container"), "{second}");
+    assert!(pod.ping(outside.v4));
+    call().del().ok();
+    assert_eq!(before, links());
+
+    // The state that a call leaves if it is killed before it renames the link: no alias, and the
+    // name that is the attachment's on the host.
+    let ptp = json!({ "cniVersion": "1.1.0", "name": "lan", "type": "ptp",
+        "ipam": { "type": "host-local", "subnet": "10.1.2.0/24", "dataDir": "/tmp/other" } });
+    let ptp = node.plugin("ptp").conf(ptp).container("a").netns(&pod);
+    let own = ptp.clone().add().ok()["interfaces"][0]["name"].as_str().unwrap().to_owned();
+    ptp.del().ok();
+    let killed = || {
+        call().add().ok();
+        node.sh(&format!(
+            "ip -n a link set eth0 down; ip -n a link set eth0 name {own}; ip -n a link set {own} \
+             alias ''"
+        ));
+        assert!(links().contains(&own));
+    };
+    killed();
+    call().del().ok();
+    assert_eq!(before, links());
+    killed();
+    call().unset("CNI_NETNS").del().ok();
+    assert_eq!(before, links());
+    killed();
+    call().key("cni.dev/valid-attachments", json!([])).raw("GC").ok();
+    assert_eq!(before, links());
 }

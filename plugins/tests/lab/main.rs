@@ -1,30 +1,25 @@
-//! What needs more of the kernel than many machines have: VLANs, tunnels, several kinds of links. `scripts/test` runs
-//! these tests in the lab, `scripts/lab`, unless the machine's own kernel has everything.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests report by panicking"
-)]
+//! Tests that need kernel features that many hosts lack: VLANs, tunnels, several kinds of links.
+//! `scripts/test` runs them in the lab, `scripts/lab`, unless the host's own kernel has all
+//! features.
+#![cfg(test)]
 
 mod bridge;
 mod cluster;
-#[path = "../compare/mod.rs"]
-mod compare;
+mod dummy;
 mod examples;
 mod ipip;
 mod macvlan;
+mod plans;
 
 use std::sync::OnceLock;
 
 use testbed::Node;
 
-/// A node on a kernel that has what these tests need.
+/// A node on a kernel with the features that these tests need.
 fn node() -> Node {
     static LACKS: OnceLock<Option<String>> = OnceLock::new();
     let node = Node::new();
-    // The lab's kernel has, and looking takes it seconds.
+    // The lab's kernel has them, and the check would take seconds there.
     if std::env::var_os("LAB_HAS_ALL").is_some() {
         return node;
     }
@@ -36,7 +31,7 @@ fn node() -> Node {
     });
     if let Some(lacks) = lacks {
         panic!(
-            "this machine's kernel lacks something: {lacks}\
+            "this host's kernel lacks something: {lacks}\
              run the test in the lab: scripts/test --lab NAME (or scripts/lab COMMAND...)"
         );
     }

@@ -1,4 +1,4 @@
-//! Many at once, with `hostAccess`: the shim that they share is neither lost nor left.
+//! Concurrent calls with `hostAccess`: their shared shim is neither lost nor left over.
 
 use std::thread;
 
@@ -15,7 +15,7 @@ fn at_once(calls: &[(&str, Cni)]) -> Vec<Outcome> {
     })
 }
 
-/// Half of the containers come while the other half goes, then the other way round.
+/// Half of the containers are added while the other half is deleted, then the reverse.
 #[test]
 fn containers_come_and_go() {
     let lan = Lan::new();
@@ -49,7 +49,8 @@ fn containers_come_and_go() {
     testbed::assert_same!(before, super::lasting(&lan.node.state()));
 }
 
-/// One at a time comes while the last one goes: each ADD may find the shim right before it is deleted.
+/// One container is added while the last one is deleted: each ADD may find the shim right before
+/// its deletion.
 #[test]
 fn the_last_one_goes_while_the_next_one_comes() {
     let lan = Lan::new();

@@ -1,4 +1,4 @@
-//! What somebody changed by hand: CHECK names it, repair puts it right under the running container.
+//! Changes by hand: CHECK names them, REPAIR repairs them under the running container.
 
 use serde_json::{Value, json};
 use testbed::Pod;
@@ -129,7 +129,7 @@ fn check_names_what_was_changed_and_repair_puts_it_right() {
     assert_eq!(lan.shims(), Vec::<String>::new());
 }
 
-/// The host got another address: its containers are to reach that one too.
+/// The host got another address: its containers must reach it too.
 #[test]
 fn a_new_address_of_the_host_is_a_difference() {
     let lan = Lan::new();
@@ -159,7 +159,7 @@ fn another_kind_of_link_in_its_place() {
     let (_, _, details) = call.check().err();
     assert!(details.contains("interface eth0 is not a macvlan but veth"), "{details}");
     call.raw("REPAIR").err();
-    // It is somebody else's, so DEL leaves it.
+    // It belongs to another program, so DEL leaves it.
     call.del().ok();
     assert!(pod.sh("ip link").contains("eth0"));
 }

@@ -1,4 +1,4 @@
-//! `hostAccess`: the host and its containers reach each other, the parent stays as it is.
+//! `hostAccess`: the host and its containers reach each other, and the parent stays unchanged.
 
 use serde_json::{Value, json};
 use testbed::{Pod, assert_same};
@@ -9,7 +9,7 @@ fn access() -> Value {
     config(json!({ "hostAccess": true }))
 }
 
-/// Strict about everything that can be strict.
+/// A host with all settings strict.
 fn make_strict(lan: &Lan) {
     for dev in ["all", "default", "uplink"] {
         lan.node.sh(&format!(
@@ -37,7 +37,7 @@ fn the_host_and_its_containers_reach_each_other() {
     make_strict(&lan);
     let (a, of_a) = lan.join(&access(), "a");
     both_ways(&lan, &a, &of_a);
-    // The wire is not forgotten.
+    // The parent's network stays reachable.
     assert!(a.ping(lan.outside.v4) && a.ping(lan.outside.v6));
     assert!(lan.outside.ping(&of_a[0]) && lan.outside.ping(&of_a[1]));
     let (b, of_b) = lan.join(&access(), "b");
@@ -76,9 +76,10 @@ fn the_parent_is_untouched_and_the_shim_goes_with_the_last_attachment() {
     assert_same!(lasting(&before), lasting(&lan.node.state()));
 }
 
-/// The shim never answers for the host's addresses: machines on the wire go on to know the parent's MAC.
+/// The shim never answers for the host's addresses: hosts on the network continue to use the
+/// parent's MAC.
 #[test]
-fn the_wire_knows_the_host_by_its_parent_only() {
+fn the_network_knows_the_host_by_its_parent_only() {
     let lan = Lan::new();
     let (_, addresses) = lan.join(&access(), "a");
     let uplink =
@@ -130,7 +131,8 @@ fn an_address_used_again_is_reached_at_once() {
     both_ways(&lan, &second, &addresses);
 }
 
-/// The address comes back while the host still has the route of a container that was lost without DEL.
+/// The address is reused while the host still has the route of a container that was lost without
+/// DEL.
 #[test]
 fn a_stale_route_of_a_lost_container_does_no_harm() {
     let lan = Lan::new();
@@ -140,14 +142,14 @@ fn a_stale_route_of_a_lost_container_does_no_harm() {
     lan.node.sh("rm -r /var/lib/cni/networks/lan");
     let (pod, addresses) = lan.join(&config, "a");
     both_ways(&lan, &pod, &addresses);
-    // The late DEL of the lost one takes nothing from the other.
+    // The late DEL of the lost container removes nothing of the other.
     lan.call(&config, &lost).del().ok();
     both_ways(&lan, &pod, &addresses);
     lan.call(&config, &pod).del().ok();
     assert_eq!(lan.shims(), Vec::<String>::new());
 }
 
-/// The usual picture in a lab: the host is the gateway of the containers' subnet.
+/// A common setup in labs: the host is the gateway of the containers' subnet.
 #[test]
 fn the_host_can_be_the_containers_gateway() {
     let lan = Lan::new();
@@ -163,7 +165,7 @@ fn the_host_can_be_the_containers_gateway() {
 #[test]
 fn a_parent_without_addresses_of_its_own() {
     let lan = Lan::new();
-    // The host is known by where the world is.
+    // The host has the address of its default route's link.
     lan.node.sh("ip addr flush dev uplink
         ip link add world type veth peer name world2
         ip addr add 203.0.113.1/24 dev world; ip addr add 2001:db8:aaaa::1/64 dev world nodad

@@ -1,4 +1,4 @@
-//! `hostRoutes`: what is behind the host, such as a cluster's services.
+//! `hostRoutes`: destinations behind the host, such as a cluster's services.
 
 use std::net::TcpListener;
 
@@ -7,7 +7,8 @@ use testbed::Pod;
 
 use super::{HOST, Lan, config};
 
-/// A pod of the node's cluster network, joined by `bridge`, that is the backend of the services.
+/// A pod of the node's cluster network, connected by `bridge`, which is the backend of the
+/// services.
 fn backend(lan: &Lan) -> Pod {
     let pod = lan.node.pod("backend");
     let cluster = json!({
@@ -36,7 +37,8 @@ fn a_container_reaches_a_service_of_the_node() {
     let lan = Lan::new();
     for dev in ["all", "default", "uplink"] {
         lan.node.sh(&format!(
-            "sysctl -qw net.ipv4.conf.{dev}.rp_filter=1 net.ipv4.conf.{dev}.arp_ignore=1 net.ipv4.conf.{dev}.arp_announce=2"
+            "sysctl -qw net.ipv4.conf.{dev}.rp_filter=1 net.ipv4.conf.{dev}.arp_ignore=1 \
+             net.ipv4.conf.{dev}.arp_announce=2"
         ));
     }
     let backend = backend(&lan);
@@ -49,15 +51,15 @@ fn a_container_reaches_a_service_of_the_node() {
     {
         let listener = backend.enter(|| TcpListener::bind(listen).unwrap());
         let seen = pod.tcp_to(&listener, service.parse().unwrap(), 100_000).unwrap();
-        // The backend sees who it is: nothing is hidden on the way.
+        // The backend sees the client's own address.
         assert_eq!(
             (seen.from.ip().to_string(), seen.received),
             (addresses[index].clone(), 100_000)
         );
     }
-    // The host itself is out of reach: nobody asked for it.
+    // The host itself is not reachable, because the configuration does not request it.
     assert!(!pod.ping(HOST[0]) && !pod.ping(HOST[1]));
-    // Pods behind the host are too, unless they are named.
+    // Neither are pods behind the host, unless they are named.
     assert!(!pod.ping("10.1.2.2"));
 }
 
@@ -87,7 +89,7 @@ fn destinations_are_normalised_and_each_counts_once() {
     call.prev(&result).check().ok();
 }
 
-/// A destination of a family that the container has no address of.
+/// A destination of a family in which the container has no address.
 #[test]
 fn destinations_of_the_other_family_are_left_out() {
     let lan = Lan::new();

@@ -1,4 +1,4 @@
-//! Nothing is left: after DEL in all its forms, after GC, after an ADD that failed.
+//! Nothing is left after DEL in all its forms, after GC, and after a failed ADD.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ fn access() -> Value {
     config(json!({ "hostAccess": true, "hostRoutes": ["10.96.0.0/12"] }))
 }
 
-/// Forwarding is switched on by the first and stays.
+/// The first ADD switches on forwarding, which stays.
 fn used(lan: &Lan) {
     lan.node.sh("sysctl -qw net.ipv4.ip_forward=1");
 }
@@ -51,7 +51,7 @@ fn del_twice_without_namespace_without_result() {
             call.add().ok();
             call.clone().env("CNI_NETNS", "/run/netns/gone").del().ok();
             is_clean("with a path that is gone");
-            // The namespace is gone, and the link with it; what is on the host is not.
+            // The namespace and its link no longer exist; the objects on the host do.
             call.add().ok();
             lan.node.delete(&pod);
             call.del().ok();
@@ -64,7 +64,7 @@ fn del_twice_without_namespace_without_result() {
     }
 }
 
-/// A container may rename its link: the alias says whose it is.
+/// A container may rename its link: the alias names the owner.
 #[test]
 fn del_finds_a_renamed_link() {
     let lan = Lan::new();
@@ -79,7 +79,7 @@ fn del_finds_a_renamed_link() {
 }
 
 #[test]
-fn del_leaves_what_is_somebody_elses() {
+fn del_leaves_links_of_other_programs() {
     let lan = Lan::new();
     let pod = lan.node.pod("a");
     let call = lan.call(&config(json!({})), &pod);
@@ -87,7 +87,7 @@ fn del_leaves_what_is_somebody_elses() {
         ("a veth", "ip link add eth0 type veth peer name other"),
         ("another container's", "ip link add peer0 type veth peer name peer1; ip link set peer0 up
             ip link add link peer0 name eth0 type macvlan mode bridge; ip link set eth0 alias ferrocni:lan/other/eth0"),
-        ("somebody's with an alias", "ip link add peer0 type veth peer name peer1
+        ("another program's, with an alias", "ip link add peer0 type veth peer name peer1
             ip link add link peer0 name eth0 type macvlan mode bridge; ip link set eth0 alias mine"),
     ] {
         pod.sh(make);
@@ -118,7 +118,7 @@ fn gc_takes_what_is_not_listed_and_only_that() {
     assert!(pods[0].ping("192.0.2.1") && pods[2].ping("192.0.2.1"));
 }
 
-/// A link that a killed ADD left before it could get its alias; and one that may be a live attachment's all the same.
+/// A link without an alias that a killed ADD left, and one that may belong to a live attachment.
 #[test]
 fn gc_knows_links_without_alias_by_their_group() {
     let lan = Lan::new();
@@ -150,7 +150,7 @@ fn a_second_add_is_an_error_and_changes_nothing() {
     }
 }
 
-/// An IPAM plugin of the test's own.
+/// An IPAM plugin for the test.
 fn ipam(name: &str, script: &str) -> Value {
     fs::create_dir_all("/run/plugins").unwrap();
     let path = format!("/run/plugins/{name}");
@@ -172,7 +172,8 @@ fn an_add_that_fails_leaves_nothing() {
     let cases = [
         (ipam("refuses", &refuses), json!({}), "nothing left"),
         (ipam("unreachable", &answer(unreachable)), json!({}), "add the route 10.7.0.0/16"),
-        (config(json!({}))["ipam"].clone(), json!({ "mac": "01:00:5e:00:00:01" }), "eth0"),
+        // Less than the kernel lets an Ethernet link have.
+        (config(json!({}))["ipam"].clone(), json!({ "mtu": 67 }), "eth0"),
     ];
     let before = lan.node.state();
     for (ipam, keys, words) in cases {
@@ -185,7 +186,7 @@ fn an_add_that_fails_leaves_nothing() {
     }
 }
 
-/// The failing one must not take the shim that another attachment uses.
+/// The failing ADD must not remove the shim that another attachment uses.
 #[test]
 fn an_add_that_fails_leaves_others_their_shim() {
     let lan = Lan::new();
@@ -199,7 +200,7 @@ fn an_add_that_fails_leaves_others_their_shim() {
     assert!(pod.ping("192.0.2.1"));
 }
 
-/// A container with a MAC of its own is started again: the old one's link lives until the kernel has got round to it.
+/// A container with a MAC of its own is restarted: the old link exists until the kernel deletes it.
 #[test]
 fn a_mac_comes_back_as_soon_as_its_namespace_is_gone() {
     on_a_lan(|lan| {
@@ -216,5 +217,19 @@ fn a_mac_comes_back_as_soon_as_its_namespace_is_gone() {
             next.del().ok();
             lan.node.delete(&pod);
         }
+    });
+}
+
+/// A live link is never removed for a new one, however long the ADD waits.
+#[test]
+fn a_mac_of_a_living_container_is_refused_and_its_holder_named() {
+    on_a_lan(|lan| {
+        let config = config(json!({ "mac": "02:00:00:00:00:04" }));
+        let (holder, pod) = (lan.node.pod("holder"), lan.node.pod("a"));
+        lan.call(&config, &holder).add().ok();
+        let (_, msg, details) = lan.call(&config, &pod).add().err();
+        assert!(msg.contains("ferrocni:lan/holder/eth0 has the same MAC address"), "{msg}");
+        assert!(details.contains("another MAC address"), "{details}");
+        assert!(holder.ping(lan.outside.v4));
     });
 }

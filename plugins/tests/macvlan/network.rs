@@ -1,4 +1,4 @@
-//! Containers on the wire: with each other, with other machines, and not with their own host.
+//! Containers on the network reach each other and other hosts, but not their own host.
 
 use serde_json::json;
 use testbed::Node;
@@ -6,7 +6,7 @@ use testbed::Node;
 use super::{HOST, Lan, config, layer_2, on_a_lan, one_address};
 
 #[test]
-fn containers_reach_each_other_and_other_machines() {
+fn containers_reach_each_other_and_other_hosts() {
     let lan = Lan::new();
     let (a, of_a) = lan.join(&config(json!({})), "a");
     let (b, of_b) = lan.join(&config(json!({})), "b");
@@ -42,9 +42,10 @@ fn the_host_and_its_containers_do_not_reach_each_other() {
     }
 }
 
-/// A machine on the wire that talked to the address a moment ago learns its new MAC from the announcement.
+/// A host on the network that used the address a moment ago learns its new MAC from the
+/// announcement.
 #[test]
-fn an_address_used_again_is_announced_to_the_wire() {
+fn a_reused_address_is_announced_to_the_network() {
     let lan = Lan::new();
     let config = one_address(json!({}));
     let (first, addresses) = lan.join(&config, "first");
@@ -94,7 +95,7 @@ fn without_master_the_parent_is_the_link_of_the_default_route() {
         ip route add default via 192.0.2.2 metric 100");
     let result = call.add().ok();
     assert!(pod.ping(lan.outside.v4));
-    // A parent that was found stays the parent, wherever the default route goes.
+    // A parent that was found stays the parent, even if the default route changes.
     lan.node.sh("ip route del default via 192.0.2.2 metric 100");
     let call = call.prev(&result);
     call.check().ok();
@@ -104,7 +105,7 @@ fn without_master_the_parent_is_the_link_of_the_default_route() {
     assert!(!pod.sh("ip link").contains("eth0"));
 }
 
-/// The container has a link of its own to be the parent, as a first plugin would have made it.
+/// The parent is a link in the container, as an earlier plugin would have made it.
 #[test]
 fn the_parent_can_be_in_the_container() {
     for master in [Some("net0"), None] {
@@ -158,7 +159,7 @@ fn name_resolution_is_that_of_ipam_or_of_the_configuration() {
     assert_eq!(result["dns"], json!({ "nameservers": ["192.0.2.54"] }));
 }
 
-/// Joined to a bridge of the node, whose other port is the wire.
+/// Connected to a bridge of the node, whose other port is on the network.
 #[test]
 fn a_bridge_can_be_the_parent() {
     let node = Node::new();

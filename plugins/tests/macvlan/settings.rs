@@ -1,11 +1,12 @@
-//! Modes, MAC addresses, promiscuity: what the keys do.
+//! The effect of the keys for modes, MAC addresses and promiscuity.
 
 use serde_json::{Value, json};
 use testbed::assert_same;
 
 use super::{Lan, config, layer_2, on_a_lan};
 
-/// Whether two containers of a mode reach each other, directly or by way of a switch that sends frames back.
+/// Whether two containers of a mode reach each other, directly or through a switch that sends
+/// frames back.
 fn reached(mode: &'static str, reflecting: bool) -> bool {
     on_a_lan(|lan| {
         lan.outside.sh(&format!(
@@ -122,7 +123,7 @@ fn the_derived_mac_is_always_the_same() {
     assert_ne!(macs[0], other["interfaces"][0]["mac"]);
 }
 
-/// How often the parent was asked to be promiscuous, by the kernel's own count.
+/// The kernel's count of requests that the parent be promiscuous.
 fn promiscuity(lan: &Lan) -> u64 {
     let shown = lan.node.sh("ip -d -j link show uplink");
     serde_json::from_str::<Value>(&shown).unwrap()[0]["promiscuity"].as_u64().unwrap()
@@ -143,12 +144,12 @@ fn promiscuous_children_count_on_the_parent_for_as_long_as_they_live() {
     assert_eq!(promiscuity(&lan), before + 2);
     lan.call(&promiscuous, &b).del().ok();
     assert_eq!(promiscuity(&lan), before + 1);
-    assert!(lan.node.sh("ip link show uplink").contains("PROMISC"), "somebody else's setting");
+    assert!(lan.node.sh("ip link show uplink").contains("PROMISC"), "another program's setting");
     lan.node.sh("ip link set uplink promisc off");
     assert_eq!(promiscuity(&lan), before);
 }
 
-/// A group that nobody joined.
+/// A multicast group without members.
 #[test]
 fn a_promiscuous_container_sees_every_multicast() {
     let lan = Lan::new();

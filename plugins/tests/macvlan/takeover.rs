@@ -1,4 +1,4 @@
-//! Attachments of the reference suite are looked after, and theirs looks after ours.
+//! Each suite manages attachments of the other.
 
 use serde_json::{Value, json};
 use testbed::assert_same;
@@ -28,7 +28,7 @@ fn what_the_reference_made_is_checked_repaired_and_removed() {
     assert!(pod.ping(lan.outside.v4) && pod.ping(lan.outside.v6));
     ours.del().ok();
     assert_same!(before, lasting(&lan.node.state()));
-    // As runtimes do that have lost the result.
+    // As from a runtime that has lost the result.
     theirs.add().ok();
     lan.call(&plain(), &pod).del().ok();
     assert_same!(before, lasting(&lan.node.state()));

@@ -1,4 +1,4 @@
-//! Installs that end early leave what was there.
+//! A failed installation leaves the existing files in place.
 
 use super::*;
 use testbed::Node;
@@ -33,7 +33,7 @@ fn a_command_must_show_its_help() {
     assert!(!ok && said.contains("new/cnitool does not answer"), "{said}");
 }
 
-/// It answers only on trial.
+/// It works only in the trial call.
 const FICKLE: &str =
     r#"case $0 in */.ferrocni-*) echo '{"supportedVersions": []}' ;; *) exit 1 ;; esac"#;
 
@@ -84,7 +84,7 @@ fn if_one_file_cannot_be_replaced_none_is() {
     machine.older_link("macvlan", "gone");
     let before = machine.installed();
     let fixed = machine.path("opt/loopback");
-    // What something is mounted on cannot be replaced, even by root.
+    // A mount point cannot be replaced, even by root.
     node.run(&["mount", "--bind", fixed.to_str().unwrap(), fixed.to_str().unwrap()]);
     let (ok, said) = machine.install(&[]);
     assert!(!ok && said.contains("the old binaries are back"), "{said}");
@@ -141,7 +141,8 @@ fn two_at_a_time_are_one_too_many() {
     assert!(machine.installed().is_empty());
 }
 
-/// What is in a new file may reach the disk after its name: after a power cut the file is empty.
+/// The content of a new file may reach the disk after its name: after a power failure the file
+/// would be empty.
 #[test]
 fn binaries_are_on_the_disk_before_they_get_their_names() {
     let machine = Machine::new();

@@ -1,5 +1,6 @@
-//! The script is killed before each of its steps that change something: there is a whole plugin under each name all the
-//! time, and from there both ways lead on, to the new binaries and back to the old ones.
+//! Kills the script before each of its changes. At any time there must be a complete plugin under
+//! each name, and from there the script must be able to continue to the new binaries and to roll
+//! back to the old ones.
 
 use super::*;
 use std::os::unix::process::ExitStatusExt;
@@ -7,7 +8,8 @@ use std::process::{ExitStatus, Stdio};
 
 use testbed::Node;
 
-/// What bash reads before the script: it counts the steps, and sends itself SIGNAL before the one called KILL_AT.
+/// bash reads this before the script. It counts the steps, and sends itself SIGNAL before the step
+/// KILL_AT.
 const KILLER: &str = r#"
 set -T; steps=0
 trap 'case $BASH_COMMAND in
@@ -15,14 +17,14 @@ trap 'case $BASH_COMMAND in
 esac' DEBUG
 "#;
 
-/// A plugin that says which version of the suite it is of.
+/// A plugin that prints its version of the suite.
 fn version(number: usize) -> String {
     format!(r#"echo '{{"supportedVersions": ["{number}"]}}'"#)
 }
 
 impl Machine {
-    /// Version 2 over version 1 has been installed, and version 3 is ready, with one plugin more. It is in the memory of a
-    /// node, because many runs of the script would wait for the disk for long.
+    /// Version 2 is installed over version 1, and version 3 is ready, with one more plugin. All of
+    /// it is in memory, because so many runs of the script would wait for the disk for a long time.
     fn with_history(_node: &Node) -> Machine {
         let machine = Machine::empty_in(Path::new("/run"));
         machine.script("opt", "bridge", &version(1));
@@ -37,7 +39,7 @@ impl Machine {
         machine
     }
 
-    /// One like it. The time of change of a file, its mode and links are copied too.
+    /// A copy of it, with modification times, modes and links.
     fn copy(&self) -> Machine {
         let copy = Machine { folder: tempfile::tempdir_in("/run").unwrap() };
         let from = self.folder.path().join(".");
@@ -60,7 +62,7 @@ impl Machine {
         plugins.map(version_of).collect()
     }
 
-    /// Kills the script before its `step`. False if it ended before.
+    /// Kills the script before its `step`. Returns false if the script ended before.
     fn kill(&self, options: &[&str], step: usize) -> bool {
         let status = self.signal("KILL", options, step);
         assert!(status.success() || status.signal() == Some(9), "{status}");
@@ -79,7 +81,7 @@ fn suite(versions: &[(&str, usize)]) -> Vec<(String, usize)> {
     versions.iter().map(|(name, version)| ((*name).to_owned(), *version)).collect()
 }
 
-/// The suites of [`Machine::with_history`].
+/// The versions of [`Machine::with_history`].
 fn first() -> Vec<(String, usize)> {
     suite(&[("bridge", 1)])
 }
@@ -90,8 +92,8 @@ fn third() -> Vec<(String, usize)> {
     suite(&[("bridge", 3), ("loopback", 3), ("ptp", 3)])
 }
 
-/// Kills the script at each of its steps, on a machine of its own, and says how many there were. The last argument of
-/// `go_on` is whether the script had begun to change something.
+/// Kills the script at each of its steps, each time on a new machine, and returns the number of
+/// steps. The last argument of `go_on` is whether the script had begun to change files.
 fn at_each_step(options: &[&str], go_on: impl Fn(&Machine, usize, bool)) -> usize {
     let node = Node::new();
     let history = Machine::with_history(&node);
@@ -110,14 +112,15 @@ fn at_each_step(options: &[&str], go_on: impl Fn(&Machine, usize, bool)) -> usiz
 }
 
 impl Machine {
-    /// What is left of the script's own, but for the way back.
+    /// The script's own leftovers, except the backup for a rollback.
     fn litter(&self) -> Vec<String> {
         let names = self.installed().into_iter().map(|entry| entry.name);
         let hidden = names.filter(|name| name.starts_with('.') && name != ".ferrocni-previous");
         hidden.collect()
     }
 
-    /// Asserts that the script goes on to what is new, and that all of it can be undone, back to `before`.
+    /// Asserts that the script continues to the new version, and that a rollback leads back to
+    /// `before`.
     fn assert_goes_on(&self, step: usize, before: &[Vec<(String, usize)>]) {
         let (ok, said) = self.install(&[]);
         assert!(ok, "step {step}: {said}");
@@ -136,7 +139,8 @@ fn an_install_that_was_killed_can_be_undone_and_can_go_on() {
         let said = machine.roll_back();
         let back = if begun { second() } else { first() };
         assert_eq!(machine.versions(), back, "step {step}: {said}");
-        // And from there the install before, unless this one was at its end, where it forgets that.
+        // A second rollback leads to the version before that, unless the script was at its end,
+        // where it deletes that version.
         if machine.path("opt/.ferrocni-previous").exists() {
             machine.roll_back();
             assert_eq!(machine.versions(), first(), "step {step}: {said}");
@@ -149,11 +153,11 @@ fn an_install_that_was_killed_can_be_undone_and_can_go_on() {
 #[test]
 fn a_rollback_that_was_killed_can_go_on_and_can_be_installed_over() {
     let steps = at_each_step(&["--rollback"], |machine, step, begun| {
-        // Some plugins may be of the older suite already.
+        // Some plugins may already be of the older version.
         machine.copy().assert_goes_on(step, &[first(), machine.versions()]);
         let said = machine.roll_back();
         if begun && machine.versions() == second() {
-            // It had changed nothing yet.
+            // The script had changed nothing yet.
             machine.roll_back();
         }
         assert_eq!(machine.versions(), first(), "step {step}: {said}");
@@ -172,7 +176,7 @@ fn an_install_that_is_interrupted_takes_back_what_it_did() {
             assert!(step > 15, "only {step} steps were found");
             return;
         }
-        // At its very end it has nothing to take back any more.
+        // At its very end there is nothing left to roll back.
         let versions = machine.versions();
         assert!(versions == second() || versions == third(), "step {step}: {versions:?}");
         if versions == second() {

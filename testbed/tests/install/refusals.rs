@@ -1,4 +1,4 @@
-//! Folders that are not installed into.
+//! Directories that the script refuses to install into.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn so_is_one_in_a_folder_that_others_can_write_to() {
         assert!(ok == fine && said.contains(&named), "{mode:o} {folder}: {said}");
         assert_eq!(fs::read_dir(&all).unwrap().count(), 1);
     }
-    // As in /tmp, where nobody can move what is not theirs.
+    // As in /tmp, where users cannot move files of others.
     machine.set_mode("all", 0o1777);
     let (ok, said) = machine.install_into(&machine.path("all/cni/bin"), &[]);
     assert!(ok, "{said}");
@@ -70,7 +70,8 @@ fn a_folder_of_another_user_is_refused() {
     let machine = Machine::new();
     let folder = match chown(machine.path("opt"), Some(1), None) {
         Ok(()) => machine.path("opt"),
-        // In an ordinary user's namespace nothing can be given away, but there /usr is another's, and not writable.
+        // In the namespace of an unprivileged user no file can change its owner, but /usr belongs
+        // to another user there, and is not writable.
         Err(error) => {
             assert_ne!(fs::metadata("/usr").unwrap().uid(), 0, "run scripts/test: {error}");
             PathBuf::from("/usr")

@@ -1,4 +1,4 @@
-//! What a container's attachment is made of.
+//! The kernel objects of a container's attachment.
 
 use std::fs::File;
 use std::io::{Error, Result, Write};
@@ -13,14 +13,16 @@ use nix::sched::{CloneFlags, setns};
 use super::masquerade;
 use super::netlink::{self, CREATE, Datagram, EXCL, REPLACE};
 
-/// The index of the bridge, or the parent.
+/// The index of the bridge or the parent.
 const SHARED: u32 = 3000;
-/// The index of the container's interface. (The same on both sides of a wire would make the kernel slow to notice.)
+/// The index of the container's interface. (With the same index on both ends of a veth pair the
+/// kernel would detect the carrier late.)
 const INSIDE: u32 = 2;
-/// The link group that stands for the network.
+/// The link group of the network.
 const GROUP: u32 = 1;
 
-// The messages of rtnetlink(7), and the numbers of their attributes, from the kernel's headers of these names.
+// Messages of rtnetlink(7) and the numbers of their attributes, from the kernel headers of these
+// names.
 const NEW_LINK: u16 = 16;
 const DELETE_LINK: u16 = 17;
 const SET_LINK: u16 = 19;
@@ -40,7 +42,7 @@ const IFLA_NET_NS_FD: u16 = 28;
 const IFF_UP: u32 = 1;
 const AF_INET: u8 = 2;
 
-/// A container's attachment.
+/// The attachment of a container.
 pub struct Attachment {
     netns: File,
     link: String,
@@ -71,7 +73,8 @@ impl Attachment {
         })
     }
 
-    /// A veth pair, the host's end a port of the bridge or, without one, the container's gateway.
+    /// A veth pair, whose host end is a port of the bridge or, without one, the container's
+    /// gateway.
     pub fn add_veth(&self, bridged: bool) -> Result<()> {
         let host = netlink::open(NETLINK_ROUTE)?;
         let mut born = Datagram::default();
@@ -103,12 +106,12 @@ impl Attachment {
         self.settle(|inside| self.add_inside(inside, bridged, |_| {}))
     }
 
-    /// A macvlan on the parent.
+    /// A macvlan link on the parent.
     pub fn add_macvlan(&self) -> Result<()> {
         let host = netlink::open(NETLINK_ROUTE)?;
         let netns = self.netns.as_raw_fd().to_ne_bytes();
         let mut born = Datagram::default();
-        // NETNSA_FD, NETNSA_NSID: the kernel is to choose one. That it has one already is no harm.
+        // NETNSA_FD, NETNSA_NSID: the kernel chooses an ID. An existing one is fine.
         born.add(NEW_NSID, 0, &[0; 4], |id| {
             id.attribute(3, &netns);
             id.attribute(1, &(-1_i32).to_ne_bytes());
@@ -130,7 +133,7 @@ impl Attachment {
         self.settle(|inside| self.add_inside(inside, true, alias))
     }
 
-    /// `lo`, up or down.
+    /// Sets `lo` up or down.
     pub fn loopback(&self, up: bool) -> Result<()> {
         let pod = self.enter()?;
         let mut batch = Datagram::default();
@@ -138,8 +141,8 @@ impl Attachment {
         batch.acknowledged().exchange(&pod, None)
     }
 
-    /// Deletes the veth pair, and what does not go with it. The wait for the masquerade's end comes last, when the link's
-    /// has covered it.
+    /// Deletes the veth pair, and what is not removed with it. The removal of the masquerade
+    /// element waits for a grace period, which the link's covers, so it comes last.
     pub fn del_veth(&self, bridged: bool) -> Result<()> {
         let closed_last = self.masquerade.then(|| masquerade::delete(self.address)).transpose()?;
         let host = netlink::open(NETLINK_ROUTE)?;
@@ -150,7 +153,7 @@ impl Attachment {
             });
         }
         batch.add(DELETE_LINK, 0, &link(0, 0), |delete| delete.text(IFLA_IFNAME, &self.link));
-        // The kernel forgets neighbours by itself.
+        // The kernel removes neighbours by itself.
         batch.acknowledged().exchange(&host, Some(Errno::ENOENT))?;
         drop(closed_last);
         Ok(())
@@ -187,7 +190,8 @@ impl Attachment {
         });
     }
 
-    /// Enters the container, where the interface gets its settings, and then what `batch` asks for.
+    /// Enters the container, applies the settings of the interface, and then sends the requests of
+    /// `batch`.
     fn settle(&self, batch: impl FnOnce(&mut Datagram)) -> Result<()> {
         let pod = self.enter()?;
         write("ipv6/conf/eth0/accept_dad", "0")?;
@@ -197,8 +201,8 @@ impl Attachment {
         inside.acknowledged().exchange(&pod, None)
     }
 
-    /// The address, up with `more`, and the routes: the default one where the subnet is on the link, otherwise those to the gateway and
-    /// through it to the subnet.
+    /// The address, further addresses in `more`, and the routes: the default route if the subnet is
+    /// on the link, otherwise those to the gateway and through it to the subnet.
     fn add_inside(
         &self,
         batch: &mut Datagram,
@@ -245,7 +249,7 @@ impl Attachment {
         });
     }
 
-    /// A socket in the container's namespace, which the process is in from now on.
+    /// A socket in the container's namespace, which the process stays in.
     fn enter(&self) -> Result<Socket> {
         setns(&self.netns, CloneFlags::CLONE_NEWNET)?;
         netlink::open(NETLINK_ROUTE)
@@ -281,7 +285,7 @@ fn mask(length: u8) -> Ipv4Addr {
     Ipv4Addr::from(u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0))
 }
 
-/// `struct ifinfomsg`: a link by its index, and whether it is to be up.
+/// `struct ifinfomsg`: a link by its index, and whether to set it up.
 fn link(index: u32, flags: u32) -> [u8; 16] {
     let [i0, i1, i2, i3] = index.to_ne_bytes();
     let [f0, f1, f2, f3] = flags.to_ne_bytes();

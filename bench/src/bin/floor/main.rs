@@ -1,14 +1,15 @@
-//! The floor: the same kernel objects and settings as the plugins of this suite make, with as few requests as the kernel
-//! allows, and nothing else: no JSON, no configuration, no addresses to choose, nothing looked at, nothing waited for.
+//! The floor makes the same kernel objects and settings as the plugins of this suite, with as few
+//! requests as the kernel allows, and does nothing else: no JSON, no configuration, no allocation
+//! of addresses, no checks, no waits.
 //!
 //! ```text
-//! floor                                                          ends at once: the start of a process
+//! floor                                                          exits at once: the start of a process
 //! floor VERB KIND NETNS LINK INDEX ADDRESS/LENGTH GATEWAY TAG [masq]
 //! ```
 //!
-//! VERB is `add` or `del`, KIND `bridge`, `ptp`, `macvlan` or `loopback`. LINK is the host's end's name and INDEX its number.
-//! What a network has for all its containers is there already: the bridge with index 3000 (macvlan: the parent), forwarding,
-//! the nf_tables skeleton.
+//! VERB is `add` or `del`, KIND `bridge`, `ptp`, `macvlan` or `loopback`. LINK is the name of the
+//! host end and INDEX its index. The shared objects of the network already exist: the bridge with
+//! index 3000 (macvlan: the parent), forwarding, the nf_tables skeleton.
 
 mod attachment;
 mod masquerade;

@@ -1,4 +1,4 @@
-//! One element of the map of masqueraded addresses.
+//! One element in the map of masqueraded addresses.
 
 use std::io::Result;
 use std::net::Ipv4Addr;
@@ -8,7 +8,8 @@ use netlink_sys::protocols::NETLINK_NETFILTER;
 
 use super::netlink::{self, CREATE, Datagram, EXCL};
 
-/// `NFNL_MSG_BATCH_BEGIN`, `NFNL_MSG_BATCH_END`; the subsystem nf_tables; `NFT_MSG_NEWSETELEM`, `NFT_MSG_DELSETELEM`
+/// `NFNL_MSG_BATCH_BEGIN`, `NFNL_MSG_BATCH_END`; the subsystem nf_tables; `NFT_MSG_NEWSETELEM`,
+/// `NFT_MSG_DELSETELEM`
 const BEGIN: u16 = 16;
 const END: u16 = 17;
 const NFTABLES: u8 = 10;
@@ -16,7 +17,7 @@ const NEW_ELEMENT: u16 = (NFTABLES as u16) << 8 | 12;
 const DELETE_ELEMENT: u16 = (NFTABLES as u16) << 8 | 14;
 /// `NFPROTO_INET`, as the fixed part of a request.
 const INET: [u8; 4] = [1, 0, 0, 0];
-/// The fixed part of the ends of a batch: whose it is.
+/// The fixed part of the messages around a batch: the subsystem.
 const BATCH: [u8; 4] = [0, 0, 0, NFTABLES];
 /// `NFT_JUMP`
 const JUMP: i32 = -3;
@@ -39,7 +40,8 @@ pub fn add(address: Ipv4Addr, chain: &str, tag: &str) -> Result<()> {
     })
 }
 
-/// `nft delete element inet ferrocni masq4 { ADDRESS }`. Closing the socket waits for a grace period.
+/// `nft delete element inet ferrocni masq4 { ADDRESS }`. Closing the socket waits for a grace
+/// period.
 pub fn delete(address: Ipv4Addr) -> Result<Socket> {
     let socket = netlink::open(NETLINK_NETFILTER)?;
     exchange(&socket, DELETE_ELEMENT, 0, |element| key(element, address))?;

@@ -1,4 +1,4 @@
-//! Netlink by hand: requests written into one datagram, and their acknowledgements.
+//! Netlink without a library: several requests in one datagram, and their acknowledgements.
 
 use std::io::{Error, Result};
 
@@ -17,17 +17,17 @@ const ERROR: u16 = 2;
 /// `NLA_F_NESTED`
 const NESTED: u16 = 0x8000;
 
-/// Requests of one datagram.
+/// The requests of one datagram.
 #[derive(Debug, Default)]
 pub struct Datagram {
     bytes: Vec<u8>,
-    /// Where the last request begins.
+    /// The offset of the last request.
     last: usize,
 }
 
 impl Datagram {
-    /// Adds a request: its type, flags and fixed part; then `attributes` adds the rest. Only what fails is answered, and
-    /// the request that asks for it.
+    /// Adds a request: its type, flags and fixed part; then `attributes` adds the rest. The kernel
+    /// answers only failures, and the request that asks for an answer.
     pub fn add(&mut self, kind: u16, flags: u16, fixed: &[u8], attributes: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();
         self.last = start;
@@ -49,12 +49,12 @@ impl Datagram {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    /// Adds a text, which ends with NUL.
+    /// Adds a string, which ends with NUL.
     pub fn text(&mut self, kind: u16, value: &str) {
         self.attribute(kind, &[value.as_bytes(), &[0]].concat());
     }
 
-    /// Adds an attribute of attributes.
+    /// Adds a nested attribute.
     pub fn nested(&mut self, kind: u16, inside: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();
         self.attribute(kind | NESTED, &[]);
@@ -63,7 +63,7 @@ impl Datagram {
         self.write(start, &length.to_ne_bytes());
     }
 
-    /// Adds bytes that are no attribute.
+    /// Adds bytes that are not an attribute.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend(bytes);
     }
@@ -74,7 +74,7 @@ impl Datagram {
         }
     }
 
-    /// Asks for an answer to the last request.
+    /// Requests an answer to the last request.
     pub fn acknowledged(mut self) -> Self {
         let at = self.last + 6;
         let flags = self.bytes.get(at..).and_then(|bytes| bytes.first_chunk());
@@ -83,7 +83,8 @@ impl Datagram {
         self
     }
 
-    /// Sends it, and waits for the answer to the request that asked for it. A request before it may fail with `tolerated`.
+    /// Sends the requests, and waits for the answer to the last one. A request before it may fail
+    /// with `tolerated`.
     pub fn exchange(self, socket: &Socket, tolerated: Option<Errno>) -> Result<()> {
         socket.send(&self.bytes, 0)?;
         let mut answer = Vec::with_capacity(8192);
@@ -107,7 +108,7 @@ impl Datagram {
     }
 }
 
-/// A socket in the namespace that the process is in.
+/// A socket in the namespace of the process.
 pub fn open(protocol: isize) -> Result<Socket> {
     let mut socket = Socket::new(protocol)?;
     socket.bind(&SocketAddr::new(0, 0))?;

@@ -1,5 +1,7 @@
 //! The routes that go with the addresses.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
@@ -16,12 +18,13 @@ const ROUTED: [&str; 2] = ["ptp", "ipip"];
 pub fn check(pool: &Pool<'_>, is_ours: bool, problems: &mut Vec<Problem>) {
     let routes = pool.ipam.get("routes").map(Node::items).unwrap_or_default();
     let read: Vec<Route<'_>> = routes.iter().filter_map(Route::of).collect();
-    for (index, route) in read.iter().enumerate() {
+    let mut known: HashMap<Key, &Route<'_>> = HashMap::new();
+    for route in &read {
         destination(route, problems);
         next_hop(route, pool, problems);
-        let before = read.iter().take(index);
-        if let Some(other) = before.into_iter().find(|other| other.is_same(route)) {
-            problems.push(twice(route, other, is_ours));
+        match known.entry(route.key()) {
+            Entry::Occupied(other) => problems.push(twice(route, other.get(), is_ours)),
+            Entry::Vacant(free) => drop(free.insert(route)),
         }
     }
     gateways(pool, &read, problems);
@@ -41,25 +44,34 @@ impl<'a> Route<'a> {
         Some(Route { node, dst, to: ip::cidr(dst.text()?).ok()?, via })
     }
 
-    /// Whether it is the same to the kernel.
-    fn is_same(&self, other: &Route<'_>) -> bool {
-        let key = |route: &Route<'_>| {
-            let numbers =
-                ["priority", "table"].map(|key| route.node.get(key).and_then(Node::integer));
-            (route.to.network(), route.to.prefix(), route.via.map(|(_, via)| via), numbers)
-        };
-        key(self) == key(other)
+    /// The key by which the kernel identifies the route.
+    fn key(&self) -> Key {
+        let numbers = ["priority", "table"].map(|key| self.node.get(key).and_then(Node::integer));
+        (self.to.network(), self.to.prefix(), self.via.map(|(_, via)| via), numbers)
     }
 }
+
+type Key = (IpAddr, u8, Option<IpAddr>, [Option<i128>; 2]);
 
 fn destination(route: &Route<'_>, problems: &mut Vec<Problem>) {
     let (network, _) = bounds(route.to);
     let network = address(route.to, network);
     if network != route.to.ip() {
         problems.push(
-            Problem::warning("host-bits", &route.dst.at, format!("{} is an address in a subnet, and not a subnet", route.to))
-                .why("the reference plugins pass it on as it is, and the kernel refuses it: \"invalid argument\"")
-                .help(format!("write \"{network}/{}\"", route.to.prefix())),
+            Problem::warning(
+                "host-bits",
+                &route.dst.at,
+                format!(
+                    "{} is an address in a subnet, \
+                     and not a subnet",
+                    route.to
+                ),
+            )
+            .why(
+                "the reference plugins pass it on as it is, and the kernel refuses it: \
+                 \"invalid argument\"",
+            )
+            .help(format!("write \"{network}/{}\"", route.to.prefix())),
         );
     }
 }
@@ -83,9 +95,19 @@ fn next_hop(route: &Route<'_>, pool: &Pool<'_>, problems: &mut Vec<Problem>) {
         if !has_family && !pool.is_open() {
             let family = if route.to.is_ipv4() { "IPv4" } else { "IPv6" };
             problems.push(
-                Problem::warning("route-without-addresses", &route.dst.at, format!("the container has no {family} addresses for this route"))
-                    .why("it leads out of the interface without a next hop, and nothing sends or answers there")
-                    .help(format!("add a range set of {family} addresses, or take the route out")),
+                Problem::warning(
+                    "route-without-addresses",
+                    &route.dst.at,
+                    format!(
+                        "the container \
+                         has no {family} addresses for this route"
+                    ),
+                )
+                .why(
+                    "it leads out of the interface without a next hop, and nothing sends or \
+                     answers there",
+                )
+                .help(format!("add a range set of {family} addresses, or take the route out")),
             );
         }
         return;
@@ -137,9 +159,14 @@ fn gateways(pool: &Pool<'_>, routes: &[Route<'_>], problems: &mut Vec<Problem>) 
         let is_used = routes.iter().any(uses) || pool.plugin.node.is_on("isDefaultGateway");
         let what = format!("the gateway {} is not in {}", range.gateway, range.subnet);
         let problem = match is_used {
-            true => Problem::error("gateway", &gateway.at, what)
-                .why("the kernel refuses routes through it, \"network is unreachable\", so every ADD fails"),
-            false => Problem::warning("gateway", &gateway.at, what).why("containers cannot reach it"),
+            true => Problem::error("gateway", &gateway.at, what).why(
+                "the kernel refuses routes through it, \"network is unreachable\", so every \
+                 ADD fails",
+            ),
+            false => Problem::warning("gateway", &gateway.at, what).why(
+                "containers cannot reach \
+                 it",
+            ),
         };
         problems.push(
             problem

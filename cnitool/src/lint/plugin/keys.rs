@@ -88,7 +88,12 @@ pub fn capabilities(plugin: &Plugin<'_>, binaries: &Binaries, problems: &mut Vec
                     of.into_iter().flat_map(|(_, schema)| schema.keys()).map(str::to_owned),
                 );
             }
-            None => all_known = false,
+            None => match known::capabilities(kind.as_str()) {
+                Some(capabilities) => {
+                    wanted.extend(capabilities.iter().map(|name| (*name).to_owned()));
+                }
+                None => all_known = false,
+            },
         }
     }
     for member in declared.members() {
@@ -109,6 +114,9 @@ pub fn capabilities(plugin: &Plugin<'_>, binaries: &Binaries, problems: &mut Vec
             false => "no runtime knows such a capability".to_owned(),
         };
         let help = match possible.as_slice() {
+            _ if known::has_key(plugin.called(), &member.key) => {
+                format!("it is a key of {}: write it beside \"type\"", plugin.called())
+            }
             _ if meant.is_some() => "the names of capabilities have to be spelt exactly".to_owned(),
             [] => "take it out: it has none".to_owned(),
             possible => format!("it has {}", possible.join(", ")),

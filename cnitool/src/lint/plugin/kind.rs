@@ -42,7 +42,7 @@ pub fn check(node: &Node, wanted: Wanted, binaries: &Binaries, problems: &mut Ve
 
 fn missing(node: &Node, wanted: Wanted) -> Option<Problem> {
     if wanted == Wanted::Addresses {
-        let what = "ipam has no type, so nobody hands out addresses";
+        let what = "ipam has no type, so no plugin allocates addresses";
         return (!node.members().is_empty()).then(|| {
             Problem::warning("no-ipam-type", &beginning(node), what)
                 .why("plugins that can do without addresses ignore the whole object, the others refuse it")
@@ -72,7 +72,7 @@ fn empty(at: &At, wanted: Wanted) -> Problem {
         Wanted::Addresses => Problem::warning(
             "no-ipam-type",
             at,
-            "the type is empty, so nobody hands out addresses",
+            "the type is empty, so no plugin allocates addresses",
         )
         .why("plugins that can do without addresses ignore the whole object, the others refuse it")
         .help("write the plugin's name, \"host-local\", or take \"ipam\" out"),
@@ -114,7 +114,7 @@ fn present(at: &At, name: &PluginType, wanted: Wanted, binaries: &Binaries) -> O
         return Some(
             Problem::warning("unknown-plugin", at, what)
                 .label(did_you_mean(Some(meant)))
-                .why("nobody looked whether it is on the host")
+                .why("whether it is on the host was not checked")
                 .help("--path DIRS says where the plugins are"),
         );
     }

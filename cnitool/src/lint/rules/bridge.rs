@@ -1,11 +1,14 @@
 //! The keys of `bridge`.
 
+use ipnetwork::IpNetwork;
 use libcni::IfName;
 
 use super::Found;
+use crate::lint::between::conflict;
 use crate::lint::binaries::Binaries;
 use crate::lint::document::Node;
 use crate::lint::problem::Problem;
+use crate::lint::ranges::{Range, Set};
 
 impl Found<'_, '_> {
     pub(super) fn bridge(&mut self) {
@@ -54,6 +57,41 @@ impl Found<'_, '_> {
         }
     }
 
+    /// A bridge can be the gateway of one IPv4 subnet, and of IPv6 subnets that do not overlap. A
+    /// container has an address of each range set.
+    pub(super) fn gateways(&mut self) {
+        let is_gateway = self.is_on("isGateway") || self.is_on("isDefaultGateway");
+        let Some(pool) = self.pool.as_ref().filter(|_| is_gateway) else { return };
+        if self.is_on("forceAddress") {
+            return;
+        }
+        let wanted = |range: &Range<'_>| IpNetwork::new(range.gateway, range.subnet.prefix()).ok();
+        let differ = |one: &Range<'_>, two: &Range<'_>| {
+            // Another rule has reported overlapping ranges.
+            let differ = wanted(one).zip(wanted(two)).is_some_and(|(one, two)| conflict(one, two));
+            differ && !one.overlaps(two)
+        };
+        for (index, set) in pool.sets.iter().enumerate() {
+            let in_way = |before: &&Set<'_>| {
+                let of_set = |one| set.ranges.iter().all(|two| differ(one, two));
+                before.ranges.iter().all(of_set)
+            };
+            let before = pool.sets.iter().take(index).find(in_way);
+            let first = before.and_then(|before| before.ranges.first());
+            let (Some(one), Some(two)) = (first, set.ranges.first()) else { continue };
+            let what = format!(
+                "the bridge cannot be the gateway of {} and of {} at once",
+                one.subnet, two.subnet
+            );
+            let problem = Problem::error("contradiction", two.at, what)
+                .also(one.at, "the other subnet")
+                .why("bridge refuses it, so every ADD fails")
+                .help("give each subnet a network of its own, with a \"bridge\" of its own");
+            self.problems.push(problem);
+            return;
+        }
+    }
+
     pub(super) fn vlans(&mut self) {
         let vlan = self.node().get("vlan").and_then(Node::integer).unwrap_or(0);
         let is_gateway = self.is_on("isGateway") || self.is_on("isDefaultGateway");
@@ -89,7 +127,8 @@ impl Found<'_, '_> {
         }
     }
 
-    /// The reference suite's bridge makes the default route that it is asked for and the one of ipam.
+    /// The reference suite's bridge makes the default route that it is asked for and the one of
+    /// ipam.
     pub(super) fn default_twice(&mut self, binaries: &Binaries) {
         let Some(kind) = self.plugin.kind.as_ref().filter(|_| self.is_on("isDefaultGateway"))
         else {

@@ -14,7 +14,10 @@ impl Found<'_, '_> {
         let mode = self.node().text_of("mode").unwrap_or_default();
         let problem = if !matches!(mode, "" | "bridge") {
             let what = format!("{} needs mode bridge", key.key);
-            self.refused("contradiction", key, what).help("in the other modes containers do not talk to links of their own parent: take one of them out")
+            self.refused("contradiction", key, what).help(
+                "in the other modes containers do not \
+                 talk to links of their own parent: take one of them out",
+            )
         } else if self.is_on("linkInContainer") {
             let what = format!("{} does not go with linkInContainer", key.key);
             self.refused("contradiction", key, what)
@@ -44,9 +47,10 @@ impl Found<'_, '_> {
                 (other.network(), other.prefix()) == (to.network(), to.prefix())
             };
             let what = if to.prefix() == 0 {
-                "this is everything, and no container has its whole traffic go through its host here"
+                "this is everything, and no container has its whole traffic go through its host \
+                 here"
             } else if pool.ranges().any(|range| is_it(&range.subnet)) {
-                "this is the container's own subnet, which is on the wire"
+                "this is the container's own subnet, which is on the parent's network"
             } else if of_ipam.iter().any(is_it) {
                 "this is among the routes of ipam too"
             } else {

@@ -1,12 +1,14 @@
-//! The keys of `ipip`.
+//! The keys of `ipip`, and its list of peers, which is read by the plugin's own code.
 
+use ferrocni::nodes::peers::{self, Overlap, Peer};
 use ipnetwork::IpNetwork;
-use libcni::ip;
+use libcni::{Code, Error, ip};
+use serde_json::json;
 
 use super::Found;
 use crate::lint::document::Node;
-use crate::lint::network::beginning;
-use crate::lint::problem::Problem;
+use crate::lint::network::{Network, beginning};
+use crate::lint::problem::{At, Problem, Severity};
 
 /// Smaller and larger packets are none (RFC 791; the most is without the tunnel's header).
 const MTUS: std::ops::RangeInclusive<i128> = 68..=65_515;
@@ -15,9 +17,17 @@ pub(super) fn check(found: &mut Found<'_, '_>, is_first: bool) {
     let node = found.node();
     if is_first && !found.has_ipam() {
         found.problems.push(
-            Problem::error("needs-ipam", &beginning(node), "ipip is the first plugin and has no \"ipam\"")
-                .why("it refuses to work without a plugin before it or addresses of its own, so every ADD fails")
-                .help("put it behind bridge or ptp, or give it \"ipam\""),
+            Problem::error(
+                "needs-ipam",
+                &beginning(node),
+                "ipip is the first plugin and has no \
+                 \"ipam\"",
+            )
+            .why(
+                "it refuses to work without a plugin before it or addresses of its own, so \
+                 every ADD fails",
+            )
+            .help("put it behind bridge or ptp, or give it \"ipam\""),
         );
     }
     if let Some(member) = found.member("mtu")
@@ -34,13 +44,57 @@ pub(super) fn check(found: &mut Found<'_, '_>, is_first: bool) {
     let file = node.text_of("peersFile").unwrap_or_default();
     if peers.is_empty() && file.is_empty() && !is_external {
         found.problems.push(
-            Problem::warning("no-effect", &beginning(node), "ipip has no peers, so no node is reached through the tunnel")
-                .why("it makes routes to the nodes that \"peers\" or \"peersFile\" names, and to no others")
-                .help("name them, or let a routing daemon make the routes: \"routes\": \"external\""),
+            Problem::warning(
+                "no-effect",
+                &beginning(node),
+                "ipip has no peers, so no node is \
+                 reached through the tunnel",
+            )
+            .why(
+                "it makes routes to the nodes that \"peers\" or \"peersFile\" names, and to \
+                 no others",
+            )
+            .help(
+                "name them, or let a routing daemon make the routes: \"routes\": \
+                 \"external\"",
+            ),
         );
     }
     families(found);
-    overlaps(found, peers);
+    entries(found, peers, !is_external);
+    let read: Vec<(Peer, &Node)> =
+        peers.iter().filter_map(|entry| Some((readable(entry)?, entry))).collect();
+    overlaps(found, &read);
+}
+
+/// The peers of a plugin's list and file, as far as they can be read.
+pub fn all_peers(plugin: &Node) -> Vec<Peer> {
+    let listed = plugin.get("peers").map(Node::items).unwrap_or_default();
+    let mut all: Vec<Peer> = listed.iter().filter_map(readable).collect();
+    all.extend(peers::of_file(plugin.text_of("peersFile"), false).unwrap_or_default());
+    all
+}
+
+/// Checks the files of peers that a network names. What cannot be opened is the plugin's to say.
+pub fn files(network: &Network<'_>, problems: &mut Vec<Problem>) {
+    for plugin in network.plugins.iter().filter(|plugin| plugin.is("ipip")) {
+        let node = plugin.node;
+        let for_routes = node.text_of("routes") != Some("external");
+        let Some(member) = node.member("peersFile") else { continue };
+        if let Err(error) = peers::of_file(member.node.text(), for_routes) {
+            problems.extend(of_list(&member.node.at, error));
+        }
+    }
+}
+
+/// A mistake in a list; none if it only could not be read here.
+fn of_list(at: &At, error: Error) -> Option<Problem> {
+    let is_mistake = [Code::DECODE_FAILURE, Code::INVALID_CONFIG].contains(&error.code);
+    is_mistake.then(|| {
+        Problem::error("peers", at, error.msg)
+            .why("ipip refuses the whole list, so every ADD fails")
+            .help(error.details.replace('\n', "; "))
+    })
 }
 
 /// The tunnel carries IPv4 only.
@@ -56,25 +110,57 @@ fn families(found: &mut Found<'_, '_>) {
     }
 }
 
-/// Two nodes cannot have the same containers.
-fn overlaps(found: &mut Found<'_, '_>, peers: &[Node]) {
-    let mut seen: Vec<(&Node, &Node, IpNetwork)> = Vec::new();
-    for peer in peers {
-        for node in peer.get("podCIDRs").map(Node::items).unwrap_or_default() {
-            let Some(cidr) = node.text().and_then(|text| ip::cidr(text).ok()) else { continue };
-            let of_others =
-                seen.iter().filter(|(other, ..)| other.text_of("node") != peer.text_of("node"));
-            if let Some((_, other, _)) =
-                of_others.into_iter().find(|(_, _, it)| crate::lint::ranges::overlap(*it, cidr))
-            {
-                found.problems.push(
-                    Problem::error("contradiction", &node.at, format!("{cidr} is on two nodes"))
-                        .also(&other.at, "the other node's")
-                        .why("a packet can go to one of them only, and ipip refuses it, so every ADD fails")
-                        .help("correct the list of peers"),
-                );
-            }
-            seen.push((peer, node, cidr));
+/// Reads the entries of a list. What the schema says already is not said again.
+fn entries(found: &mut Found<'_, '_>, peers: &[Node], for_routes: bool) {
+    for node in peers {
+        let spot = node.at.spot;
+        let is_inside = |problem: &Problem| {
+            let at = problem.at.spot;
+            problem.severity == Severity::Error
+                && at.file == spot.file
+                && (spot.start..spot.end).contains(&at.start)
+        };
+        if found.problems.iter().any(is_inside) {
+            continue;
+        }
+        if let Err(error) = peers::read(&node.to_json(), for_routes) {
+            found.problems.extend(of_list(&beginning(node), error));
         }
     }
+}
+
+/// What can be read of an entry, whatever else is wrong with it.
+fn readable(entry: &Node) -> Option<Peer> {
+    let node = entry.text_of("node")?;
+    let with = |cidrs: &[&str]| peers::read(&json!({ "node": node, "podCIDRs": cidrs }), true);
+    let mut peer = with(&[]).ok()?;
+    let cidrs = entry.get("podCIDRs").map(Node::items).unwrap_or_default();
+    let cidrs = cidrs.iter().filter_map(|item| with(&[item.text()?]).ok());
+    peer.cidrs = cidrs.flat_map(|of_one| of_one.cidrs).collect();
+    Some(peer)
+}
+
+/// Two nodes cannot have the same containers.
+fn overlaps(found: &mut Found<'_, '_>, read: &[(Peer, &Node)]) {
+    let peers: Vec<Peer> = read.iter().map(|(peer, _)| peer.clone()).collect();
+    let Some(Overlap { outer, inner }) = peers::overlap(&peers) else { return };
+    let place = |(cidr, node): (ipnetwork::Ipv4Network, _)| {
+        let of_node = read.iter().filter(move |(peer, _)| peer.node == node);
+        let cidrs = of_node.flat_map(|(_, entry)| entry.get("podCIDRs").map(Node::items));
+        let is_it = move |item: &&Node| {
+            let text = item.text().and_then(|text| ip::cidr(text).ok());
+            matches!(text, Some(IpNetwork::V4(text)) if text.network() == cidr.network() && text.prefix() == cidr.prefix())
+        };
+        cidrs.flatten().find(is_it)
+    };
+    let (Some(one), Some(other)) = (place(inner), place(outer)) else { return };
+    // The one that comes later in the file is the mistake.
+    let (first, second) = if one.at.spot < other.at.spot { (one, other) } else { (other, one) };
+    let cidr = second.text().unwrap_or_default();
+    found.problems.push(
+        Problem::error("contradiction", &second.at, format!("{cidr} is on two nodes"))
+            .also(&first.at, "the other node's")
+            .why("a packet can go to one of them only, and ipip refuses it, so every ADD fails")
+            .help("correct the list of peers"),
+    );
 }

@@ -183,13 +183,19 @@ fn malformed(text: &str, rules: &Json) -> Option<Said> {
             said("IPv4 subnet", of_subnet(text))
         }
         "network" if text.parse::<IpNetwork>().is_err() => said("subnet", of_subnet(text)),
-        "mac" if !text.is_empty() && kernel::Mac::parse(text).is_none() => {
-            said("MAC address", "write it as 02:00:5e:10:00:01")
-        }
+        "mac" if !text.is_empty() => match kernel::Mac::parse(text) {
+            None => said("MAC address", "write it as 02:00:5e:10:00:01"),
+            Some(mac) => {
+                let what = format!("MAC address of an interface: {}", mac.obstacle()?);
+                said(&what, "use a unicast address, whose first byte is even: 02:00:5e:10:00:01")
+            }
+        },
         "interface" => {
             let why = IfName::new(text).err()?;
-            let help =
-                format!("{}: names have 1 to 15 characters, without / : and white space", why.msg);
+            let help = format!(
+                "{}: names have 1 to 15 characters, without / : % and white space",
+                why.msg
+            );
             said("name of an interface", &help)
         }
         _ => None,

@@ -33,8 +33,10 @@ fn twice(members: &[Member], is_map: bool, problems: &mut Vec<Problem>) {
                 .why("decoders take the last and say nothing of the others")
         } else {
             let what = format!("{:?} and {:?} are the same key", before.key, member.key);
-            Problem::warning("key-by-case", &member.key_at, what)
-                .why("plugins match keys without regard to case, and which of the two counts depends on the plugin")
+            Problem::warning("key-by-case", &member.key_at, what).why(
+                "plugins match keys without regard to case, and which of the two counts \
+                 depends on the plugin",
+            )
         };
         problems.push(problem.also(&before.key_at, "first here").help("take one of them out"));
     }

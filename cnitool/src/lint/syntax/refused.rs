@@ -7,7 +7,7 @@ use jsonc_parser::errors::{ParseError, ParseErrorKind as Kind};
 
 use crate::lint::problem::{At, Problem};
 
-/// What is said of an error: what, beside the place, and the way out.
+/// The text about an error: what is wrong, the label of the place, and the remedy.
 type Said = (String, &'static str, String);
 
 /// The parser's error as a problem.
@@ -17,7 +17,10 @@ pub fn explain(error: &ParseError, json: &str, at: impl Fn(usize, usize) -> At) 
     let problem = |(start, end), (what, label, help): Said| {
         Problem::error("not-json", &at(start, end), what)
             .label(label)
-            .why("the runtime cannot read the file; containerd then has no network at all, and the node stays NotReady")
+            .why(
+                "the runtime cannot read the file; containerd then has no network at all, and \
+                 the node stays NotReady",
+            )
             .help(help)
     };
     if let Some(said) = not_json_at_all(json) {
@@ -148,7 +151,8 @@ fn phrases(kind: &Kind) -> Option<(&'static str, &'static str, &'static str)> {
         Kind::UnexpectedTokenInObject => (
             "a key between quotation marks is expected here",
             "",
-            "objects are { \"key\": value, .. }; is there a comma too many, or a bracket instead of a brace?",
+            "objects are { \"key\": value, .. }; is there a comma too many, or a bracket instead \
+             of a brace?",
         ),
         Kind::HexadecimalNumbersNotAllowed => {
             ("numbers are decimal", "", "write it in decimal digits")

@@ -85,7 +85,8 @@ fn table(shown: &[&Attached], shape: &Shape) -> Table {
     table
 }
 
-/// Whether there is something to say of its link. One that is gone went with its namespace, if that is, too.
+/// Whether there is something to say of its link. One that is gone went with its namespace, if that
+/// is, too.
 fn has_link(one: &Attached) -> bool {
     one.link.is_some() && (one.is_link_there != Some(false) || one.state != State::Gone)
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::ls::pool::{KnownBy, Pool, RangeUse, Tally};
+use crate::ls::pool::{KnownBy, Pool, RangeUse, SetUse, Tally};
 use crate::ls::reserved::Holding;
 use crate::ls::time::plural;
 use crate::tree::{Colour, Tree};
@@ -29,7 +29,21 @@ fn of_pool(pool: &Pool) -> Tree {
         let line = format!("in no range: {} taken", pool.elsewhere.taken());
         branches.push(counted(&line, Colour::Plain, &pool.elsewhere));
     }
+    branches.extend(pool.sets.iter().enumerate().filter_map(warning));
     Tree { remark, branches, ..Tree::new(&pool.network, Colour::Cyan) }
+}
+
+/// The line for a range set that is full or nearly full.
+fn warning((index, set): (usize, &SetUse)) -> Option<Tree> {
+    let (taken, all) = (set.taken as u128, set.size());
+    let left = all.saturating_sub(taken);
+    let line = match left {
+        _ if !set.is_nearly_full() => return None,
+        0 if set.is_one_range() => return None,
+        0 => format!("range set {index} is full: ADD fails until an address is released"),
+        _ => format!("range set {index} is nearly full: {} left of {}", size(left), size(all)),
+    };
+    Some(Tree::new(&line, if left == 0 { Colour::Red } else { Colour::Yellow }))
 }
 
 fn of_range(used: &RangeUse, pool: &Pool) -> Tree {

@@ -1,14 +1,15 @@
-//! What stands below a row: the evidence of failures, why something could not be tested, and figures.
+//! The text below a row: the evidence of failures, the reasons why tests could not run, and
+//! figures.
 
 use std::fmt::Write;
 
 use super::{class, escaped, untestable_plugins};
-use crate::bench::Called;
 use crate::case::Verdict;
-use crate::report::{Asked, Group, Judged, Report, groups};
+use crate::evidence::RecordedCall;
+use crate::report::{CaseResult, Group, Report, RequirementInfo, groups};
 
-/// Everything about a requirement that a cell does not say; empty if there is nothing.
-pub(super) fn more(reports: &[Report], asked: &Asked) -> String {
+/// Everything about a requirement that the cells do not show; may be empty.
+pub(super) fn more(reports: &[Report], requirement_info: &RequirementInfo) -> String {
     let (mut evidence, mut titles) = (String::new(), Vec::new());
     for (index, report) in reports.iter().enumerate() {
         let lost = untestable_plugins(report);
@@ -18,12 +19,12 @@ pub(super) fn more(reports: &[Report], asked: &Asked) -> String {
             (Verdict::Broken, "evidence"),
             (Verdict::Untestable, "why not tested"),
         ] {
-            let cases = report.of(&asked.id);
+            let cases = report.of(&requirement_info.id);
             let cases = cases.filter(|case| !lost.contains(&case.plugin.as_str()));
             for group in groups(cases, verdict) {
-                // The cell's link leads to the first.
+                // The link of the cell leads to the first one.
                 let id = match first {
-                    true => format!(" id=\"{}.{index}\"", escaped(&asked.id)),
+                    true => format!(" id=\"{}.{index}\"", escaped(&requirement_info.id)),
                     false => String::new(),
                 };
                 first = false;
@@ -32,7 +33,7 @@ pub(super) fn more(reports: &[Report], asked: &Asked) -> String {
             }
         }
     }
-    let figures = figures(reports, asked);
+    let figures = figures(reports, requirement_info);
     if !figures.is_empty() {
         titles.push("figures");
     }
@@ -47,12 +48,12 @@ pub(super) fn more(reports: &[Report], asked: &Asked) -> String {
     format!("<details><summary>{title}</summary>{evidence}{figures}</details>")
 }
 
-/// Cases that ended alike.
+/// Cases with the same outcome.
 fn shown(report: &Report, group: &Group<'_>, id: &str) -> String {
     let case = group.first;
     let mut text = format!(
         "\n<section class=\"evidence {}\"{id}><h3>{} <span class=\"soft\">{}</span></h3>\n<dl>",
-        class(case.ended.verdict),
+        class(case.outcome.verdict),
         escaped(&report.label),
         escaped(&group.who())
     );
@@ -61,29 +62,29 @@ fn shown(report: &Report, group: &Group<'_>, id: &str) -> String {
             let _ = write!(text, "<dt>{name}</dt><dd{class}>{}</dd>", escaped(what.trim_end()));
         }
     };
-    if let Some(finding) = &case.ended.finding {
+    if let Some(finding) = &case.outcome.finding {
         line("done", "", &finding.done);
         line("expected", "", &finding.expected);
         line("seen", " class=\"said\"", &finding.seen);
     }
-    line("why", "", &case.ended.why);
-    if case.ended.verdict != Verdict::Untestable {
+    line("why", "", &case.outcome.why);
+    if case.outcome.verdict != Verdict::Untestable {
         line("repeat", " class=\"said\"", &report.repeat(case));
     }
     text.push_str("</dl>\n");
-    if !case.ended.calls.is_empty() {
-        text.push_str(&calls(&case.ended.calls));
+    if !case.outcome.calls.is_empty() {
+        text.push_str(&calls(&case.outcome.calls));
     }
     text + "</section>"
 }
 
-fn calls(calls: &[Called]) -> String {
+fn calls(calls: &[RecordedCall]) -> String {
     let title = match calls.len() {
         1 => "The call".to_owned(),
         number => format!("The last {number} calls"),
     };
     let mut text = format!("<details><summary>{title}, as commands</summary><pre>");
-    for Called { shell, status, stdout, stderr } in calls {
+    for RecordedCall { shell, status, stdout, stderr } in calls {
         let _ = writeln!(text, "<b>$ {}</b>", escaped(shell));
         for printed in [stdout, stderr].into_iter().filter(|printed| !printed.trim().is_empty()) {
             let _ = writeln!(text, "{}", escaped(printed.trim_end()));
@@ -94,24 +95,26 @@ fn calls(calls: &[Called]) -> String {
     text + "</pre></details>\n"
 }
 
-/// What was measured, in the newest version each.
-fn figures(reports: &[Report], asked: &Asked) -> String {
+/// The figures, in the newest version of each plugin.
+fn figures(reports: &[Report], requirement_info: &RequirementInfo) -> String {
     let mut rows = String::new();
     for report in reports {
-        let cases: Vec<&Judged> = report.of(&asked.id).collect();
+        let cases: Vec<&CaseResult> = report.of(&requirement_info.id).collect();
         for (index, case) in cases.iter().enumerate() {
             let later = cases.get(index + 1);
             if later.is_some_and(|later| (&later.plugin, later.part) == (&case.plugin, case.part)) {
                 continue;
             }
-            for note in &case.ended.notes {
+            let untested = case.outcome.untested.iter();
+            let untested = untested.map(|(name, why)| format!("\"{name}\" was not tested: {why}"));
+            for note in untested.chain(case.outcome.notes.iter().cloned()) {
                 let _ = writeln!(
                     rows,
                     "<tr><td>{}</td><td>{} <small>{}</small></td><td>{}</td></tr>",
                     escaped(&report.label),
                     escaped(&case.plugin),
                     escaped(&case.version),
-                    escaped(note)
+                    escaped(&note)
                 );
             }
         }

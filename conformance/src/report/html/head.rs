@@ -1,10 +1,10 @@
-//! The head of the page: each suite in numbers, and what was judged where.
+//! The head of the page: the counts of each suite, and the plugins and machines.
 
 use std::fmt::Write;
 
 use super::{class, escaped, standings, untestable_plugins};
 use crate::case::Verdict;
-use crate::report::{Asked, Count, PluginInfo, Report, standing};
+use crate::report::{Count, PluginInfo, Report, RequirementInfo, overall_verdict};
 use crate::requirement::Level;
 
 pub(super) fn head(reports: &[Report]) -> String {
@@ -12,7 +12,7 @@ pub(super) fn head(reports: &[Report]) -> String {
     text.push_str(
         "<p class=\"lead\">What a plugin must do by the CNI specification, what it should do, and what operators expect \
          of it, tested from outside on a real kernel. Numbers are requirements; one is met if every plugin meets it in \
-         every version it speaks.</p>\n<div class=\"suites\">\n",
+         every version it supports.</p>\n<div class=\"suites\">\n",
     );
     reports.iter().for_each(|report| text.push_str(&suite(report)));
     text.push_str("</div>\n");
@@ -25,13 +25,13 @@ fn suite(report: &Report) -> String {
     let parts = [
         (Verdict::Passed, count.passed, "met"),
         (Verdict::Failed, count.failed, "failed"),
-        (Verdict::Broken, count.broken, "that the kit could not test"),
+        (Verdict::Broken, count.broken, "not tested because of an error in the kit"),
         (Verdict::Untestable, count.untestable, "untestable here"),
-        (Verdict::Absent, count.absent, "not asked"),
+        (Verdict::NotApplicable, count.absent, "not asked"),
     ];
     let (mut bar, mut list, mut words) = (String::new(), String::new(), Vec::new());
     for (verdict, number, what) in parts {
-        // That nothing failed is said too.
+        // Zero failures are shown, too.
         if number == 0 && !matches!(verdict, Verdict::Passed | Verdict::Failed) {
             continue;
         }
@@ -43,16 +43,18 @@ fn suite(report: &Report) -> String {
         words.push(format!("{number} {what}"));
     }
     let mut text = format!(
-        "<section class=\"suite\">\n<h2>{}</h2>\n<div class=\"bar\" role=\"img\" aria-label=\"{}\">{bar}</div>\n<ul class=\"counts\">{list}</ul>\n",
+        "<section class=\"suite\">\n<h2>{}</h2>\n<div class=\"bar\" role=\"img\" \
+         aria-label=\"{}\">{bar}</div>\n<ul class=\"counts\">{list}</ul>\n",
         escaped(&report.label),
         words.join(", "),
     );
+    text.push_str(&incomplete(report));
     let levels = levels(report);
     if !levels.is_empty() {
         let _ = writeln!(text, "<p class=\"soft\">Failed: {levels}</p>");
     }
     let Count { passed, failed, .. } = report.count();
-    let user = if report.machine.root { "root" } else { "an ordinary user" };
+    let user = if report.machine.root { "root" } else { "an unprivileged user" };
     let _ = writeln!(
         text,
         "<p class=\"soft\">{} cases; Linux {}, as {user}; kit {}</p>",
@@ -60,17 +62,50 @@ fn suite(report: &Report) -> String {
         escaped(&report.machine.kernel),
         escaped(&report.kit)
     );
-    text + &in_lab(report) + &not_judged(report) + &untestable(report) + "</section>\n"
+    text + &in_lab(report)
+        + &not_judged(report)
+        + &untestable(report)
+        + &untested(report)
+        + "</section>\n"
 }
 
-/// The plugins of which nothing could be tested, and why.
+/// The reason why cases are missing.
+fn incomplete(report: &Report) -> String {
+    match report.incomplete.as_str() {
+        "" => String::new(),
+        why => format!("<p class=\"incomplete\"><b>Incomplete</b>: {}.</p>\n", escaped(why)),
+    }
+}
+
+/// The configurations of profiles that were not tested, with the reasons.
+fn untested(report: &Report) -> String {
+    let all = report.untested();
+    let mut text = String::new();
+    for (plugin, variant, why) in &all {
+        let _ = write!(
+            text,
+            "<p><b>{}</b> with \u{201c}{}\u{201d}: {}</p>",
+            escaped(plugin),
+            escaped(variant),
+            escaped(why)
+        );
+    }
+    match all.len() {
+        0 => text,
+        number => format!(
+            "<details><summary>Configurations not tested: {number}</summary>{text}</details>\n"
+        ),
+    }
+}
+
+/// The plugins that could not be tested at all, with the reasons.
 fn untestable(report: &Report) -> String {
     let lost = untestable_plugins(report);
     let mut text = String::new();
     for plugin in &lost {
         let mut cases = report.cases.iter().filter(|case| case.plugin == *plugin);
-        let why = cases.find(|case| case.ended.verdict == Verdict::Untestable);
-        let why = why.map_or("", |case| case.ended.why.as_str());
+        let why = cases.find(|case| case.outcome.verdict == Verdict::Untestable);
+        let why = why.map_or("", |case| case.outcome.why.as_str());
         let _ = write!(text, "<p><b>{}</b>: {}</p>", escaped(plugin), escaped(why));
     }
     match lost.as_slice() {
@@ -82,7 +117,7 @@ fn untestable(report: &Report) -> String {
     }
 }
 
-/// Programs of the folder that were not judged, and why.
+/// The programs in the directory that were not tested, with the reasons.
 fn not_judged(report: &Report) -> String {
     let named = |(name, why): &(String, String)| format!("{} ({})", escaped(name), escaped(why));
     let all: Vec<String> = report.not_judged.iter().map(named).collect();
@@ -92,23 +127,24 @@ fn not_judged(report: &Report) -> String {
     }
 }
 
-/// How many cases ran in the lab, and on what.
+/// The number of cases that ran in the lab, and its kernel.
 fn in_lab(report: &Report) -> String {
-    let in_lab = || report.cases.iter().filter(|case| !case.ended.lab.is_empty());
+    let in_lab = || report.cases.iter().filter(|case| !case.outcome.lab.is_empty());
     in_lab().next().map_or_else(String::new, |first| {
         format!(
             "<p class=\"soft\">{} of the cases ran in a virtual machine, on Linux {}.</p>\n",
             in_lab().count(),
-            escaped(&first.ended.lab)
+            escaped(&first.outcome.lab)
         )
     })
 }
 
-/// How strongly is asked for what failed: "2 must, 1 expected".
+/// The levels of the failed requirements: "2 must, 1 expected".
 fn levels(report: &Report) -> String {
     let number = |level: Level| {
-        let failed = |asked: &&Asked| {
-            asked.level == level && standing(report.of(&asked.id)) == Some(Verdict::Failed)
+        let failed = |requirement_info: &&RequirementInfo| {
+            requirement_info.level == level
+                && overall_verdict(report.of(&requirement_info.id)) == Some(Verdict::Failed)
         };
         report.requirements.iter().filter(failed).count()
     };
@@ -118,7 +154,8 @@ fn levels(report: &Report) -> String {
     some.map(|(number, name)| format!("{number} {name}")).collect::<Vec<_>>().join(", ")
 }
 
-/// A row for each plugin: what it speaks, and how many requirements it meets in each suite.
+/// A row for each plugin: the versions that it supports, and the number of requirements that it
+/// meets in each suite.
 fn plugins(reports: &[Report]) -> String {
     let mut names: Vec<&str> = Vec::new();
     for plugin in reports.iter().flat_map(|report| &report.plugins) {
@@ -126,7 +163,9 @@ fn plugins(reports: &[Report]) -> String {
             names.push(&plugin.name);
         }
     }
-    let mut text = "<details class=\"plugins\"><summary>Plugins, and the versions of CNI they speak</summary>\n<div class=\"wide\"><table><thead><tr><th>Plugin</th>".to_owned();
+    let mut text = "<details class=\"plugins\"><summary>Plugins, and the versions of CNI they \
+        support</summary>\n<div class=\"wide\"><table><thead><tr><th>Plugin</th>"
+        .to_owned();
     for report in reports {
         let _ = write!(text, "<th scope=\"col\">{}</th>", escaped(&report.label));
     }

@@ -1,4 +1,4 @@
-// Only a comfort: without it the page shows everything that it does with it.
+// Optional: without this script the page shows the same content.
 const filter = document.querySelector("fieldset");
 const board = document.querySelector(".board");
 
@@ -32,9 +32,11 @@ open.addEventListener("click", () => {
 if (board.querySelector(".more")) filter.append(open);
 filter.append(search);
 
-// A cell's link leads to its evidence, which browsers of some age do not open by themselves.
+// The link of a cell leads to its evidence, which older browsers do not open automatically.
 const reveal = () => {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  // Shows the target of a link, even if the filter hides it.
+  if (target && !target.offsetParent) document.getElementById("only-all").checked = true;
   target?.closest("details")?.setAttribute("open", "");
 };
 addEventListener("hashchange", reveal);

@@ -1,10 +1,11 @@
-//! The table: a row for each chapter, a column for each plugin, or for each suite if there are several.
+//! The table: a row for each chapter; a column for each plugin, or for each suite if there are
+//! several.
 
-use super::{Shown, Style};
+use super::{Style, TableOptions};
 use crate::case::Verdict;
-use crate::report::{Count, Report, standing};
+use crate::report::{Count, Report, overall_verdict};
 
-/// What a column is about: its title, and what it counts of a chapter.
+/// A column: its title, and its counts for a chapter.
 struct Column<'a> {
     title: &'a str,
     report: &'a Report,
@@ -12,14 +13,16 @@ struct Column<'a> {
 }
 
 impl Column<'_> {
-    /// The requirements of a chapter by how they stand; of all chapters if none is given.
+    /// The counts of a chapter's requirements by verdict; of all chapters if none is given.
     fn count(&self, chapter: Option<&str>) -> Count {
         let mut count = Count::default();
-        let asked = self.report.requirements.iter();
-        for asked in asked.filter(|asked| chapter.is_none_or(|title| asked.chapter == title)) {
-            let cases = self.report.of(&asked.id);
+        let requirement_info = self.report.requirements.iter();
+        for requirement_info in requirement_info.filter(|requirement_info| {
+            chapter.is_none_or(|title| requirement_info.chapter == title)
+        }) {
+            let cases = self.report.of(&requirement_info.id);
             let cases = cases.filter(|case| self.plugin.is_none_or(|plugin| case.plugin == plugin));
-            if let Some(verdict) = standing(cases) {
+            if let Some(verdict) = overall_verdict(cases) {
                 count.add(verdict);
             }
         }
@@ -27,14 +30,14 @@ impl Column<'_> {
     }
 }
 
-/// A cell as it looks: its text, and how.
+/// A cell: its text and its style.
 type Cell = (String, Style);
 
-/// A row of totals: its title, its number, and how that looks.
+/// A row of totals: title, number and style.
 type Row = (&'static str, fn(&Count) -> usize, Style);
 
 /// The table.
-pub(super) fn grid(reports: &[Report], shown: Shown) -> String {
+pub(super) fn grid(reports: &[Report], shown: TableOptions) -> String {
     let columns: Vec<Column<'_>> = match reports {
         [report] => {
             let plugins = report.plugins.iter().map(|plugin| plugin.name.as_str());
@@ -46,16 +49,16 @@ pub(super) fn grid(reports: &[Report], shown: Shown) -> String {
             .collect(),
     };
     let mut chapters: Vec<&str> = Vec::new();
-    for asked in reports.iter().flat_map(|report| &report.requirements) {
-        if !chapters.contains(&asked.chapter.as_str()) {
-            chapters.push(&asked.chapter);
+    for requirement_info in reports.iter().flat_map(|report| &report.requirements) {
+        if !chapters.contains(&requirement_info.chapter.as_str()) {
+            chapters.push(&requirement_info.chapter);
         }
     }
     let first = chapters.iter().map(|title| title.len()).max().unwrap_or(0).max(17);
     let room = shown.width.saturating_sub(first).max(16);
     let mut text = String::new();
     let mut rest = columns.as_slice();
-    // What does not fit beside each other comes below.
+    // Columns that do not fit beside each other are shown below.
     while !rest.is_empty() {
         let mut used = 0;
         let fits = rest.iter().take_while(|column| {
@@ -70,7 +73,7 @@ pub(super) fn grid(reports: &[Report], shown: Shown) -> String {
     text
 }
 
-fn block(columns: &[Column<'_>], chapters: &[&str], first: usize, shown: Shown) -> String {
+fn block(columns: &[Column<'_>], chapters: &[&str], first: usize, shown: TableOptions) -> String {
     let head = columns.iter().map(|column| (column.title.to_owned(), Style::Bold)).collect();
     let mut text = line(columns, ("requirements met", Style::Dim), head, first, shown);
     for chapter in chapters {
@@ -95,7 +98,7 @@ fn block(columns: &[Column<'_>], chapters: &[&str], first: usize, shown: Shown) 
     text
 }
 
-/// "11/12": so many of those that are asked and could be tested are met.
+/// "11/12": the requirements that are met, of those that apply and could be tested.
 fn met(count: &Count) -> Cell {
     let tested = count.passed + count.failed + count.broken;
     let text = format!("{}/{tested}", count.passed);
@@ -103,7 +106,7 @@ fn met(count: &Count) -> Cell {
         Verdict::Failed | Verdict::Broken => (text, Style::Bad),
         Verdict::Passed => (text, Style::Plain),
         Verdict::Untestable => ("?".to_owned(), Style::Open),
-        Verdict::Absent => ("-".to_owned(), Style::Dim),
+        Verdict::NotApplicable => ("-".to_owned(), Style::Dim),
     }
 }
 
@@ -112,7 +115,7 @@ fn line(
     (name, style): (&str, Style),
     cells: Vec<Cell>,
     first: usize,
-    shown: Shown,
+    shown: TableOptions,
 ) -> String {
     let mut text = shown.paint(style, &format!("{name:<first$}"));
     for (column, (cell, style)) in columns.iter().zip(cells) {

@@ -1,4 +1,4 @@
-//! Calls that are made at the same moment, and how long they took.
+//! Calls that start at the same moment, and their durations.
 
 use std::sync::Barrier;
 use std::thread;
@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use testbed::{Cni, Outcome};
 
-use crate::bench::{Bench, DEADLINE};
+use crate::fixture::Fixture;
+use crate::timeout::DEADLINE;
 
-/// A call to be made.
+/// A call before it is made.
 #[derive(Debug, Clone)]
 pub(super) struct Task {
     /// The call.
@@ -17,20 +18,20 @@ pub(super) struct Task {
     pub(super) verb: &'static str,
 }
 
-/// A call that was made.
+/// A call after it was made.
 #[derive(Debug)]
 pub(super) struct Done {
     /// The verb.
     pub(super) verb: &'static str,
-    /// How it ended.
+    /// The outcome.
     pub(super) outcome: Outcome,
-    /// How long it took.
+    /// The duration.
     pub(super) took: Duration,
 }
 
-/// Makes all calls at once, each on a thread of its own. Those that failed are kept as evidence last, where a report
-/// shows them.
-pub(super) fn at_once(bench: &Bench, tasks: Vec<Task>) -> Vec<Done> {
+/// Makes all calls concurrently, each in a thread of its own. Failed calls are recorded last,
+/// because a report shows the last calls.
+pub(super) fn at_once(fixture: &Fixture, tasks: Vec<Task>) -> Vec<Done> {
     let start = Barrier::new(tasks.len());
     let call = |task: &Task| {
         start.wait();
@@ -46,12 +47,12 @@ pub(super) fn at_once(bench: &Bench, tasks: Vec<Task>) -> Vec<Done> {
     });
     let mut calls: Vec<(&Task, &Done)> = tasks.iter().zip(&done).collect();
     calls.sort_by_key(|(_, done)| !done.outcome.status.success());
-    calls.into_iter().for_each(|(task, done)| bench.keep(&task.cni, task.verb, &done.outcome));
+    calls.into_iter().for_each(|(task, done)| fixture.keep(&task.cni, task.verb, &done.outcome));
     done
 }
 
-/// Notes how fast these calls were, which began together.
-pub(super) fn tell(bench: &Bench, verb: &str, done: &[Done]) {
+/// Adds the durations of these concurrent calls to the report.
+pub(super) fn tell(fixture: &Fixture, verb: &str, done: &[Done]) {
     let mut took: Vec<f64> = done.iter().map(|done| done.took.as_secs_f64()).collect();
     took.sort_by(f64::total_cmp);
     let part = |hundredths: usize| {
@@ -61,7 +62,7 @@ pub(super) fn tell(bench: &Bench, verb: &str, done: &[Done]) {
     let all = took.last().copied().unwrap_or_default().max(f64::EPSILON);
     #[allow(clippy::cast_precision_loss, reason = "a few dozen")]
     let rate = took.len() as f64 / all;
-    bench.note(format!(
+    fixture.note(format!(
         "{verb}, {} at once: {rate:.0} a second, p50 {:.0} ms, p99 {:.0} ms",
         took.len(),
         part(50),

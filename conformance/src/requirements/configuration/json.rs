@@ -1,14 +1,14 @@
-//! What is on standard input: JSON, and what is none.
+//! Standard input: valid and invalid JSON.
 
 use serde_json::json;
 
-use super::super::steps::{add_and_del, has_code, naming, orderly, refused};
+use super::super::steps::{add_and_del, has_code, refused, succeeds_or_fails_properly, with_input};
 use super::{call, with_key};
-use crate::bench::Bench;
-use crate::requirement::{Judge, Verdict};
+use crate::fixture::Fixture;
+use crate::verdict::{OutcomeExt, TestResult};
 
-pub(super) fn no_json(bench: &Bench) -> Verdict {
-    let config = bench.config().to_string();
+pub(super) fn no_json(fixture: &Fixture) -> TestResult {
+    let config = fixture.config().to_string();
     let half: String = config.chars().take(config.len() / 2).collect();
     let (twice, more) = (format!("{config}{config}"), format!("{config} and more"));
     let inputs = [
@@ -23,24 +23,24 @@ pub(super) fn no_json(bench: &Bench) -> Verdict {
         ("a number", "7"),
         ("null", "null"),
     ];
-    let call = call(bench);
+    let call = call(fixture);
     let calls = inputs.map(|(input, text)| (input, call.clone().with(|cni| cni.stdin(text))));
-    refused(bench, calls)
+    refused(fixture, calls)
 }
 
-pub(super) fn code_of_no_json(bench: &Bench) -> Verdict {
-    let call = call(bench);
+pub(super) fn code_of_no_json(fixture: &Fixture) -> TestResult {
+    let call = call(fixture);
     for input in ["bridge eth0", "{\"cniVersion\": ", "[]"] {
         let outcome = call.clone().with(|cni| cni.stdin(input)).add();
-        has_code(&naming(input, outcome.fails())?, 6, format!("ADD: {input}"))?;
+        has_code(&with_input(input, outcome.fails())?, 6, format!("ADD: {input}"))?;
     }
     Ok(())
 }
 
-pub(super) fn strange_json(bench: &Bench) -> Verdict {
-    let call = call(bench);
-    let config = bench.config().to_string();
-    // `args` may hold anything.
+pub(super) fn strange_json(fixture: &Fixture) -> TestResult {
+    let call = call(fixture);
+    let config = fixture.config().to_string();
+    // `args` may have any value.
     let with_args = |args: &[u8]| {
         let rest = config.strip_prefix('{').unwrap_or_default();
         [b"{\"args\":", args, b",", rest.as_bytes()].concat()
@@ -58,14 +58,14 @@ pub(super) fn strange_json(bench: &Bench) -> Verdict {
     ];
     for (input, stdin) in inputs {
         let added = call.clone().with(|cni| cni.stdin(stdin)).add();
-        naming(input, orderly(&added))?;
-        naming(format!("after {input}"), call.del().succeeds())?;
+        with_input(input, succeeds_or_fails_properly(&added))?;
+        with_input(format!("after {input}"), call.del().succeeds())?;
     }
     Ok(())
 }
 
-pub(super) fn large(bench: &Bench) -> Verdict {
+pub(super) fn large(fixture: &Fixture) -> TestResult {
     let padding: Vec<String> = (0..16 * 1024).map(|number| format!("{number:064}")).collect();
-    let judged = add_and_del(&with_key(&call(bench), "args", &json!({ "padding": padding })));
-    naming("a megabyte in `args`", judged)
+    let checked = add_and_del(&with_key(&call(fixture), "args", &json!({ "padding": padding })));
+    with_input("a megabyte in `args`", checked)
 }

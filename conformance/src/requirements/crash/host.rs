@@ -1,4 +1,4 @@
-//! A host on which a plugin is killed: with a container that lives all the time, and what is usual there.
+//! A host for crash tests, with a container that lives all the time and a baseline.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -12,51 +12,53 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use testbed::{Outcome, View};
 
+use super::baseline::{Baseline, State, new_in, read};
+use super::plan::{FollowUp, Plan};
 use super::report::some;
-use super::sweep::{Plan, Then};
-use super::usual::{State, Usual, new_in, read};
-use crate::bench::{Bench, Call, Container, DEADLINE, broken};
+use crate::fixture::{Call, Container, Fixture};
+use crate::isolation::broken;
 use crate::profile::{Kind, Reach};
-use crate::requirement::{Judge, Stop, failed};
+use crate::timeout::DEADLINE;
 use crate::trace::{self, Kill, Traced};
+use crate::verdict::{NotPassed, OutcomeExt, failed};
 
-/// What is looked at.
+/// The parts of the state that are compared.
 const VIEW: View = View { link_local: false, learnt: false, conntrack: true, mounts: true };
-/// What the kernel does in the background, such as taking down a namespace, is over by then.
+/// The time for the kernel's work in the background, such as the removal of a namespace.
 const SETTLED: Duration = Duration::from_secs(1);
-/// What a killed plugin started has ended by then.
+/// The time in which the processes of a killed plugin must exit.
 const ORPHANS: Duration = Duration::from_secs(10);
 
-/// The host.
+/// A host for crash tests.
 #[derive(Debug)]
 pub struct Host {
-    pub bench: Bench,
-    /// The container that is there all the time.
+    pub fixture: Fixture,
+    /// The container that exists all the time.
     living: (Container, Value),
-    /// The container that is added again and again.
+    /// The container that is added repeatedly.
     kept: Container,
-    usual: Usual,
-    /// Connections of the kit's own.
+    baseline: Baseline,
+    /// Tracked connections of the kit itself.
     known: RefCell<BTreeSet<String>>,
-    /// How many containers there were whose namespace was deleted.
+    /// The number of containers so far whose namespace was deleted.
     gone: Cell<usize>,
-    /// Whether DEL is also tried without the namespace.
+    /// Whether DEL is also tested without the namespace.
     pub both: bool,
-    /// What runs here without anyone's doing.
+    /// The processes that run before the test.
     processes: BTreeSet<i32>,
 }
 
 impl Host {
-    /// Adds the container that lives, and learns what is usual.
-    pub fn new(bench: Bench, plan: Plan) -> Result<Host, Stop> {
+    /// Adds the living container, and records the baseline.
+    pub fn new(fixture: Fixture, plan: Plan) -> Result<Host, NotPassed> {
         let processes = running();
-        let living = bench.added("living")?;
-        let kept = bench.container("judged");
+        let living = fixture.added("living")?;
+        let kept = fixture.container("judged");
         let mut host = Host {
-            bench,
+            fixture,
             living,
             kept,
-            usual: Usual::default(),
+            baseline: Baseline::default(),
             known: RefCell::default(),
             gone: Cell::new(0),
             both: true,
@@ -66,21 +68,22 @@ impl Host {
         Ok(host)
     }
 
-    fn learn(&mut self, plan: Plan) -> Result<(), Stop> {
-        let only_gone = plan.then == Then::Gc;
+    fn learn(&mut self, plan: Plan) -> Result<(), NotPassed> {
+        let only_gone = plan.then == FollowUp::Gc;
         if !only_gone {
             self.undisturbed(plan, false)?;
         }
         let rounds = (0..3).map(|_| self.undisturbed(plan, true)).collect::<Result<Vec<_>, _>>()?;
         let grows = grown(&rounds);
         if grows.is_empty() {
-            rounds.iter().for_each(|state| self.usual.learn(state));
+            rounds.iter().for_each(|state| self.baseline.learn(state));
         } else if only_gone {
             return Err(growing("ADD, deletion of the namespace, DEL and GC, undisturbed", &grows));
         } else {
             self.both = false;
-            self.bench.note(format!(
-                "not tried without the namespace: DEL leaves something each time even if nobody disturbs it: {}",
+            self.fixture.note(format!(
+                "not tested without the namespace: even an undisturbed DEL leaves something \
+                 behind each time: {}",
                 some(&grows)
             ));
         }
@@ -91,60 +94,65 @@ impl Host {
             if !grows.is_empty() {
                 return Err(growing("ADD and DEL, undisturbed", &grows));
             }
-            rounds.iter().for_each(|state| self.usual.learn(state));
+            rounds.iter().for_each(|state| self.baseline.learn(state));
         }
         Ok(())
     }
 
-    /// A round in which nobody kills anything.
-    pub fn undisturbed(&self, plan: Plan, gone: bool) -> Result<State, Stop> {
+    /// A round without a kill.
+    pub fn undisturbed(&self, plan: Plan, gone: bool) -> Result<State, NotPassed> {
         let container = self.container(gone);
-        self.bench.call(&container).add().succeeds()?;
+        self.fixture.call(&container).add().succeeds()?;
         if gone {
-            self.bench.kill(&container);
+            self.fixture.delete_namespace(&container);
         }
         self.del(&container, gone).succeeds()?;
-        if plan.then == Then::Gc {
+        if plan.then == FollowUp::Gc {
             self.gc().succeeds()?;
         }
-        // The namespace goes in the background.
+        // The kernel removes the namespace in the background.
         let mut state = self.state();
         if !gone {
             return Ok(state);
         }
         let deadline = Instant::now() + SETTLED;
+        // The host's end of the link that the kit itself made for a chained plugin.
+        let own_link = format!("host-{}", container.id);
         loop {
             let again = self.state();
-            if state.len() == again.len() || Instant::now() > deadline {
+            let is_settled =
+                state.len() == again.len() && !again.keys().any(|it| it.contains(&own_link));
+            if is_settled || Instant::now() > deadline {
                 return Ok(again);
             }
+            thread::sleep(Duration::from_millis(20));
             state = again;
         }
     }
 
-    /// The container that stays, or one whose namespace will be deleted.
+    /// The permanent container, or a new one whose namespace will be deleted.
     pub fn container(&self, gone: bool) -> Container {
         if !gone {
             return self.kept.clone();
         }
         self.gone.set(self.gone.get() + 1);
-        self.bench.container(&format!("gone{}", self.gone.get()))
+        self.fixture.container(&format!("gone{}", self.gone.get()))
     }
 
-    /// DEL, without the namespace if it is gone.
+    /// Makes a DEL, without CNI_NETNS if the namespace was deleted.
     pub fn del(&self, container: &Container, gone: bool) -> Outcome {
-        let call = self.bench.call(container);
+        let call = self.fixture.call(container);
         let call = if gone { call.with(|cni| cni.unset("CNI_NETNS")) } else { call };
         call.del()
     }
 
-    /// GC, with the living container as the only valid attachment.
+    /// Makes a GC with the living container as the only valid attachment.
     pub fn gc(&self) -> Outcome {
         let (living, _) = &self.living;
-        self.bench.call(living).gc(&[(&living.id, "eth0")])
+        self.fixture.call(living).gc(&[(&living.id, "eth0")])
     }
 
-    /// A call under the tracer.
+    /// Makes a call under the tracer.
     pub fn traced(&self, call: &Call<'_>, verb: &str, at: Option<Kill>) -> Traced {
         let own = std::env::current_exe().unwrap_or_default();
         let cni = call.cni.clone().under(&[&own.to_string_lossy(), trace::OPTION]);
@@ -153,20 +161,20 @@ impl Host {
     }
 
     fn state(&self) -> State {
-        let mut state = read(&self.bench.host.state_as(VIEW));
-        // The kernel tells its neighbours now and then to which groups it listens.
+        let mut state = read(&self.fixture.host.state_as(VIEW));
+        // The kernel sends its multicast memberships to neighbours from time to time.
         let group = |thing: &str| thing.contains(" dst=224.") || thing.contains(" dst=ff0");
         state.retain(|thing, _| !(thing.contains("conntrack ") && group(thing)));
         state
     }
 
-    /// What is not as usual now, and still not after a while.
+    /// The differences from the baseline that persist.
     pub fn differences(&self) -> Vec<String> {
         let deadline = Instant::now() + SETTLED;
         loop {
             let mut state = self.state();
             state.retain(|thing, _| !self.known.borrow().contains(thing));
-            let found = self.usual.differences(&state);
+            let found = self.baseline.differences(&state);
             if found.is_empty() || Instant::now() > deadline {
                 return found;
             }
@@ -174,15 +182,15 @@ impl Host {
         }
     }
 
-    /// Whether the living container still reaches the host, if its plugin has it do so.
+    /// Whether the living container still reaches the host, if the profile says that it should.
     pub fn lives(&self) -> bool {
         let (container, result) = &self.living;
         self.reaches(container, result)
     }
 
-    /// Whether a container reaches its gateways. What is tracked of that is the kit's own.
+    /// Whether a container reaches its gateways. Connections that this tracks belong to the kit.
     pub fn reaches(&self, container: &Container, result: &Value) -> bool {
-        let profile = &self.bench.profile;
+        let profile = &self.fixture.profile;
         if profile.kind != Kind::Interface || !profile.reaches.contains(&Reach::Host) {
             return true;
         }
@@ -195,11 +203,12 @@ impl Host {
         reached
     }
 
-    /// Waits for what a killed plugin started: a runtime's next call comes later. What does not end is a difference.
+    /// Waits for the processes that a killed plugin started, because the next call of a runtime
+    /// comes later. A process that does not exit is a difference.
     pub fn orphans(&self) -> Vec<String> {
         let deadline = Instant::now() + ORPHANS;
         loop {
-            // They are children of this process now, the first one of its namespace.
+            // They are now children of this process, which is the first one of its namespace.
             let flags = WaitPidFlag::WNOHANG | WaitPidFlag::__WALL;
             while waitpid(None, Some(flags)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
             let left: Vec<i32> = running().difference(&self.processes).copied().collect();
@@ -210,14 +219,14 @@ impl Host {
                 left.iter().for_each(|pid| {
                     let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
                 });
-                return vec![format!("{} processes that it started ran on", left.len())];
+                return vec![format!("{} processes of the plugin continue to run", left.len())];
             }
             thread::sleep(Duration::from_millis(1));
         }
     }
 }
 
-/// What each of the last rounds has that the one before has not.
+/// The objects that each of the last rounds has and the one before does not.
 fn grown(rounds: &[State]) -> Vec<String> {
     let mut new = rounds.iter().zip(rounds.iter().skip(1)).map(|(a, b)| new_in(b, a));
     match (new.next(), new.next()) {
@@ -226,12 +235,13 @@ fn grown(rounds: &[State]) -> Vec<String> {
     }
 }
 
-fn growing(done: &str, grows: &[String]) -> Stop {
-    let expected = "nothing more each time; what a killed one leaves cannot be told otherwise";
+fn growing(done: &str, grows: &[String]) -> NotPassed {
+    let expected =
+        "no growth from round to round; otherwise the test cannot detect what a killed call leaves";
     failed(done, expected, some(grows))
 }
 
-/// The processes that have not ended.
+/// The running processes.
 fn running() -> BTreeSet<i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());

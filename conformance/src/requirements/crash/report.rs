@@ -1,34 +1,34 @@
-//! The points that left something, in few lines.
+//! Summarises the points at which a kill left something behind.
 
-use crate::trace::{Killed, Way};
+use crate::trace::{KillScope, Killed};
 
-/// A point that left something.
+/// A point at which a kill left something behind.
 #[derive(Debug, Clone)]
-pub struct Left {
-    /// Where the plugin was killed. None if it had ended before.
+pub struct Leftover {
+    /// The point; [`None`] if the plugin exited before it.
     pub killed: Option<Killed>,
-    /// Who was killed.
-    pub way: Way,
+    /// What was killed.
+    pub scope: KillScope,
     /// Whether the namespace was deleted before the clean-up.
     pub gone: bool,
-    /// What was left, gone or changed, or which call failed.
+    /// The objects that were left, missing or changed, or the call that failed.
     pub what: Vec<String>,
 }
 
-/// How many different kinds of points are shown.
+/// The number of kinds of points that are shown.
 const SHOWN: usize = 30;
-/// How much of one point is shown.
+/// The number of objects that are shown for one point.
 const THINGS: usize = 4;
 const LENGTH: usize = 240;
 
-/// All points, those side by side that left the same kind of thing as one.
-pub fn text(mut left: Vec<Left>) -> String {
-    left.sort_by_key(|point| (point.way, point.killed.as_ref().map(|killed| killed.number)));
-    let mut groups: Vec<(Vec<String>, Vec<Left>)> = Vec::new();
+/// All points; those that left the same kind of object are merged.
+pub fn text(mut left: Vec<Leftover>) -> String {
+    left.sort_by_key(|point| (point.scope, point.killed.as_ref().map(|killed| killed.number)));
+    let mut groups: Vec<(Vec<String>, Vec<Leftover>)> = Vec::new();
     for point in left {
         let kind: Vec<String> = point.what.iter().map(|what| without_numbers(what)).collect();
         let same = groups.iter_mut().find(|(other, points)| {
-            *other == kind && points.first().is_some_and(|first| first.way == point.way)
+            *other == kind && points.first().is_some_and(|first| first.scope == point.scope)
         });
         match same {
             Some((_, points)) => points.push(point),
@@ -44,7 +44,7 @@ pub fn text(mut left: Vec<Left>) -> String {
     lines.join("\n            ")
 }
 
-fn group(points: &[Left]) -> String {
+fn group(points: &[Leftover]) -> String {
     let Some(first) = points.first() else { return String::new() };
     let numbers: Vec<usize> =
         points.iter().filter_map(|p| p.killed.as_ref().map(|killed| killed.number)).collect();
@@ -56,17 +56,17 @@ fn group(points: &[Left]) -> String {
             };
             format!("before {call} (no. {}, {})", ranges(&numbers), killed.program)
         }
-        None => "although it had ended before".to_owned(),
+        None => "although it had exited before".to_owned(),
     };
-    let way = match first.way {
-        Way::Alone => ", only the plugin killed",
-        Way::Everything => "",
+    let scope = match first.scope {
+        KillScope::Alone => ", only the plugin killed",
+        KillScope::Everything => "",
     };
     let gone = if points.iter().all(|point| point.gone) { ", namespace deleted" } else { "" };
-    format!("{place}{way}{gone}: {}", some(&first.what))
+    format!("{place}{scope}{gone}: {}", some(&first.what))
 }
 
-/// The first few of many things.
+/// The first few of many objects.
 pub fn some(things: &[String]) -> String {
     let mut shown: Vec<String> = things.iter().take(THINGS).map(|thing| short(thing)).collect();
     if things.len() > THINGS {
@@ -75,7 +75,7 @@ pub fn some(things: &[String]) -> String {
     shown.join("; ")
 }
 
-/// `3, 5-9` of numbers in order.
+/// Formats ordered numbers as `3, 5-9`.
 fn ranges(numbers: &[usize]) -> String {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for number in numbers {
@@ -92,7 +92,7 @@ fn ranges(numbers: &[usize]) -> String {
     ranges.iter().map(range).collect::<Vec<_>>().join(", ")
 }
 
-/// Names and addresses differ from point to point, the kind of thing does not.
+/// Names and addresses differ between points; the kind of object does not.
 fn without_numbers(text: &str) -> String {
     let is_v6 = |word: &&str| word.contains("::");
     let words = text.split_whitespace();
@@ -119,26 +119,26 @@ fn short(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Left, ranges, text};
-    use crate::trace::{Killed, Way};
+    use super::{Leftover, ranges, text};
+    use crate::trace::{KillScope, Killed};
 
     #[test]
     fn points_that_left_the_same_are_one_line() {
-        let point = |number, way, what: &str| Left {
+        let point = |number, scope, what: &str| Leftover {
             killed: Some(Killed {
                 number,
                 call: "fsync".to_owned(),
                 program: "ipam".to_owned(),
                 others: true,
             }),
-            way,
+            scope,
             gone: false,
             what: vec![what.to_owned()],
         };
         let all = vec![
-            point(4, Way::Everything, "left file /x/10.1.2.4"),
-            point(3, Way::Everything, "left file /x/10.1.2.3"),
-            point(3, Way::Alone, "left file /x/10.1.2.5"),
+            point(4, KillScope::Everything, "left file /x/10.1.2.4"),
+            point(3, KillScope::Everything, "left file /x/10.1.2.3"),
+            point(3, KillScope::Alone, "left file /x/10.1.2.5"),
         ];
         assert_eq!(
             text(all),

@@ -1,33 +1,39 @@
-//! A delegate whose answer to ADD is not what it should be.
+//! Invalid answers of a delegated plugin to ADD.
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, set};
+use crate::evidence::describe;
+use crate::fixture::Fixture;
 use crate::ipam;
-use crate::requirement::{Judge, Verdict, ensure, failed, seen};
+use crate::json::set;
 use crate::requirements::results::{links::links, shape};
+use crate::requirements::steps::{kit_ipam_answer, kit_ipam_config, set_ipam_answer};
+use crate::verdict::{OutcomeExt, TestResult, ensure, failed};
 
 use super::failures::{Before, settle};
-use super::{answer, call, call_since, config, says};
+use super::{call, call_since};
 use crate::requirements::results::container;
 
-/// ADD fails with each of these answers, and leaves nothing.
-fn refused(bench: &Bench, answers: &[String]) -> Verdict {
-    settle(bench)?;
-    let container = container(bench, "one");
-    let before = Before::of(bench);
+/// ADD must fail for each of these answers, and leave nothing behind.
+fn refused(fixture: &Fixture, answers: &[String]) -> TestResult {
+    settle(fixture)?;
+    let container = container(fixture, "one");
+    let before = Before::of(fixture);
     for said in answers {
-        says("ADD", said, 0);
-        call(bench, &container, &config(bench)).add().fails().map_err(|stop| about(stop, said))?;
+        set_ipam_answer("ADD", said, 0);
+        call(fixture, &container, &kit_ipam_config(fixture))
+            .add()
+            .fails()
+            .map_err(|stop| about(stop, said))?;
     }
-    before.is_still_all(bench, "ADD whose delegate answered nonsense")
+    before.is_still_all(fixture, "ADD with an invalid answer of the delegated plugin")
 }
 
-/// What was done, with what the delegate said.
-fn about(stop: crate::requirement::Stop, said: &str) -> crate::requirement::Stop {
+/// Adds the answer of the delegated plugin to a failure.
+fn about(stop: crate::verdict::NotPassed, said: &str) -> crate::verdict::NotPassed {
     match stop {
-        crate::requirement::Stop::Failed(finding) => failed(
-            format!("{}, whose delegate said {said:?}", finding.done),
+        crate::verdict::NotPassed::Failed(finding) => failed(
+            format!("{}, whose delegated plugin answered {said:?}", finding.done),
             finding.expected,
             finding.seen,
         ),
@@ -35,16 +41,16 @@ fn about(stop: crate::requirement::Stop, said: &str) -> crate::requirement::Stop
     }
 }
 
-pub(super) fn no_object(bench: &Bench) -> Verdict {
-    let cut = answer(bench).to_string();
+pub(super) fn no_object(fixture: &Fixture) -> TestResult {
+    let cut = kit_ipam_answer(fixture).to_string();
     let cut: String = cut.chars().take(cut.len() / 2).collect();
-    let twice = answer(bench).to_string().repeat(2);
-    refused(bench, &["no JSON".to_owned(), "[]".to_owned(), "7".to_owned(), cut, twice])
+    let twice = kit_ipam_answer(fixture).to_string().repeat(2);
+    refused(fixture, &["no JSON".to_owned(), "[]".to_owned(), "7".to_owned(), cut, twice])
 }
 
-pub(super) fn no_addresses(bench: &Bench) -> Verdict {
+pub(super) fn no_addresses(fixture: &Fixture) -> TestResult {
     let with = |path: &str, value: Value| {
-        let mut answer = answer(bench);
+        let mut answer = kit_ipam_answer(fixture);
         set(&mut answer, "routes", json!([{ "dst": "203.0.113.0/24", "gw": "10.1.2.1" }]));
         if let Some(place) = answer.pointer_mut(path) {
             *place = value;
@@ -63,22 +69,22 @@ pub(super) fn no_addresses(bench: &Bench) -> Verdict {
         ("/routes/0/dst", json!("203.0.113.0/99")),
         ("/routes/0/gw", json!("10.1.2")),
     ];
-    refused(bench, &answers.map(|(path, value)| with(path, value)))
+    refused(fixture, &answers.map(|(path, value)| with(path, value)))
 }
 
-pub(super) fn without_addresses(bench: &Bench) -> Verdict {
-    settle(bench)?;
-    let version = bench.version();
+pub(super) fn without_addresses(fixture: &Fixture) -> TestResult {
+    settle(fixture)?;
+    let version = fixture.version();
     let answers = [
         json!({ "cniVersion": version }),
         json!({ "cniVersion": version, "ips": [] }),
         json!({ "cniVersion": version, "ips": null }),
     ];
-    let container = container(bench, "one");
-    let before = Before::of(bench);
+    let container = container(fixture, "one");
+    let before = Before::of(fixture);
     for said in &answers {
-        says("ADD", said, 0);
-        let call = call(bench, &container, &config(bench));
+        set_ipam_answer("ADD", said, 0);
+        let call = call(fixture, &container, &kit_ipam_config(fixture));
         let outcome = call.add();
         if outcome.status.success() {
             let result = outcome.succeeds()?;
@@ -89,11 +95,11 @@ pub(super) fn without_addresses(bench: &Bench) -> Verdict {
             outcome.fails().map_err(|stop| about(stop, &said.to_string()))?;
         }
     }
-    before.is_still_all(bench, "ADD whose delegate had no address")
+    before.is_still_all(fixture, "ADD whose delegate had no address")
 }
 
-pub(super) fn other_version(bench: &Bench) -> Verdict {
-    settle(bench)?;
+pub(super) fn other_version(fixture: &Fixture) -> TestResult {
+    settle(fixture)?;
     let old = json!([{ "version": "4", "address": "10.1.2.5/24", "gateway": "10.1.2.1" }]);
     let new = json!([{ "address": "10.1.2.5/24", "gateway": "10.1.2.1" }]);
     let ip4 = json!({ "ip": "10.1.2.5/24", "gateway": "10.1.2.1" });
@@ -105,21 +111,21 @@ pub(super) fn other_version(bench: &Bench) -> Verdict {
         json!({ "cniVersion": "9.9.9", "ips": new }),
         json!({ "cniVersion": "", "ips": new }),
         json!({ "cniVersion": 1, "ips": new }),
-        json!({ "ips": if bench.is_from("1.0.0") { new } else { old } }),
+        json!({ "ips": if fixture.is_from("1.0.0") { new } else { old } }),
         json!({}),
     ];
-    let container = container(bench, "one");
-    let before = Before::of(bench);
+    let container = container(fixture, "one");
+    let before = Before::of(fixture);
     for said in &answers {
-        says("ADD", said, 0);
-        let call = call(bench, &container, &config(bench));
+        set_ipam_answer("ADD", said, 0);
+        let call = call(fixture, &container, &kit_ipam_config(fixture));
         let outcome = call.add();
         if !outcome.status.success() {
             outcome.fails().map_err(|stop| about(stop, &said.to_string()))?;
             continue;
         }
         let result = outcome.succeeds()?;
-        let version = result.get("cniVersion").is_some_and(|version| version == bench.version());
+        let version = result.get("cniVersion").is_some_and(|version| version == fixture.version());
         let there = links(&container.pod);
         let right = version
             && shape::ips(&result)?
@@ -127,19 +133,19 @@ pub(super) fn other_version(bench: &Bench) -> Verdict {
                 .all(|ip| there.iter().any(|link| link.addresses.contains(&ip.address)));
         let done = format!("ADD whose delegate said {said}");
         let expected = "a result in the configuration's version, with the addresses of the link";
-        ensure(right, done, expected, seen(&outcome))?;
+        ensure(right, done, expected, describe(&outcome))?;
         call.del().succeeds()?;
     }
-    before.is_still_all(bench, "ADD whose delegate answered in another version")
+    before.is_still_all(fixture, "ADD whose delegate answered in another version")
 }
 
-pub(super) fn released(bench: &Bench) -> Verdict {
-    let container = container(bench, "one");
-    let mut said = answer(bench);
+pub(super) fn released(fixture: &Fixture) -> TestResult {
+    let container = container(fixture, "one");
+    let mut said = kit_ipam_answer(fixture);
     set(&mut said, "ips", json!([{ "version": "4", "address": "10.1.2.500/24" }]));
-    says("ADD", &said, 0);
-    let before = ipam::seen().len();
-    let outcome = call(bench, &container, &config(bench)).add();
+    set_ipam_answer("ADD", &said, 0);
+    let before = ipam::calls().len();
+    let outcome = call(fixture, &container, &kit_ipam_config(fixture)).add();
     outcome.fails().map_err(|stop| about(stop, &said.to_string()))?;
     call_since(before, "DEL").map(drop)
 }

@@ -1,4 +1,4 @@
-//! The container's namespace: what CNI_NETNS can be, and what it cannot.
+//! The container's namespace: valid and invalid values of CNI_NETNS.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -6,24 +6,25 @@ use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::steps::{add_and_del, naming, refused, same, state};
-use crate::bench::{Bench, Container, broken};
-use crate::requirement::{Judge, Verdict};
+use super::super::steps::{add_and_del, refused, same, state, with_input};
+use crate::fixture::{Container, Fixture};
+use crate::isolation::broken;
+use crate::verdict::{OutcomeExt, TestResult};
 
-/// How long a program may take to enter its namespace.
+/// The time in which a program must enter its namespace.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) fn no_namespace(bench: &Bench) -> Verdict {
-    // What containers share is there already, and may stay.
-    bench.added("b")?;
-    let container = bench.container("a");
+pub(super) fn no_namespace(fixture: &Fixture) -> TestResult {
+    // Objects that containers share already exist, and may stay.
+    fixture.added("b")?;
+    let container = fixture.container("a");
     let file = "/run/netns-file";
     fs::write(file, "no namespace").unwrap_or_else(|error| broken(&error.to_string()));
     let paths =
         ["/run/netns/missing", file, "/run/netns", "/proc/self/ns/mnt", "/dev/null", "relative"];
     let inputs =
-        paths.map(|path| (path, bench.call(&container).with(|cni| cni.env("CNI_NETNS", path))));
-    refused(bench, inputs)
+        paths.map(|path| (path, fixture.call(&container).with(|cni| cni.env("CNI_NETNS", path))));
+    refused(fixture, inputs)
 }
 
 /// A process in the container's namespace.
@@ -42,27 +43,27 @@ fn inhabitant(container: &Container) -> Child {
     child
 }
 
-pub(super) fn namespaces_by_other_paths(bench: &Bench) -> Verdict {
-    let container = bench.container("a");
+pub(super) fn namespaces_by_other_paths(fixture: &Fixture) -> TestResult {
+    let container = fixture.container("a");
     let mut child = inhabitant(&container);
     let link = "/run/netns-link";
     symlink(container.pod.path(), link).unwrap_or_else(|error| broken(&error.to_string()));
     let process = format!("/proc/{}/ns/net", child.id());
-    let judged = [process.as_str(), link].iter().try_for_each(|path| {
-        let call = bench.call(&container).with(|cni| cni.env("CNI_NETNS", path));
-        naming(format!("CNI_NETNS={path}"), add_and_del(&call))
+    let checked = [process.as_str(), link].iter().try_for_each(|path| {
+        let call = fixture.call(&container).with(|cni| cni.env("CNI_NETNS", path));
+        with_input(format!("CNI_NETNS={path}"), add_and_del(&call))
     });
     let _ = child.kill();
     let _ = child.wait();
-    judged
+    checked
 }
 
-pub(super) fn own_namespace(bench: &Bench) -> Verdict {
-    bench.added("b")?;
-    let container = bench.container("a");
-    let before = state(bench);
-    let call = bench.call(&container).with(|cni| cni.netns(&bench.host));
+pub(super) fn own_namespace(fixture: &Fixture) -> TestResult {
+    fixture.added("b")?;
+    let container = fixture.container("a");
+    let before = state(fixture);
+    let call = fixture.call(&container).with(|cni| cni.netns(&fixture.host));
     let outcome = call.add();
-    same(&before, &state(bench), "ADD with CNI_NETNS the host's own namespace")?;
+    same(&before, &state(fixture), "ADD with CNI_NETNS the host's own namespace")?;
     outcome.fails().map(drop)
 }

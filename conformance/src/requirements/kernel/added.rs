@@ -1,4 +1,4 @@
-//! After ADD: what the result says exists, and nothing else.
+//! After ADD: exactly the content of the result exists.
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
@@ -7,67 +7,69 @@ use serde_json::{Value, json};
 use testbed::Pod;
 
 use super::same;
-use crate::bench::{Bench, Container, broken, set};
+use crate::fixture::{Container, Fixture};
 use crate::ipam;
-use crate::linux::{self, Cidr, Route, Said, hurried, hurried_added, number, text};
+use crate::isolation::broken;
+use crate::json::{number, set, text};
+use crate::kernel_support;
+use crate::linux::{self, Cidr, ParsedResult, Route, added_without_dad, without_dad};
 use crate::profile::{Profile, Variant};
-use crate::requirement::{Judge, Stop, Verdict, ensure, failed};
-use crate::runner;
+use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
 
-/// A container that was added, and what the result says.
-fn added(bench: &Bench) -> Result<(Container, Said), Stop> {
-    let (container, result) = hurried_added(bench, "c1")?;
-    Ok((container, Said::of(&result)?))
+/// A container that was added, with the content of its result.
+fn added(fixture: &Fixture) -> Result<(Container, ParsedResult), NotPassed> {
+    let (container, result) = added_without_dad(fixture, "c1")?;
+    Ok((container, ParsedResult::of(&result)?))
 }
 
-pub(super) fn interfaces(bench: &Bench) -> Verdict {
-    let (container, said) = added(bench)?;
+pub(super) fn interfaces(fixture: &Fixture) -> TestResult {
+    let (container, said) = added(fixture)?;
     ensure(!said.interfaces.is_empty(), "ADD", "interfaces in the result", "none")?;
-    interfaces_exist(bench, &container.pod, &said)
+    interfaces_exist(fixture, &container.pod, &said)
 }
 
-pub(super) fn macs(bench: &Bench) -> Verdict {
-    let (container, said) = added(bench)?;
-    links_are_as_said(bench, &container.pod, &said)
+pub(super) fn macs(fixture: &Fixture) -> TestResult {
+    let (container, said) = added(fixture)?;
+    links_are_as_said(fixture, &container.pod, &said)
 }
 
-pub(super) fn addresses(bench: &Bench) -> Verdict {
-    let (container, said) = added(bench)?;
+pub(super) fn addresses(fixture: &Fixture) -> TestResult {
+    let (container, said) = added(fixture)?;
     addresses_exist(&container.pod, &said)
 }
 
-pub(super) fn usable(bench: &Bench) -> Verdict {
-    let (container, result) = bench.added("c1")?;
-    addresses_are_usable(&container.pod, &Said::of(&result)?)
+pub(super) fn usable(fixture: &Fixture) -> TestResult {
+    let (container, result) = fixture.added("c1")?;
+    addresses_are_usable(&container.pod, &ParsedResult::of(&result)?)
 }
 
-pub(super) fn routes(bench: &Bench) -> Verdict {
-    let (container, said) = added(bench)?;
+pub(super) fn routes(fixture: &Fixture) -> TestResult {
+    let (container, said) = added(fixture)?;
     if said.routes.is_empty() {
-        return Err(Stop::Absent("the result has no routes".to_owned()));
+        return Err(NotPassed::NotApplicable("the result has no routes".to_owned()));
     }
     routes_exist(&container.pod, &said)
 }
 
-/// All that a result says, at once.
-pub(super) fn as_said(bench: &Bench, pod: &Pod, result: &Value) -> Verdict {
-    let said = Said::of(result)?;
-    interfaces_exist(bench, pod, &said)?;
-    links_are_as_said(bench, pod, &said)?;
+/// Checks the whole content of a result.
+pub(super) fn as_said(fixture: &Fixture, pod: &Pod, result: &Value) -> TestResult {
+    let said = ParsedResult::of(result)?;
+    interfaces_exist(fixture, pod, &said)?;
+    links_are_as_said(fixture, pod, &said)?;
     addresses_exist(pod, &said)?;
     addresses_are_usable(pod, &said)?;
     routes_exist(pod, &said)
 }
 
-/// The links of both sides: `(in the container, on the host)`.
-fn both(bench: &Bench, pod: &Pod) -> (Vec<linux::Link>, Vec<linux::Link>) {
-    (linux::links(pod), linux::links(&bench.host))
+/// The links in both namespaces: `(in the container, on the host)`.
+fn both(fixture: &Fixture, pod: &Pod) -> (Vec<linux::Link>, Vec<linux::Link>) {
+    (linux::links(pod), linux::links(&fixture.host))
 }
 
-fn interfaces_exist(bench: &Bench, pod: &Pod, said: &Said) -> Verdict {
-    let (inside, outside) = both(bench, pod);
-    // A key of bridge, the one configuration that asks for links that are down.
-    let asked_down = bench.profile.config.get("disableContainerInterface") == Some(&json!(true));
+fn interfaces_exist(fixture: &Fixture, pod: &Pod, said: &ParsedResult) -> TestResult {
+    let (inside, outside) = both(fixture, pod);
+    // A key of bridge, the only configuration that requests links that are down.
+    let asked_down = fixture.profile.config.get("disableContainerInterface") == Some(&json!(true));
     for interface in &said.interfaces {
         let (links, place) = if interface.is_inside {
             (&inside, "in the container")
@@ -76,7 +78,7 @@ fn interfaces_exist(bench: &Bench, pod: &Pod, said: &Said) -> Verdict {
         };
         let name = &interface.name;
         let link = links.iter().find(|link| link.name == *name);
-        let expected = format!("{name} {place}, up, as the result says");
+        let expected = format!("{name} {place}, up, as in the result");
         let link =
             link.ok_or_else(|| failed("ADD", &expected, format!("there are {}", names(links))))?;
         ensure(link.is_up || asked_down, "ADD", expected, format!("{name} is down"))?;
@@ -84,13 +86,13 @@ fn interfaces_exist(bench: &Bench, pod: &Pod, said: &Said) -> Verdict {
     Ok(())
 }
 
-fn links_are_as_said(bench: &Bench, pod: &Pod, said: &Said) -> Verdict {
-    let (inside, outside) = both(bench, pod);
+fn links_are_as_said(fixture: &Fixture, pod: &Pod, said: &ParsedResult) -> TestResult {
+    let (inside, outside) = both(fixture, pod);
     for interface in &said.interfaces {
         let links = if interface.is_inside { &inside } else { &outside };
         let Some(link) = links.iter().find(|link| link.name == interface.name) else { continue };
         if let Some(mac) = &interface.mac {
-            let expected = format!("{} with the MAC {mac} of the result", link.name);
+            let expected = format!("{} with the MAC address {mac} of the result", link.name);
             ensure(link.mac == *mac, "ADD", expected, &link.mac)?;
         }
         if let Some(mtu) = interface.mtu {
@@ -101,13 +103,13 @@ fn links_are_as_said(bench: &Bench, pod: &Pod, said: &Said) -> Verdict {
     Ok(())
 }
 
-fn addresses_exist(pod: &Pod, said: &Said) -> Verdict {
+fn addresses_exist(pod: &Pod, said: &ParsedResult) -> TestResult {
     let there = linux::addresses(pod);
     for ip in &said.ips {
         let address = ip.address;
         let name = match said.interface_of(ip) {
             Some(interface) => interface.name.clone(),
-            // Nothing is said of where it is.
+            // The result does not say where it is.
             None if ip.interface.is_none() => continue,
             None => {
                 return Err(failed(
@@ -124,8 +126,9 @@ fn addresses_exist(pod: &Pod, said: &Said) -> Verdict {
     Ok(())
 }
 
-/// A program can be a server at each address: the kernel lets nobody have one that may still turn out to be a duplicate.
-fn addresses_are_usable(pod: &Pod, said: &Said) -> Verdict {
+/// A server can bind to each address. The kernel refuses that while an address may still be a
+/// duplicate.
+fn addresses_are_usable(pod: &Pod, said: &ParsedResult) -> TestResult {
     for ip in &said.ips {
         let bound = pod.enter(|| UdpSocket::bind((ip.address.ip, 0)));
         let shown = || pod.run(&["ip", "-o", "addr", "show", "to", &ip.address.ip.to_string()]);
@@ -137,7 +140,7 @@ fn addresses_are_usable(pod: &Pod, said: &Said) -> Verdict {
     Ok(())
 }
 
-fn routes_exist(pod: &Pod, said: &Said) -> Verdict {
+fn routes_exist(pod: &Pod, said: &ParsedResult) -> TestResult {
     let there = linux::routes(pod);
     for route in &said.routes {
         let Some(dst) = Cidr::parse(&text(route, "dst")) else {
@@ -169,61 +172,68 @@ fn shown(routes: &[Route]) -> String {
     routes.iter().map(route).collect::<Vec<_>>().join("; ")
 }
 
-/// ADD with an IPAM plugin that wants these keys in one more route, and what came of it: the route, and all routes.
-fn with_route(bench: &Bench, keys: &[(&str, u64)]) -> Result<(Option<Route>, String), Stop> {
+/// ADD with an IPAM plugin that returns one more route with these keys. Returns the route and all
+/// routes.
+fn with_route(
+    fixture: &Fixture,
+    keys: &[(&str, u64)],
+) -> Result<(Option<Route>, String), NotPassed> {
     const DST: &str = "198.51.100.0/24";
     let mut route = json!({ "dst": DST, "gw": "10.1.2.1" });
     keys.iter().for_each(|(key, value)| set(&mut route, key, *value));
     let mut answer = json!({
-        "cniVersion": bench.version(),
+        "cniVersion": fixture.version(),
         "ips": [{ "address": "10.1.2.9/24", "gateway": "10.1.2.1" }],
         "routes": [route]
     });
-    if !bench.is_from("1.0.0") {
+    if !fixture.is_from("1.0.0") {
         let ip = answer.pointer_mut("/ips/0");
         ip.into_iter().for_each(|ip| set(ip, "version", "4"));
     }
     ipam::answer("ADD", answer, 0).unwrap_or_else(|error| broken(&error));
-    let container = hurried(bench, "c1");
+    let container = without_dad(fixture, "c1");
     let with_ipam = json!({ "type": ipam::NAME });
-    bench.call(&container).with(|cni| cni.key("ipam", with_ipam)).add().succeeds()?;
+    fixture.call(&container).with(|cni| cni.key("ipam", with_ipam)).add().succeeds()?;
     let there = linux::routes(&container.pod);
     let dst = Cidr::parse(DST);
     Ok((there.iter().find(|route| Some(route.dst) == dst).cloned(), shown(&there)))
 }
 
-pub(super) fn places(bench: &Bench) -> Verdict {
-    // The keys came with 1.1.0; a plugin of an older version has only a destination and a gateway to go by.
-    if !bench.is_from("1.1.0") {
-        return Err(Stop::Absent("routes have such keys from 1.1.0 on".to_owned()));
+pub(super) fn places(fixture: &Fixture) -> TestResult {
+    // Version 1.1.0 added these keys; a plugin of an older version sees only destination and
+    // gateway.
+    if !fixture.is_from("1.1.0") {
+        return Err(NotPassed::NotApplicable(
+            "routes have these keys since version 1.1.0".to_owned(),
+        ));
     }
-    let (route, all) = with_route(bench, &[("priority", 77), ("table", 88), ("scope", 0)])?;
+    let (route, all) = with_route(fixture, &[("priority", 77), ("table", 88), ("scope", 0)])?;
     let holds = route.is_some_and(|r| r.metric == 77 && r.table == 88 && r.scope == 0);
     ensure(holds, "ADD", "198.51.100.0/24 via 10.1.2.1 table 88 metric 77 scope 0", all)
 }
 
-pub(super) fn metrics(bench: &Bench) -> Verdict {
-    let (route, all) = with_route(bench, &[("mtu", 1400), ("advmss", 1300)])?;
+pub(super) fn metrics(fixture: &Fixture) -> TestResult {
+    let (route, all) = with_route(fixture, &[("mtu", 1400), ("advmss", 1300)])?;
     let holds = route.is_some_and(|r| r.mtu == Some(1400) && r.advmss == Some(1300));
     ensure(holds, "ADD", "198.51.100.0/24 via 10.1.2.1 mtu 1400 advmss 1300", all)
 }
 
-pub(super) fn no_other_link(bench: &Bench) -> Verdict {
-    let container = hurried(bench, "c1");
+pub(super) fn no_other_link(fixture: &Fixture) -> TestResult {
+    let container = without_dad(fixture, "c1");
     let before = linux::links(&container.pod);
-    let said = Said::of(&bench.call(&container).add().succeeds()?)?;
+    let said = ParsedResult::of(&fixture.call(&container).add().succeeds()?)?;
     let mut new = linux::links(&container.pod);
     new.retain(|link| !before.iter().any(|old| old.name == link.name));
     new.retain(|link| !said.interfaces.iter().any(|i| i.is_inside && i.name == link.name));
     ensure(new.is_empty(), "ADD", "each new link of the container in the result", names(&new))
 }
 
-pub(super) fn no_other_address(bench: &Bench) -> Verdict {
-    let container = hurried(bench, "c1");
+pub(super) fn no_other_address(fixture: &Fixture) -> TestResult {
+    let container = without_dad(fixture, "c1");
     let before = linux::addresses(&container.pod);
-    let said = Said::of(&bench.call(&container).add().succeeds()?)?;
+    let said = ParsedResult::of(&fixture.call(&container).add().succeeds()?)?;
     let mut new = linux::addresses(&container.pod);
-    // The kernel gives a `lo` that goes up its addresses.
+    // The kernel adds addresses to `lo` when it is set up.
     new.retain(|(_, cidr)| !cidr.ip.is_loopback());
     new.retain(|found| !before.contains(found));
     new.retain(|(_, cidr)| !said.ips.iter().any(|ip| ip.address == *cidr));
@@ -236,25 +246,25 @@ pub(super) fn no_other_address(bench: &Bench) -> Verdict {
     )
 }
 
-pub(super) fn no_other_on_the_host(bench: &Bench) -> Verdict {
-    let container = hurried(bench, "c1");
-    let before = linux::links(&bench.host);
-    let said = Said::of(&bench.call(&container).add().succeeds()?)?;
-    let mut new = linux::links(&bench.host);
+pub(super) fn no_other_on_the_host(fixture: &Fixture) -> TestResult {
+    let container = without_dad(fixture, "c1");
+    let before = linux::links(&fixture.host);
+    let said = ParsedResult::of(&fixture.call(&container).add().succeeds()?)?;
+    let mut new = linux::links(&fixture.host);
     new.retain(|link| !before.iter().any(|old| old.name == link.name));
     new.retain(|link| !said.interfaces.iter().any(|i| !i.is_inside && i.name == link.name));
-    // What stays is the network's, not the attachment's.
-    bench.call(&container).del().succeeds()?;
-    let left = linux::links(&bench.host);
+    // What stays belongs to the network, not to the attachment.
+    fixture.call(&container).del().succeeds()?;
+    let left = linux::links(&fixture.host);
     new.retain(|link| !left.iter().any(|other| other.name == link.name));
     ensure(new.is_empty(), "ADD", "each new link of the host in the result", names(&new))
 }
 
-pub(super) fn lo_stays(bench: &Bench) -> Verdict {
-    let container = hurried(bench, "c1");
+pub(super) fn lo_stays(fixture: &Fixture) -> TestResult {
+    let container = without_dad(fixture, "c1");
     let lo = || container.pod.run(&["ip", "-o", "addr", "show", "lo"]) + &link_of(&container.pod);
     let before = lo();
-    bench.call(&container).add().succeeds()?;
+    fixture.call(&container).add().succeeds()?;
     let after = lo();
     ensure(before == after, "ADD", format!("lo as before: {before}"), after)
 }
@@ -264,50 +274,54 @@ fn link_of(pod: &Pod) -> String {
     linux::link(pod, "lo").map_or_else(String::new, |link| format!("{link:?}"))
 }
 
-pub(super) fn variants(bench: &Bench) -> Verdict {
-    each_variant(bench, |bench, variant| {
-        let container = hurried(bench, "c1");
+pub(super) fn variants(fixture: &Fixture) -> TestResult {
+    each_variant(fixture, |fixture, variant| {
+        let container = without_dad(fixture, "c1");
         if variant.refused {
-            let before = bench.host.state();
-            bench.call(&container).add().fails()?;
-            return same("ADD that is refused", "c1", &before, &bench.host.state());
+            let before = fixture.host.state();
+            fixture.call(&container).add().fails()?;
+            return same("ADD that is refused", "c1", &before, &fixture.host.state());
         }
-        let result = bench.call(&container).add().succeeds()?;
-        as_said(bench, &container.pod, &result)?;
-        let Some(mtu) = number(&bench.profile.config, "mtu") else { return Ok(()) };
+        let result = fixture.call(&container).add().succeeds()?;
+        as_said(fixture, &container.pod, &result)?;
+        let Some(mtu) = number(&fixture.profile.config, "mtu") else { return Ok(()) };
         let link = linux::link(&container.pod, "eth0");
         let has = link.map_or(0, |link| link.mtu);
         ensure(has == mtu, "ADD", format!("eth0 with the configured MTU {mtu}"), has)
     })
 }
 
-/// A test with each configuration of the profile that the kernel can do, on a host of its own. The first that fails is
-/// the failure, the others are notes.
-pub(super) fn each_variant(bench: &Bench, test: fn(&Bench, &Variant) -> Verdict) -> Verdict {
-    let needs: Vec<String> = bench.profile.variants.iter().flat_map(|v| v.needs.clone()).collect();
-    let lacks = match needs.is_empty() {
+/// Runs a test with each configuration of the profile that the kernel supports, each on a host of
+/// its own. The first failure is the result; the others are notes.
+pub(super) fn each_variant(
+    fixture: &Fixture,
+    test: fn(&Fixture, &Variant) -> TestResult,
+) -> TestResult {
+    let needs: Vec<String> =
+        fixture.profile.variants.iter().flat_map(|v| v.needs.clone()).collect();
+    let missing = match needs.is_empty() {
         true => BTreeMap::new(),
-        false => runner::lacks(needs).unwrap_or_else(|error| broken(&error)),
+        false => kernel_support::missing(needs).unwrap_or_else(|error| broken(&error)),
     };
     let mut verdict = Ok(());
-    for variant in &bench.profile.variants {
+    for variant in &fixture.profile.variants {
         let name = &variant.name;
-        if let Some(why) = variant.needs.iter().find_map(|kind| lacks.get(kind)) {
-            bench.note(format!("\"{name}\" was not tested: {why}"));
+        if let Some(why) = variant.needs.iter().find_map(|kind| missing.get(kind)) {
+            fixture.record_untested(name, why);
             continue;
         }
-        let mut setup = bench.profile.setup.clone();
+        let mut setup = fixture.profile.setup.clone();
         setup.extend(variant.setup.iter().cloned());
-        let config = bench.profile.config_of(Some(variant));
-        let mut profile = Profile { config, setup, ..bench.profile.clone() };
+        let config = fixture.profile.config_of(Some(variant));
+        let mut profile = Profile { config, setup, ..fixture.profile.clone() };
         profile.container_setup.extend(variant.container_setup.iter().cloned());
-        match bench.elsewhere(profile, |bench| test(bench, variant)) {
-            Err(Stop::Failed(finding)) if verdict.is_ok() => {
+        match fixture.on_another_host(profile, |fixture| test(fixture, variant)) {
+            Err(NotPassed::Failed(finding)) if verdict.is_ok() => {
                 let done = format!("{} with the configuration \"{name}\"", finding.done);
                 verdict = Err(failed(done, finding.expected, finding.seen));
             }
-            Err(Stop::Failed(finding)) => {
-                bench.note(format!("\"{name}\" fails too: {}: {}", finding.done, finding.seen));
+            Err(NotPassed::Failed(finding)) => {
+                fixture.note(format!("\"{name}\" fails too: {}: {}", finding.done, finding.seen));
             }
             Ok(()) | Err(_) => {}
         }

@@ -1,4 +1,4 @@
-//! What belongs to the host, and not to the plugin.
+//! Properties of the host, which plugins must not change.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,26 +9,27 @@ use std::time::{Duration, Instant};
 use testbed::diff;
 
 use super::round;
-use crate::bench::Bench;
-use crate::linux::{hurried, section};
-use crate::requirement::{Judge, Stop, Verdict, ensure, failed};
+use crate::fixture::Fixture;
+use crate::linux::{section, without_dad};
+use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
 
-pub(super) fn settings(bench: &Bench) -> Verdict {
-    // A new namespace takes over from the machine; where that is loose already, nothing could be seen.
-    bench.host.sh("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
+pub(super) fn settings(fixture: &Fixture) -> TestResult {
+    // A new namespace copies the setting of the machine. If it is already loose there, a change
+    // cannot be detected.
+    fixture.host.sh("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
         sysctl -qw net.ipv4.conf.all.route_localnet=0 net.ipv4.conf.all.rp_filter=0");
-    let container = hurried(bench, "c1");
+    let container = without_dad(fixture, "c1");
     let mut before = BTreeMap::new();
     read(Path::new("/proc/sys/net"), &mut before);
-    bench.call(&container).add().succeeds()?;
+    fixture.call(&container).add().succeeds()?;
     let mut changed = Vec::new();
     for (path, value) in &before {
         let now = fs::read_to_string(path).unwrap_or_default();
         let is_forwarding = path.ends_with("ip_forward") || path.ends_with("forwarding");
-        // The kernel switches this off itself where it begins to forward.
+        // The kernel disables this setting itself when it starts to forward.
         let follows = path.ends_with("accept_redirects");
         let may_change = (is_forwarding && now.trim() == "1") || follows;
-        // How many connections are known is no setting.
+        // The number of tracked connections is not a setting.
         if now != *value && !may_change && !path.ends_with("nf_conntrack_count") {
             changed.push(format!("{}: {} -> {}", path.display(), value.trim(), now.trim()));
         }
@@ -41,7 +42,7 @@ pub(super) fn settings(bench: &Bench) -> Verdict {
     )
 }
 
-/// The settings below a folder, of the calling thread's namespace.
+/// The settings below a directory, in the namespace of the calling thread.
 fn read(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
     for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
         if path.is_dir() {
@@ -52,8 +53,8 @@ fn read(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
     }
 }
 
-pub(super) fn own_things(bench: &Bench) -> Verdict {
-    bench.host.sh("ip link add own0 index 2000 type veth peer name own0-peer
+pub(super) fn own_things(fixture: &Fixture) -> TestResult {
+    fixture.host.sh("ip link add own0 index 2000 type veth peer name own0-peer
         ip addr add 203.0.113.1/24 dev own0; ip addr add 2001:db8:113::1/64 dev own0 nodad
         ip link set own0 up; ip link set own0-peer up
         ip route add 198.51.100.0/24 via 203.0.113.2; ip route add 198.51.100.0/24 via 203.0.113.3 metric 7
@@ -63,41 +64,42 @@ pub(super) fn own_things(bench: &Bench) -> Verdict {
         nft add table inet operator
         nft add chain inet operator c '{ type filter hook forward priority 0; }'
         nft add rule inet operator c ip saddr 203.0.113.77 drop");
-    let container = hurried(bench, "c1");
-    let before = bench.host.state();
-    let lost = |done: &str| -> Verdict {
-        let after = bench.host.state();
+    let container = without_dad(fixture, "c1");
+    let before = fixture.host.state();
+    let lost = |done: &str| -> TestResult {
+        let after = fixture.host.state();
         let changes = diff(section(&before, "node"), section(&after, "node"));
         let gone = changes.lines().filter(|line| {
             let forwarding = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
             line.starts_with("- ") && !forwarding.iter().any(|name| line.contains(name))
         });
         let gone: Vec<&str> = gone.collect();
-        ensure(gone.is_empty(), done, "all that the host had before", gone.join("\n"))
+        ensure(gone.is_empty(), done, "everything that the host had before", gone.join("\n"))
     };
-    bench.call(&container).add().succeeds()?;
+    fixture.call(&container).add().succeeds()?;
     lost("ADD")?;
-    bench.call(&container).del().succeeds()?;
+    fixture.call(&container).del().succeeds()?;
     lost("ADD, then DEL")
 }
 
-/// Folders that are not for a plugin's state.
+/// Directories that are not for the state of plugins.
 const NOT_FOR_STATE: [&str; 5] = ["/tmp", "/var/tmp", "/etc", "/root", "/dev/shm"];
 
-pub(super) fn files(bench: &Bench) -> Verdict {
-    let watched = watched(bench)?;
-    round(bench, &hurried(bench, "c1"))?;
+pub(super) fn files(fixture: &Fixture) -> TestResult {
+    let watched = watched(fixture)?;
+    round(fixture, &without_dad(fixture, "c1"))?;
     for (folder, changes) in watched {
-        let left = bench.host.run(&["find", &changes, "-mindepth", "1", "-printf", "%P "]);
+        let left = fixture.host.run(&["find", &changes, "-mindepth", "1", "-printf", "%P "]);
         let done = format!("ADD, then DEL; looked at {folder}");
         ensure(left.is_empty(), done, "no new or changed files", left)?;
     }
     Ok(())
 }
 
-/// Lets what is written to these folders be seen apart, and not by the machine: `(folder, where the changes are)`.
-fn watched(bench: &Bench) -> Result<Vec<(&'static str, String)>, Stop> {
-    let suite = &bench.case.suite;
+/// Mounts an overlay on these directories, so that the test sees what is written to them, and the
+/// machine does not: `(directory, directory of the changes)`.
+fn watched(fixture: &Fixture) -> Result<Vec<(&'static str, String)>, NotPassed> {
+    let suite = &fixture.case.suite;
     let has_plugins = |folder: &str| {
         let mut folders = [&suite.folder].into_iter().chain(&suite.path);
         folders.any(|path| path.starts_with(folder))
@@ -105,41 +107,41 @@ fn watched(bench: &Bench) -> Result<Vec<(&'static str, String)>, Stop> {
     let mut watched = Vec::new();
     for folder in NOT_FOR_STATE.into_iter().filter(|folder| Path::new(folder).is_dir()) {
         if has_plugins(folder) {
-            bench.note(format!("{folder} was not looked at, because the plugins are there"));
+            fixture.note(format!("{folder} was not checked because it contains the plugins"));
             continue;
         }
         let changes = format!("/run/testbed/changes{folder}");
         let work = format!("/run/testbed/work{folder}");
         let options = format!("lowerdir={folder},upperdir={changes},workdir={work}");
-        bench.host.run(&["mkdir", "-p", &changes, &work]);
+        fixture.host.run(&["mkdir", "-p", &changes, &work]);
         let mounted =
-            bench.host.try_run(&["mount", "-t", "overlay", "overlay", "-o", &options, folder]);
+            fixture.host.try_run(&["mount", "-t", "overlay", "overlay", "-o", &options, folder]);
         if !mounted.status.success() {
             let why = format!("mount an overlay on {folder}: {}", mounted.stderr.trim());
-            return Err(Stop::Untestable(why));
+            return Err(NotPassed::Untestable(why));
         }
         watched.push((folder, changes));
     }
     Ok(watched)
 }
 
-pub(super) fn mounts(bench: &Bench) -> Verdict {
-    let container = hurried(bench, "c1");
+pub(super) fn mounts(fixture: &Fixture) -> TestResult {
+    let container = without_dad(fixture, "c1");
     let mounts = || fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
     let before = mounts();
-    bench.call(&container).add().succeeds()?;
+    fixture.call(&container).add().succeeds()?;
     let added = diff(&before, &mounts());
     ensure(added.is_empty(), "ADD", "the mounts as before", added)?;
-    bench.call(&container).del().succeeds()?;
+    fixture.call(&container).del().succeeds()?;
     let left = diff(&before, &mounts());
     ensure(left.is_empty(), "ADD, then DEL", "the mounts as before", left)
 }
 
-pub(super) fn processes(bench: &Bench) -> Verdict {
+pub(super) fn processes(fixture: &Fixture) -> TestResult {
     const PATIENCE: Duration = Duration::from_secs(1);
-    let container = hurried(bench, "c1");
+    let container = without_dad(fixture, "c1");
     let before = running();
-    round(bench, &container)?;
+    round(fixture, &container)?;
     let end = Instant::now() + PATIENCE;
     loop {
         let mut left = running();
@@ -155,7 +157,7 @@ pub(super) fn processes(bench: &Bench) -> Verdict {
     }
 }
 
-/// The processes of this case, which has ids of its own, with their names. Not those that have ended.
+/// The running processes of this case, which has a process namespace of its own, with their names.
 fn running() -> BTreeMap<u32, String> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());

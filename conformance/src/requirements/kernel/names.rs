@@ -1,4 +1,4 @@
-//! Names: of interfaces, of containers, of namespaces.
+//! Names of interfaces, containers and namespaces.
 
 use std::io::Read;
 use std::process::Stdio;
@@ -8,64 +8,65 @@ use testbed::{Pod, diff};
 
 use super::added::as_said;
 use super::{all_same, same};
-use crate::bench::{Bench, Call, Container, broken, sandbox_interface};
-use crate::linux::{self, hurried, section};
-use crate::requirement::{Judge, Verdict, ensure};
+use crate::fixture::{Call, Container, Fixture, sandbox_interface};
+use crate::isolation::broken;
+use crate::linux::{self, section, without_dad};
+use crate::verdict::{OutcomeExt, TestResult, ensure};
 
-pub(super) fn second(bench: &Bench) -> Verdict {
-    let container = hurried(bench, "c1");
+pub(super) fn second(fixture: &Fixture) -> TestResult {
+    let container = without_dad(fixture, "c1");
     let pod = &container.pod;
-    let before = bench.host.state();
-    let call = |name: &str| bench.call(&container).with(|cni| cni.ifname(name));
+    let before = fixture.host.state();
+    let call = |name: &str| fixture.call(&container).with(|cni| cni.ifname(name));
     let mut result = Value::Null;
     for name in ["eth0", "net1"] {
         result = call(name).add().succeeds()?;
         sandbox_interface(&result, name)?;
-        as_said(bench, pod, &result)?;
+        as_said(fixture, pod, &result)?;
     }
     call("eth0").del().succeeds()?;
-    as_said(bench, pod, &result)?;
-    let left = about(pod, &bench.host.state(), "eth0");
+    as_said(fixture, pod, &result)?;
+    let left = about(pod, &fixture.host.state(), "eth0");
     ensure(left.is_empty(), "DEL of eth0, while net1 is there", "nothing of eth0", left)?;
     call("net1").del().succeeds()?;
-    same("DEL of eth0, then of net1", pod.name(), &before, &bench.host.state())
+    same("DEL of eth0, then of net1", pod.name(), &before, &fixture.host.state())
 }
 
-/// The lines of a container's state that are about one interface.
+/// The lines on one interface in the state of a container.
 fn about(pod: &Pod, state: &str, name: &str) -> String {
     let lines = section(state, pod.name()).lines();
     let about = lines.filter(|line| line.split([' ', '/']).any(|word| word == name));
     about.map(|line| format!("{line}\n")).collect()
 }
 
-pub(super) fn long_interface(bench: &Bench) -> Verdict {
+pub(super) fn long_interface(fixture: &Fixture) -> TestResult {
     const NAME: &str = "fifteen-bytes-x";
-    let container = hurried(bench, "c1");
-    works(bench, &container, &bench.call(&container).with(|cni| cni.ifname(NAME)))?;
+    let container = without_dad(fixture, "c1");
+    works(fixture, &container, &fixture.call(&container).with(|cni| cni.ifname(NAME)))?;
     Ok(())
 }
 
-pub(super) fn long_id(bench: &Bench) -> Verdict {
+pub(super) fn long_id(fixture: &Fixture) -> TestResult {
     let id = "0123456789abcdef".repeat(8);
-    let container = Container { id, ..hurried(bench, "c1") };
-    works(bench, &container, &bench.call(&container))
+    let container = Container { id, ..without_dad(fixture, "c1") };
+    works(fixture, &container, &fixture.call(&container))
 }
 
-/// ADD, CHECK where there is one, and DEL, after which the container is as before.
-fn works(bench: &Bench, container: &Container, call: &Call<'_>) -> Verdict {
-    let before = bench.host.state();
+/// ADD, CHECK if the version has it, and DEL. Afterwards the container must be as before.
+fn works(fixture: &Fixture, container: &Container, call: &Call<'_>) -> TestResult {
+    let before = fixture.host.state();
     let result = call.add().succeeds()?;
-    as_said(bench, &container.pod, &result)?;
-    if bench.is_from("0.4.0") {
+    as_said(fixture, &container.pod, &result)?;
+    if fixture.is_from("0.4.0") {
         call.check(&result).succeeds()?;
     }
     call.del().succeeds()?;
-    same("ADD, then DEL", container.pod.name(), &before, &bench.host.state())
+    same("ADD, then DEL", container.pod.name(), &before, &fixture.host.state())
 }
 
-pub(super) fn namespace_of_process(bench: &Bench) -> Verdict {
-    let container = hurried(bench, "c1");
-    // It says when it is there, and ends when its input does.
+pub(super) fn namespace_of_process(fixture: &Fixture) -> TestResult {
+    let container = without_dad(fixture, "c1");
+    // It prints a line when it runs, and exits at the end of its input.
     let mut command = container.pod.command("sh");
     command.args(["-c", "echo ready; read end"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut process = command.spawn().unwrap_or_else(|error| broken(&format!("start sh: {error}")));
@@ -75,42 +76,45 @@ pub(super) fn namespace_of_process(bench: &Bench) -> Verdict {
         broken("a process in the container's namespace did not start");
     }
     let path = format!("/proc/{}/ns/net", process.id());
-    let ended =
-        works(bench, &container, &bench.call(&container).with(|cni| cni.env("CNI_NETNS", &path)));
+    let ended = works(
+        fixture,
+        &container,
+        &fixture.call(&container).with(|cni| cni.env("CNI_NETNS", &path)),
+    );
     drop(process.stdin.take());
     let _ = process.wait();
     ended
 }
 
-pub(super) fn taken_on_host(bench: &Bench) -> Verdict {
-    bench.host.sh("ip link add eth0 index 2000 type veth peer name eth0-peer
+pub(super) fn taken_on_host(fixture: &Fixture) -> TestResult {
+    fixture.host.sh("ip link add eth0 index 2000 type veth peer name eth0-peer
         ip addr add 203.0.113.1/24 dev eth0; ip link set eth0 up; ip link set eth0-peer up");
-    let container = hurried(bench, "c1");
-    let own = || bench.host.run(&["ip", "-d", "addr", "show", "eth0"]);
-    let before = bench.host.state();
-    let link = linux::link(&bench.host, "eth0");
-    works(bench, &container, &bench.call(&container))?;
+    let container = without_dad(fixture, "c1");
+    let own = || fixture.host.run(&["ip", "-d", "addr", "show", "eth0"]);
+    let before = fixture.host.state();
+    let link = linux::link(&fixture.host, "eth0");
+    works(fixture, &container, &fixture.call(&container))?;
     ensure(
-        linux::link(&bench.host, "eth0") == link,
+        linux::link(&fixture.host, "eth0") == link,
         "ADD, then DEL",
         "the host's eth0 as before",
         own(),
     )?;
-    let lost = diff(section(&before, "node"), section(&bench.host.state(), "node"));
+    let lost = diff(section(&before, "node"), section(&fixture.host.state(), "node"));
     let lost: Vec<&str> =
         lost.lines().filter(|line| line.starts_with("- ") && line.contains("eth0")).collect();
     ensure(lost.is_empty(), "ADD, then DEL", "the host's eth0 as before", lost.join("\n"))
 }
 
-pub(super) fn alike(bench: &Bench) -> Verdict {
+pub(super) fn alike(fixture: &Fixture) -> TestResult {
     let stem = "0123456789abcdef".repeat(4);
-    let one = Container { id: format!("{stem}a"), ..hurried(bench, "c1") };
-    let two = Container { id: format!("{stem}b"), ..hurried(bench, "c2") };
-    bench.call(&one).add().succeeds()?;
-    let before = bench.host.state();
-    let result = bench.call(&two).add().succeeds()?;
-    as_said(bench, &two.pod, &result)?;
-    bench.call(&two).del().succeeds()?;
-    all_same("ADD and DEL of the second", &before, &bench.host.state())?;
-    bench.call(&one).del().succeeds().map(drop)
+    let one = Container { id: format!("{stem}a"), ..without_dad(fixture, "c1") };
+    let two = Container { id: format!("{stem}b"), ..without_dad(fixture, "c2") };
+    fixture.call(&one).add().succeeds()?;
+    let before = fixture.host.state();
+    let result = fixture.call(&two).add().succeeds()?;
+    as_said(fixture, &two.pod, &result)?;
+    fixture.call(&two).del().succeeds()?;
+    all_same("ADD and DEL of the second", &before, &fixture.host.state())?;
+    fixture.call(&one).del().succeeds().map(drop)
 }

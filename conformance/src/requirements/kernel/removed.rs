@@ -1,4 +1,4 @@
-//! After DEL: what ADD made is gone from both sides.
+//! After DEL: everything that ADD made is gone, in the container and on the host.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -6,58 +6,58 @@ use std::time::{Duration, Instant};
 use testbed::diff;
 
 use super::{added, all_same, round, same};
-use crate::bench::{Bench, Container};
-use crate::linux::{hurried, hurried_added, lasting, section};
-use crate::requirement::{Judge, Stop, Verdict, ensure};
+use crate::fixture::{Container, Fixture};
+use crate::linux::{added_without_dad, lasting, section, without_dad};
+use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure};
 
-/// How long the kernel may take to end the links of a namespace that is gone.
+/// The time in which the kernel must remove the links of a deleted namespace.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-pub(super) fn container(bench: &Bench) -> Verdict {
-    let container = hurried(bench, "c1");
-    let before = bench.host.state();
-    round(bench, &container)?;
-    same("ADD, then DEL", "c1", &before, &bench.host.state())
+pub(super) fn container(fixture: &Fixture) -> TestResult {
+    let container = without_dad(fixture, "c1");
+    let before = fixture.host.state();
+    round(fixture, &container)?;
+    same("ADD, then DEL", "c1", &before, &fixture.host.state())
 }
 
-pub(super) fn one_of_two(bench: &Bench) -> Verdict {
-    let other = hurried(bench, "c2");
-    hurried_added(bench, "c1")?;
-    let before = bench.host.state();
-    round(bench, &other)?;
-    all_same("ADD and DEL of c2, while c1 is there", &before, &bench.host.state())
+pub(super) fn one_of_two(fixture: &Fixture) -> TestResult {
+    let other = without_dad(fixture, "c2");
+    added_without_dad(fixture, "c1")?;
+    let before = fixture.host.state();
+    round(fixture, &other)?;
+    all_same("ADD and DEL of c2, while c1 is there", &before, &fixture.host.state())
 }
 
-pub(super) fn rounds(bench: &Bench) -> Verdict {
+pub(super) fn rounds(fixture: &Fixture) -> TestResult {
     const ROUNDS: usize = 3;
     let named = |id: String, container: &Container| Container { id, ..container.clone() };
-    let (one, two) = (hurried(bench, "c1"), hurried(bench, "c2"));
-    round(bench, &one)?;
-    let before = bench.host.state();
+    let (one, two) = (without_dad(fixture, "c1"), without_dad(fixture, "c2"));
+    round(fixture, &one)?;
+    let before = fixture.host.state();
     for number in 0..ROUNDS {
-        round(bench, &named(format!("round-{number}"), &one))?;
+        round(fixture, &named(format!("round-{number}"), &one))?;
     }
-    // Two that are there at once, of which the first goes first.
+    // Two containers at the same time; the first is deleted first.
     let (one, two) = (named("first".to_owned(), &one), named("second".to_owned(), &two));
-    bench.call(&one).add().succeeds()?;
-    bench.call(&two).add().succeeds()?;
-    bench.call(&one).del().succeeds()?;
-    bench.call(&two).del().succeeds()?;
-    let done = format!("{} further rounds of ADD and DEL", ROUNDS + 2);
-    all_same(&done, &before, &bench.host.state())
+    fixture.call(&one).add().succeeds()?;
+    fixture.call(&two).add().succeeds()?;
+    fixture.call(&one).del().succeeds()?;
+    fixture.call(&two).del().succeeds()?;
+    let done = format!("{} more rounds of ADD and DEL", ROUNDS + 2);
+    all_same(&done, &before, &fixture.host.state())
 }
 
-pub(super) fn without_namespace(bench: &Bench) -> Verdict {
-    round(bench, &hurried(bench, "c1"))?;
+pub(super) fn without_namespace(fixture: &Fixture) -> TestResult {
+    round(fixture, &without_dad(fixture, "c1"))?;
     let host = || {
-        let state = bench.host.state();
+        let state = fixture.host.state();
         lasting(&format!("{}\n{}", section(&state, "node"), section(&state, "files")))
     };
     let before = host();
     for is_named in [true, false] {
-        let (container, _) = hurried_added(bench, if is_named { "c2" } else { "c3" })?;
-        bench.kill(&container);
-        let call = bench.call(&container);
+        let (container, _) = added_without_dad(fixture, if is_named { "c2" } else { "c3" })?;
+        fixture.delete_namespace(&container);
+        let call = fixture.call(&container);
         let call = if is_named { call } else { call.with(|cni| cni.unset("CNI_NETNS")) };
         call.del().succeeds()?;
         let changes = settled(|| diff(&before, &host()));
@@ -68,7 +68,7 @@ pub(super) fn without_namespace(bench: &Bench) -> Verdict {
     Ok(())
 }
 
-/// What differs, once it does not any more, or the kernel had its time.
+/// The difference, once it is empty or the time limit is over.
 fn settled(differs: impl Fn() -> String) -> String {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -80,22 +80,31 @@ fn settled(differs: impl Fn() -> String) -> String {
     }
 }
 
-pub(super) fn variants(bench: &Bench) -> Verdict {
-    added::each_variant(bench, |bench, variant| -> Result<(), Stop> {
+pub(super) fn variants(fixture: &Fixture) -> TestResult {
+    added::each_variant(fixture, |fixture, variant| -> Result<(), NotPassed> {
         if variant.refused {
             return Ok(());
         }
-        let first = hurried(bench, "c1");
+        let first = without_dad(fixture, "c1");
         let second = Container { id: "second".to_owned(), ..first.clone() };
-        let before = bench.host.state();
-        if bench.call(&first).add().succeeds().is_err() {
-            bench.note("ADD failed, so there is nothing to take away");
+        // The sysctls that a configuration names end with the namespace. Plugins that set them, such
+        // as the reference's `tuning`, do not restore them, because other attachments of the
+        // container may rely on them.
+        let sets_sysctls = fixture.profile.config.get("sysctl").is_some();
+        let is_kept = |line: &&str| !(sets_sysctls && line.starts_with("sysctl "));
+        let state = || {
+            let lines = fixture.host.state();
+            lines.lines().filter(is_kept).map(|line| format!("{line}\n")).collect::<String>()
+        };
+        let before = state();
+        if fixture.call(&first).add().succeeds().is_err() {
+            fixture.note("ADD failed, so there is nothing to remove");
             return Ok(());
         }
-        bench.call(&first).del().succeeds()?;
-        let once = bench.host.state();
+        fixture.call(&first).del().succeeds()?;
+        let once = state();
         same("ADD, then DEL", "c1", &before, &once)?;
-        round(bench, &second)?;
-        all_same("a second round of ADD and DEL", &once, &bench.host.state())
+        round(fixture, &second)?;
+        all_same("a second round of ADD and DEL", &once, &state())
     })
 }

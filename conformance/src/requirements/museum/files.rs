@@ -1,74 +1,77 @@
-//! Files that others may change, or that make others more than they are.
+//! Files that unprivileged users can change, or that give privileges to them.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::bench::Bench;
-use crate::requirement::{Judge, Level, Of, Requirement, Stop, Verdict, Versions, ensure};
+use crate::fixture::Fixture;
+use crate::requirement::{AppliesTo, Level, Requirement, Versions};
+use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure};
 
 use super::scenes::{file, folder};
 
-/// The program itself.
+/// The plugin's file.
 pub(super) const PROGRAM: Requirement = Requirement {
     id: "CVE-2024-33522",
     source: "CVE-2024-33522 (Calico), its kind; projectcalico/calico, issue 7981",
-    says: "The plugin's file has no setuid or setgid bit, and only its owner may write to it",
+    statement: "The plugin's file must have no setuid or setgid bit, and only its owner must be \
+        able to write to it",
     level: Level::Must,
-    of: Of::All,
+    applies_to: AppliesTo::All,
     versions: Versions::Newest,
     test: program,
 };
 
-/// What the plugin keeps.
+/// The files of its state.
 pub(super) const STATE: Requirement = Requirement {
     id: "CVE-2024-33522.state",
     source: "CVE-2024-33522 (Calico), its kind: files that anybody may write to",
-    says: "What the plugin leaves on disk after ADD is not for everybody to write to",
+    statement: "Files that the plugin leaves on disk after ADD must not be world-writable",
     level: Level::Must,
-    of: Of::All,
+    applies_to: AppliesTo::All,
     versions: Versions::Newest,
     test: state,
 };
 
-/// The place of an address is taken by a link to another file.
+/// A symbolic link to another file replaces the file of an address.
 pub(super) const SYMLINK: Requirement = Requirement {
     id: "host-local.symlink",
-    source: "CWE-59, for the layout of host-local's data that containernetworking/plugins describes",
-    says: "A symbolic link in the place of an address's file is not followed, neither by ADD nor by DEL",
+    source: "CWE-59, for the layout of host-local's data that containernetworking/plugins \
+        describes",
+    statement: "ADD and DEL must not follow a symbolic link that replaces the file of an address",
     level: Level::Expected,
-    of: Of::That(
+    applies_to: AppliesTo::Where(
         |profile| profile.config.pointer("/ipam/type").is_some_and(|it| it == "host-local"),
-        "keep addresses as host-local does",
+        "store reservations as host-local does",
     ),
     versions: Versions::Newest,
     test: symlink,
 };
 
-/// Set-user-id and set-group-id.
+/// The setuid and setgid bits.
 const SET_ID: u32 = 0o6000;
-/// The right to write of a group.
+/// Write permission for the group.
 const GROUP: u32 = 0o020;
-/// The same for everybody.
+/// Write permission for all users.
 const OTHERS: u32 = 0o002;
 
-fn program(bench: &Bench) -> Verdict {
-    let path = bench.case.suite.folder.join(&bench.case.plugin);
+fn program(fixture: &Fixture) -> TestResult {
+    let path = fixture.case.suite.folder.join(&fixture.case.plugin);
     let meta = fs::metadata(&path)
-        .map_err(|error| Stop::Untestable(format!("{}: {error}", path.display())))?;
+        .map_err(|error| NotPassed::Untestable(format!("{}: {error}", path.display())))?;
     let mode = meta.mode() & 0o7777;
-    // A group of the owner's own is the owner.
+    // A group with the same ID as the owner counts as the owner.
     let group = mode & GROUP != 0 && meta.uid() != meta.gid();
     ensure(
         mode & SET_ID == 0 && mode & OTHERS == 0 && !group,
         format!("looked at {}", path.display()),
-        "no setuid or setgid bit, no right to write for others than the owner",
+        "no setuid or setgid bit, write permission for the owner only",
         format!("mode {mode:04o}, user {}, group {}", meta.uid(), meta.gid()),
     )
 }
 
-fn state(bench: &Bench) -> Verdict {
-    bench.added("a")?;
+fn state(fixture: &Fixture) -> TestResult {
+    fixture.added("a")?;
     let mut open = Vec::new();
     for folder in ["/run", "/var/lib/cni", "/etc/cni"] {
         look(Path::new(folder), &mut open);
@@ -76,7 +79,7 @@ fn state(bench: &Bench) -> Verdict {
     ensure(
         open.is_empty(),
         "ADD, then looked at /run, /var/lib/cni and /etc/cni",
-        "nothing there that everybody may write to",
+        "no world-writable file",
         open.join(", "),
     )
 }
@@ -96,19 +99,19 @@ fn look(folder: &Path, open: &mut Vec<String>) {
     }
 }
 
-fn symlink(bench: &Bench) -> Verdict {
-    let container = bench.container("a");
+fn symlink(fixture: &Fixture) -> TestResult {
+    let container = fixture.container("a");
     let content = format!("{}\r\neth0", container.id);
     let victim = format!("{}/victim", folder("links"));
     file(&victim, &content);
     let fresh = format!("{}/fresh", folder("links"));
-    let data = format!("/var/lib/cni/networks/{}", crate::bench::NETWORK);
-    bench.host.sh(&format!(
+    let data = format!("/var/lib/cni/networks/{}", crate::fixture::NETWORK);
+    fixture.host.sh(&format!(
         "mkdir -p {data}; ln -s {victim} {data}/10.1.2.2; ln -s {fresh} {data}/10.1.2.3"
     ));
-    let other = bench.container("b");
-    // It may take another address, or fail.
-    bench.call(&other).add();
+    let other = fixture.container("b");
+    // The plugin may allocate another address, or fail.
+    fixture.call(&other).add();
     let unharmed = |done: &str| {
         let seen = fs::read_to_string(&victim);
         let done =
@@ -116,12 +119,12 @@ fn symlink(bench: &Bench) -> Verdict {
         ensure(
             seen.as_ref().is_ok_and(|text| *text == content) && !Path::new(&fresh).exists(),
             done,
-            "the first stays as it was, the second is not there",
-            format!("the first: {seen:?}; the second is there: {}", Path::new(&fresh).exists()),
+            "the first is unchanged, the second does not exist",
+            format!("the first: {seen:?}; the second exists: {}", Path::new(&fresh).exists()),
         )
     };
     unharmed("ADD")?;
-    bench.call(&other).del().succeeds()?;
-    bench.call(&container).del();
+    fixture.call(&other).del().succeeds()?;
+    fixture.call(&container).del();
     unharmed("DEL")
 }

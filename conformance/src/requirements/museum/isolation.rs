@@ -1,24 +1,27 @@
-//! Bridges of one host whose containers must not talk to each other.
+//! Bridges of one host whose containers must not reach each other.
 
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
 use testbed::Pod;
 
-use crate::bench::{Bench, broken};
+use crate::fixture::Fixture;
+use crate::isolation::broken;
 use crate::profile::Profile;
-use crate::requirement::{Judge, Level, Of, Requirement, Verdict, Versions, ensure};
+use crate::requirement::{AppliesTo, Level, Requirement, Versions};
+use crate::verdict::{OutcomeExt, TestResult, ensure};
 
-use super::servers::{BRIEFLY, NOBODY, serve_tcp, who_at};
+use super::servers::{BRIEFLY, NO_ANSWER, serve_tcp, who_at};
 use super::sites::answers;
 
-/// The promise of `ingressPolicy: same-bridge`.
+/// The purpose of `ingressPolicy: same-bridge`.
 pub(super) const SAME_BRIDGE: Requirement = Requirement {
     id: "plugins-474",
     source: "containernetworking/plugins, issues 474 and 573, pull request 584: `ingressPolicy`",
-    says: "With `ingressPolicy: same-bridge`, containers of one bridge talk to each other, and those of two do not",
+    statement: "With `ingressPolicy: same-bridge`, containers of one bridge must reach each \
+        other, and those of two bridges must not",
     level: Level::Must,
-    of: Of::That(has_policy, "have an ingress policy"),
+    applies_to: AppliesTo::Where(has_policy, "have an ingress policy"),
     versions: Versions::Newest,
     test: same_bridge,
 };
@@ -35,17 +38,17 @@ struct Member {
     prev: Value,
 }
 
-fn same_bridge(bench: &Bench) -> Verdict {
-    bench.host.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+fn same_bridge(fixture: &Fixture) -> TestResult {
+    fixture.host.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
     for net in [1, 2] {
-        bench.host.sh(&format!(
+        fixture.host.sh(&format!(
             "ip link add br{net} type bridge; sysctl -qw net.ipv6.conf.br{net}.accept_dad=0
              ip addr add 10.20.{net}.1/24 dev br{net}; ip addr add fd00:20:{net}::1/64 dev br{net} nodad
              ip link set br{net} up"
         ));
     }
     let [a, b, c] = [("a", 1, 2), ("b", 1, 3), ("c", 2, 2)].map(|(name, net, number)| {
-        let member = member(bench, name, net, number);
+        let member = member(fixture, name, net, number);
         serve_tcp(&member.pod, 80, name);
         member
     });
@@ -53,16 +56,16 @@ fn same_bridge(bench: &Bench) -> Verdict {
         for address in to.addresses {
             if who_at(&from.pod, address, 80, super::servers::PATIENCE) != name {
                 broken(&format!(
-                    "{name} could not be reached at {address} before anything was done"
+                    "{name} was unreachable at {address} before the test changed anything"
                 ));
             }
         }
     }
     let call = |member: &Member| {
         let mut config =
-            bench.complete(bench.profile.config_with("ingressPolicy").unwrap_or_default());
-        crate::bench::set(&mut config, "ingressPolicy", "same-bridge");
-        bench.call_with(&config).with(|cni| {
+            fixture.complete(fixture.profile.config_with("ingressPolicy").unwrap_or_default());
+        crate::json::set(&mut config, "ingressPolicy", "same-bridge");
+        fixture.call_with(&config).with(|cni| {
             cni.container(&format!("{}-7f3e", member.pod.name()))
                 .netns(&member.pod)
                 .ifname("eth0")
@@ -72,38 +75,38 @@ fn same_bridge(bench: &Bench) -> Verdict {
     for member in [&a, &b, &c] {
         call(member).add().succeeds()?;
     }
-    are_apart(bench, &a, &b, &c)?;
-    // One that goes does not open the door for the others.
+    are_apart(fixture, &a, &b, &c)?;
+    // DEL of one container must not disable the isolation of the others.
     call(&a).del().succeeds()?;
     let done = "ADD of all, DEL of one";
     is_refused(done, &b, &c)
 }
 
-fn are_apart(bench: &Bench, a: &Member, b: &Member, c: &Member) -> Verdict {
+fn are_apart(fixture: &Fixture, a: &Member, b: &Member, c: &Member) -> TestResult {
     for (address, other) in a.addresses.into_iter().zip(b.addresses) {
         answers(&b.pod, address, 80, "a")?;
         answers(&a.pod, other, 80, "b")?;
     }
     for address in c.addresses {
-        answers(&bench.host, address, 80, "c")?;
+        answers(&fixture.host, address, 80, "c")?;
     }
     [(a, c), (c, b)].into_iter().try_for_each(|(from, to)| is_refused("ADD of all", from, to))
 }
 
-fn is_refused(done: &str, from: &Member, to: &Member) -> Verdict {
+fn is_refused(done: &str, from: &Member, to: &Member) -> TestResult {
     let (from, name) = (&from.pod, to.pod.name());
     to.addresses.into_iter().try_for_each(|address| {
         let seen = who_at(from, address, 80, BRIEFLY);
         let done =
             format!("{done}; {} connected to {name} on the other bridge, {address}", from.name());
-        ensure(seen == NOBODY, done, "no answer", format!("{seen} answered"))
+        ensure(seen == NO_ANSWER, done, "no answer", format!("{seen} answered"))
     })
 }
 
-fn member(bench: &Bench, name: &str, net: u8, number: u8) -> Member {
-    let pod = bench.host.pod(name);
+fn member(fixture: &Fixture, name: &str, net: u8, number: u8) -> Member {
+    let pod = fixture.host.pod(name);
     let path = pod.path().display();
-    bench.host.sh(&format!(
+    fixture.host.sh(&format!(
         "ip link add veth{name} index 20{net}{number} type veth peer name eth0 netns {path}
          ip link set veth{name} master br{net} up"
     ));
@@ -118,13 +121,13 @@ fn member(bench: &Bench, name: &str, net: u8, number: u8) -> Member {
         json!({ "address": format!("{v4}/24"), "gateway": format!("10.20.{net}.1"), "interface": 2 }),
         json!({ "address": format!("{v6}/64"), "gateway": format!("fd00:20:{net}::1"), "interface": 2 }),
     ];
-    if !bench.is_from("1.0.0") {
+    if !fixture.is_from("1.0.0") {
         for (ip, version) in ips.iter_mut().zip(["4", "6"]) {
-            crate::bench::set(ip, "version", version);
+            crate::json::set(ip, "version", version);
         }
     }
     let prev = json!({
-        "cniVersion": bench.version(),
+        "cniVersion": fixture.version(),
         "interfaces": [
             { "name": format!("br{net}") },
             { "name": format!("veth{name}") },

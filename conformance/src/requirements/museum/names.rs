@@ -1,45 +1,48 @@
-//! Names that are paths: they become files, and the host's links.
+//! Names that are paths. Plugins use names for files and links.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::json;
 
-use crate::bench::{Bench, Container};
-use crate::requirement::{Level, Of, Requirement, Verdict, Versions, ensure};
+use crate::fixture::{Container, Fixture};
+use crate::requirement::{AppliesTo, Level, Requirement, Versions};
+use crate::verdict::{TestResult, ensure};
 
 use super::scenes::{SCENE, file, folder, listing};
 
-/// Network, container and interface.
+/// The names of network, container and interface.
 pub(super) const NAMES: Requirement = Requirement {
     id: "CVE-2021-20206.names",
     source: "CVE-2021-20206 (GHSA-xjqr-g762-pxwp), its kind; CNI 1.1.0, section 2, parameters",
-    says: "A network's, container's or interface's name with `../` in it writes and deletes no file elsewhere",
+    statement: "A network name, container ID or interface name with `../` must not make the \
+        plugin write or delete a file elsewhere",
     level: Level::Must,
-    of: Of::All,
+    applies_to: AppliesTo::All,
     versions: Versions::Newest,
     test: names_as_paths,
 };
 
-/// From wherever the plugin keeps its files to the root, and down to what shall stay as it is.
+/// From any directory of the plugin's files to the root, and down to the file that must stay
+/// unchanged.
 const TARGET: &str = "../../../../../../../../run/testbed/museum/victim";
-/// Settings of all links of a namespace: one level above those of a link.
+/// The settings of all links of a namespace: one level above those of a link.
 const ABOVE: &str = "/proc/sys/net";
 
-fn names_as_paths(bench: &Bench) -> Verdict {
-    let container = bench.container("a");
-    // As a plugin would have left it that keeps a file for each address, with its owner.
+fn names_as_paths(fixture: &Fixture) -> TestResult {
+    let container = fixture.container("a");
+    // The state of a plugin that keeps a file for each address, with its owner.
     let victim = folder("victim");
     file(&format!("{victim}/10.1.2.2"), &format!("{}\r\neth0", container.id));
     file(&format!("{victim}/{}", container.id), "10.1.2.2");
     file(&format!("{victim}/eth0"), &container.id);
     file(&format!("{SCENE}/victim.json"), "{}");
     let before = listing(Path::new(SCENE));
-    // Forwarding may be switched on, which changes other settings.
-    bench.host.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
-    let settings = settings(bench, &container);
+    // The plugin may enable forwarding, which changes other settings.
+    fixture.host.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+    let settings = settings(fixture, &container);
     for verb in ["ADD", "CHECK", "DEL"] {
-        for (what, call) in hostile(bench, &container) {
+        for (what, call) in hostile(fixture, &container) {
             call.verb(verb);
             let after = listing(Path::new(SCENE));
             let changes: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
@@ -47,12 +50,12 @@ fn names_as_paths(bench: &Bench) -> Verdict {
             ensure(
                 changes.is_empty() && more.is_empty(),
                 format!("{verb} with {what}"),
-                format!("all below {SCENE} stays as it is"),
-                format!("not there any more: {changes:?}; new: {more:?}"),
+                format!("no change below {SCENE}"),
+                format!("missing now: {changes:?}; new: {more:?}"),
             )?;
         }
     }
-    let after = self::settings(bench, &container);
+    let after = self::settings(fixture, &container);
     ensure(
         settings == after,
         "ADD, CHECK and DEL with the interface's name `./all` and `lo/../default`",
@@ -61,9 +64,12 @@ fn names_as_paths(bench: &Bench) -> Verdict {
     )
 }
 
-/// Calls with one bad name each.
-fn hostile<'a>(bench: &'a Bench, container: &Container) -> Vec<(String, crate::bench::Call<'a>)> {
-    let call = || bench.call(container).with(|cni| cni.key("type", bench.case.plugin.as_str()));
+/// Calls with one invalid name each.
+fn hostile<'a>(
+    fixture: &'a Fixture,
+    container: &Container,
+) -> Vec<(String, crate::fixture::Call<'a>)> {
+    let call = || fixture.call(container).with(|cni| cni.key("type", fixture.case.plugin.as_str()));
     let mut calls = Vec::new();
     for name in [TARGET.to_owned(), format!("{TARGET}/"), format!("x/{TARGET}")] {
         calls.push((
@@ -74,10 +80,10 @@ fn hostile<'a>(bench: &'a Bench, container: &Container) -> Vec<(String, crate::b
     for id in
         [format!("{TARGET}/{}", container.id), format!("{TARGET}/10.1.2.2"), TARGET.to_owned()]
     {
-        let prev = json!({ "cniVersion": bench.version() });
+        let prev = json!({ "cniVersion": fixture.version() });
         let chained = container.prev.clone().unwrap_or(prev);
         calls.push((
-            format!("the container id {id:?}"),
+            format!("the container ID {id:?}"),
             call().with(|cni| cni.container(&id).prev(&chained)),
         ));
     }
@@ -88,7 +94,7 @@ fn hostile<'a>(bench: &'a Bench, container: &Container) -> Vec<(String, crate::b
 }
 
 /// The settings of all links, in both namespaces.
-fn settings(bench: &Bench, container: &Container) -> String {
+fn settings(fixture: &Fixture, container: &Container) -> String {
     let read = || {
         let mut text = String::new();
         for family in ["ipv4", "ipv6"] {
@@ -105,5 +111,5 @@ fn settings(bench: &Bench, container: &Container) -> String {
         }
         text
     };
-    bench.host.enter(read) + &container.pod.enter(read)
+    fixture.host.enter(read) + &container.pod.enter(read)
 }

@@ -1,31 +1,34 @@
-//! A plugin's type that is a path: any program of the machine would be run as root.
+//! A plugin type that is a path: the plugin would run any program of the machine as root.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::json;
 
-use crate::bench::{Bench, Call, Container, set};
+use crate::fixture::{Call, Container, Fixture};
 use crate::ipam;
-use crate::requirement::{Judge, Level, Of, Requirement, Verdict, Versions, ensure, failed};
+use crate::json::set;
+use crate::requirement::{AppliesTo, Level, Requirement, Versions};
+use crate::verdict::{OutcomeExt, TestResult, ensure, failed};
 
 use super::scenes::{SCENE, folder, program};
 
-/// The type of the address management plugin.
+/// The type of the IPAM plugin.
 pub(super) const IPAM_TYPE: Requirement = Requirement {
     id: "CVE-2021-20206",
     source: "CVE-2021-20206 (GHSA-xjqr-g762-pxwp); CNI 1.1.0, section 1, `type`",
-    says: "An `ipam.type` with a path in it runs no program, and none that is outside of CNI_PATH is run",
+    statement: "The plugin must not run a program for an `ipam.type` that contains a path, nor \
+        any program outside of CNI_PATH",
     level: Level::Must,
-    of: Of::Delegating,
+    applies_to: AppliesTo::Delegating,
     versions: Versions::Newest,
     test: paths_as_types,
 };
 
 /// As in the advisory.
 const OUTSIDE: &str = "../outside/decoy";
-/// Types, and what they would run if they were taken for paths. The folder `inside` is in CNI_PATH, and the plugin's
-/// working directory is `here`.
+/// Types, and the programs that they would run as paths. The directory `inside` is in CNI_PATH, and
+/// `here` is the plugin's working directory.
 const TYPES: [&str; 7] = [
     OUTSIDE,
     "../../museum/outside/decoy",
@@ -36,14 +39,14 @@ const TYPES: [&str; 7] = [
     "decoy",
 ];
 
-fn paths_as_types(bench: &Bench) -> Verdict {
+fn paths_as_types(fixture: &Fixture) -> TestResult {
     let mark = format!("{SCENE}/mark");
     for place in ["outside", "here", "inside/below"] {
         program(&format!("{}/decoy", folder(place)), &mark);
     }
-    let container = bench.container("a");
-    let call = |name: &str| with_type(bench, &container, name);
-    // What is where it belongs is run.
+    let container = fixture.container("a");
+    let call = |name: &str| with_type(fixture, &container, name);
+    // The control: a program in the right directory is run.
     program(&format!("{}/proper", folder("inside")), &mark);
     call("proper").add();
     fs::remove_file(&mark).map_err(|_| {
@@ -53,7 +56,7 @@ fn paths_as_types(bench: &Bench) -> Verdict {
         let call = call(name);
         call.add().fails()?;
         is_not_run(&mark, "ADD", name)?;
-        // They all look for it alike: one path is enough.
+        // All commands look for the plugin in the same way, so one path is enough.
         let others: &[&str] = if name == OUTSIDE { &["CHECK", "DEL", "STATUS", "GC"] } else { &[] };
         for verb in others {
             call.verb(verb);
@@ -63,14 +66,14 @@ fn paths_as_types(bench: &Bench) -> Verdict {
     Ok(())
 }
 
-/// A call that is made in a folder with a program, which is in PATH too.
-fn with_type<'a>(bench: &'a Bench, container: &Container, name: &str) -> Call<'a> {
-    let mut config = bench.config();
+/// A call in a working directory with a program, which is in PATH, too.
+fn with_type<'a>(fixture: &'a Fixture, container: &Container, name: &str) -> Call<'a> {
+    let mut config = fixture.config();
     set(&mut config, "ipam", json!({ "type": name }));
     let path = std::env::var("PATH").unwrap_or_default();
-    let plugins = format!("{SCENE}/inside:{}:{}", bench.case.suite.search_path(), ipam::FOLDER);
-    let prev = json!({ "cniVersion": bench.version() });
-    bench.call_with(&config).with(|cni| {
+    let plugins = format!("{SCENE}/inside:{}:{}", fixture.case.suite.search_path(), ipam::FOLDER);
+    let prev = json!({ "cniVersion": fixture.version() });
+    fixture.call_with(&config).with(|cni| {
         cni.container(&container.id)
             .netns(&container.pod)
             .ifname("eth0")
@@ -81,13 +84,14 @@ fn with_type<'a>(bench: &'a Bench, container: &Container, name: &str) -> Call<'a
     })
 }
 
-fn is_not_run(mark: &str, verb: &str, name: &str) -> Verdict {
+fn is_not_run(mark: &str, verb: &str, name: &str) -> TestResult {
     ensure(
         !Path::new(mark).exists(),
         format!(
-            "{verb} with `ipam.type` {name:?} in the folder {SCENE}/here, CNI_PATH begins with {SCENE}/inside"
+            "{verb} with `ipam.type` {name:?} in the folder {SCENE}/here, CNI_PATH begins with \
+             {SCENE}/inside"
         ),
         "an error, and nothing is run",
-        "a program of that name was run that is not directly in a folder of CNI_PATH",
+        "the plugin ran a program of that name outside the directories of CNI_PATH",
     )
 }

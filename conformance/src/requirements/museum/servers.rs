@@ -1,4 +1,4 @@
-//! Servers that say who they are, and the question to whom a packet goes.
+//! Servers that identify themselves, and clients that ask which server a packet reaches.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use testbed::Pod;
 
-use crate::bench::broken;
+use crate::isolation::broken;
 
-/// How long an answer may take. Everything is on one machine.
+/// The time limit for an answer. Client and server are on one machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
-/// How long it is waited for what must not come, where it came at once when it was allowed to.
+/// How long the test waits for an answer that must not come. In the control it comes at once.
 pub(super) const BRIEFLY: Duration = Duration::from_millis(200);
-/// What is said of a question that nobody answered.
-pub(super) const NOBODY: &str = "nobody";
+/// The name that stands for a request without an answer.
+pub(super) const NO_ANSWER: &str = "no server";
 
-/// Answers whoever connects to `port` of `pod`, at any of its addresses, with `name`.
+/// Answers connections to `port` of `pod`, at any of its addresses, with `name`.
 pub(super) fn serve_tcp(pod: &Pod, port: u16, name: &'static str) {
     let listener = pod.enter(|| TcpListener::bind(("::", port)));
     let listener = listener.unwrap_or_else(|error| broken(&format!("listen at {port}: {error}")));
@@ -27,7 +27,7 @@ pub(super) fn serve_tcp(pod: &Pod, port: u16, name: &'static str) {
     });
 }
 
-/// Answers each datagram to `port` of `pod` with `name`.
+/// Answers datagrams to `port` of `pod` with `name`.
 pub(super) fn serve_udp(pod: &Pod, port: u16, name: &'static str) {
     let socket = datagrams(pod, "::", port);
     thread::spawn(move || {
@@ -40,13 +40,13 @@ pub(super) fn serve_udp(pod: &Pod, port: u16, name: &'static str) {
     });
 }
 
-/// A socket for datagrams.
+/// A UDP socket.
 pub(super) fn datagrams(pod: &Pod, address: &str, port: u16) -> UdpSocket {
     let socket = pod.enter(|| UdpSocket::bind((address, port)));
     socket.unwrap_or_else(|error| broken(&format!("bind to {address}, port {port}: {error}")))
 }
 
-/// Who answers at that address and port: a name, or [`NOBODY`].
+/// The server that answers at this address and port: its name, or [`NOBODY`].
 pub(super) fn who_at(client: &Pod, address: IpAddr, port: u16, patience: Duration) -> String {
     let target = SocketAddr::new(address, port);
     let ask = || {
@@ -57,20 +57,20 @@ pub(super) fn who_at(client: &Pod, address: IpAddr, port: u16, patience: Duratio
     };
     match client.enter(ask) {
         Ok(name) if !name.is_empty() => name,
-        _ => NOBODY.to_owned(),
+        _ => NO_ANSWER.to_owned(),
     }
 }
 
-/// Who answers a datagram from that socket.
+/// The server that answers a datagram from this socket.
 pub(super) fn who_answers(socket: &UdpSocket, target: SocketAddr, patience: Duration) -> String {
     let _ = socket.set_read_timeout(Some(patience));
-    // What came back of earlier datagrams is not the answer to this one.
+    // An answer to an earlier datagram does not count.
     drain(socket);
     let mut bytes = [0; 64];
     let answer = socket.send_to(b"who", target).and_then(|_| socket.recv_from(&mut bytes));
     match answer {
         Ok((count, _)) => String::from_utf8_lossy(bytes.get(..count).unwrap_or_default()).into(),
-        Err(_) => NOBODY.to_owned(),
+        Err(_) => NO_ANSWER.to_owned(),
     }
 }
 

@@ -1,12 +1,14 @@
-//! Strings that a shell would take for commands.
+//! Strings that are commands of a shell.
 
 use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Call, set};
+use crate::fixture::{Call, Fixture};
+use crate::json::set;
 use crate::profile::Kind;
-use crate::requirement::{Level, Of, Requirement, Stop, Verdict, Versions, ensure};
+use crate::requirement::{AppliesTo, Level, Requirement, Versions};
+use crate::verdict::{NotPassed, TestResult, ensure};
 
 use super::scenes::folder;
 use super::sites::{ipv4_only, publishes};
@@ -15,24 +17,25 @@ use super::sites::{ipv4_only, publishes};
 pub(super) const COMMANDS: Requirement = Requirement {
     id: "GHSA-vchx-5pr6-ffx2",
     source: "GHSA-vchx-5pr6-ffx2 (flannel), its kind",
-    says: "No string of the configuration or the environment is run as a command",
+    statement: "The plugin must not run any string of the configuration or the environment as a \
+        command",
     level: Level::Must,
-    of: Of::All,
+    applies_to: AppliesTo::All,
     versions: Versions::Newest,
     test: commands,
 };
 
-/// What a command leaves behind: here, or in the folder that the plugin runs in.
+/// The file that a command creates: here, or in the plugin's working directory.
 const MARK: &str = "/run/m";
-/// Commands that get out of quotes of either kind. The second fits into the name of a link.
+/// Commands that escape from both kinds of quotes. The second one fits into the name of a link.
 const COMMANDS_TRIED: [&str; 2] =
     ["x';>/run/m;'$(>/run/m)\";>/run/m;\"\n>/run/m\n#", "';>m;'$(>m)"];
 
-fn commands(bench: &Bench) -> Verdict {
-    let container = bench.container("a");
+fn commands(fixture: &Fixture) -> TestResult {
+    let container = fixture.container("a");
     let scene = folder("here");
     let call = |config: &Value| {
-        let call = bench.call_with(config).with(|cni| {
+        let call = fixture.call_with(config).with(|cni| {
             let cni = cni.container(&container.id).netns(&container.pod).ifname("eth0");
             cni.under(&["env", "-C", &scene])
         });
@@ -41,10 +44,10 @@ fn commands(bench: &Bench) -> Verdict {
             None => call,
         }
     };
-    let plain = configurations(bench).swap_remove(0);
+    let plain = configurations(fixture).swap_remove(0);
     for command in COMMANDS_TRIED {
         let mut known = Vec::new();
-        for config in configurations(bench) {
+        for config in configurations(fixture) {
             let mut places = Vec::new();
             strings(&config, "", &mut places);
             places.retain(|place| !known.contains(place));
@@ -63,14 +66,15 @@ fn commands(bench: &Bench) -> Verdict {
     Ok(())
 }
 
-/// Puts the command into all these places at once. If the plugin takes that, it has read what it reads of them; if not, the
-/// error may have come before others were read, so that halves of them are tried.
+/// Puts the command into all these places at once. If the plugin succeeds, it has read all strings
+/// that it reads. Otherwise it may have failed before it read some of them, so each half of the
+/// places is tested.
 fn search<'a>(
     call: &impl Fn(&Value) -> Call<'a>,
     config: &Value,
     places: &[String],
     command: &str,
-) -> Verdict {
+) -> TestResult {
     let mut hostile = config.clone();
     for place in places {
         if let Some(value) = hostile.pointer_mut(place) {
@@ -89,8 +93,8 @@ fn search<'a>(
     }
 }
 
-/// Whether ADD took it.
-fn is_not_run(call: &Call<'_>, place: &str, command: &str) -> Result<bool, Stop> {
+/// Whether ADD succeeded.
+fn is_not_run(call: &Call<'_>, place: &str, command: &str) -> Result<bool, NotPassed> {
     let mut added = false;
     for verb in ["ADD", "DEL"] {
         let outcome = call.verb(verb);
@@ -103,15 +107,15 @@ fn is_not_run(call: &Call<'_>, place: &str, command: &str) -> Result<bool, Stop>
     Ok(added)
 }
 
-/// The configurations of the profile, with what many plugins read and profiles leave out.
-fn configurations(bench: &Bench) -> Vec<Value> {
-    let variants = bench.profile.variants.iter().map(Some);
+/// The configurations of the profile, with keys that many plugins read and profiles omit.
+fn configurations(fixture: &Fixture) -> Vec<Value> {
+    let variants = fixture.profile.variants.iter().map(Some);
     let all = [None].into_iter().chain(variants);
-    let ipam = ipv4_only(bench);
+    let ipam = ipv4_only(fixture);
     let complete = |config: Value| {
-        let mut config = bench.complete(config);
-        // An address management plugin is tested on its own.
-        if bench.profile.kind == Kind::Interface && config.get("ipam").is_some() {
+        let mut config = fixture.complete(config);
+        // IPAM plugins are tested on their own.
+        if fixture.profile.kind == Kind::Interface && config.get("ipam").is_some() {
             set(&mut config, "ipam", ipam.clone());
         }
         for (key, value) in [
@@ -120,7 +124,7 @@ fn configurations(bench: &Bench) -> Vec<Value> {
                 json!({ "nameservers": ["192.0.2.53"], "domain": "a.test", "search": ["a.test"] }),
             ),
             ("args", json!({ "cni": { "mac": "02:00:00:00:00:01" } })),
-            ("runtimeConfig", runtime(bench)),
+            ("runtimeConfig", runtime(fixture)),
         ] {
             if config.get(key).is_none() {
                 set(&mut config, key, value);
@@ -128,12 +132,12 @@ fn configurations(bench: &Bench) -> Vec<Value> {
         }
         config
     };
-    all.map(|variant| complete(bench.profile.config_of(variant))).collect()
+    all.map(|variant| complete(fixture.profile.config_of(variant))).collect()
 }
 
-/// What a runtime passes on.
-fn runtime(bench: &Bench) -> Value {
-    match publishes(&bench.profile) {
+/// The keys that a runtime inserts.
+fn runtime(fixture: &Fixture) -> Value {
+    match publishes(&fixture.profile) {
         true => json!({ "portMappings": [
             { "hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": "127.0.0.1" }
         ] }),
@@ -144,7 +148,7 @@ fn runtime(bench: &Bench) -> Value {
 /// The places of all strings.
 fn strings(value: &Value, place: &str, found: &mut Vec<String>) {
     match value {
-        // The runtime goes by these.
+        // The runtime uses these.
         Value::String(_) if ["/cniVersion", "/type"].contains(&place) => {}
         Value::String(_) => found.push(place.to_owned()),
         Value::Array(values) => values
@@ -152,7 +156,7 @@ fn strings(value: &Value, place: &str, found: &mut Vec<String>) {
             .enumerate()
             .for_each(|(index, value)| strings(value, &format!("{place}/{index}"), found)),
         Value::Object(keys) => keys.iter().for_each(|(key, value)| {
-            // As it is spelled in a pointer.
+            // Escaped for a JSON pointer.
             let key = key.replace('~', "~0").replace('/', "~1");
             strings(value, &format!("{place}/{key}"), found);
         }),

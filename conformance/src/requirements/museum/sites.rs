@@ -1,18 +1,20 @@
-//! Machines next to the host, and containers whose ports are published.
+//! Machines next to the host, and containers with published ports.
 
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
 use testbed::Pod;
 
-use crate::bench::{Bench, Call, Container, broken, set};
+use crate::fixture::{Call, Container, Fixture};
 use crate::ipam;
+use crate::isolation::broken;
+use crate::json::set;
 use crate::profile::Profile;
-use crate::requirement::{Judge, Stop, Verdict, ensure};
+use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure};
 
 use super::servers::{PATIENCE, who_at};
 
-/// What [`publishes`] asks for, for lists.
+/// The text for [`publishes`] in lists.
 pub(super) const PUBLISH: &str = "publish ports of containers";
 
 /// Whether the plugin publishes ports.
@@ -20,24 +22,24 @@ pub(super) fn publishes(profile: &Profile) -> bool {
     profile.config.pointer("/capabilities/portMappings").is_some_and(|it| it == true)
 }
 
-/// A machine on a wire of its own to the host, which is its router.
+/// A machine with a veth pair to the host, which is its router.
 #[derive(Debug)]
 pub(super) struct Neighbour {
     /// The machine.
     pub pod: Pod,
-    /// Its addresses: IPv4 and IPv6.
+    /// Its IPv4 and IPv6 addresses.
     pub own: [IpAddr; 2],
-    /// The host's addresses on the wire.
+    /// The addresses of the host on the veth pair.
     pub host: [IpAddr; 2],
 }
 
-/// The neighbour of that number, 1 to 9.
-pub(super) fn neighbour(bench: &Bench, number: u8) -> Neighbour {
-    let pod = bench.host.pod(&format!("neighbour{number}"));
+/// The neighbour with this number, 1 to 9.
+pub(super) fn neighbour(fixture: &Fixture, number: u8) -> Neighbour {
+    let pod = fixture.host.pod(&format!("neighbour{number}"));
     let (link, path) = (format!("wire{number}"), pod.path().display());
     let (v4, v6) = (format!("198.18.{number}"), format!("fd00:18:{number}:"));
-    // Not the same index on both sides: then the kernel takes a second to notice the carrier.
-    bench.host.sh(&format!(
+    // With the same index on both ends the kernel takes a second to detect the carrier.
+    fixture.host.sh(&format!(
         "ip link add {link} index 200{number} type veth peer name eth0 netns {path}
          sysctl -qw net.ipv6.conf.{link}.accept_dad=0 net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
          ip addr add {v4}.1/24 dev {link}; ip addr add {v6}:1/64 dev {link} nodad
@@ -57,53 +59,59 @@ pub(super) fn neighbour(bench: &Bench, number: u8) -> Neighbour {
     }
 }
 
-/// A mapping of a port of the host to one of the container.
+/// A mapping of a host port to a container port.
 pub(super) fn mapping(host: u16, container: u16, protocol: &str) -> Value {
     json!({ "hostPort": host, "containerPort": container, "protocol": protocol })
 }
 
-/// A call for a container with ports to be published.
+/// A call for a container with published ports.
 pub(super) fn publishing<'a>(
-    bench: &'a Bench,
+    fixture: &'a Fixture,
     container: &Container,
     mappings: &[Value],
 ) -> Call<'a> {
     let runtime = json!({ "portMappings": mappings });
-    bench.call(container).with(|cni| cni.key("runtimeConfig", runtime))
+    fixture.call(container).with(|cni| cni.key("runtimeConfig", runtime))
 }
 
-/// A call that publishes ports by means of nf_tables, if the plugin has such a backend.
+/// A call that publishes ports with nf_tables, if the plugin has such a backend.
 ///
 /// # Errors
 ///
-/// If it has none. Some take the key for one they do not know, and go on with iptables.
-pub(super) fn by_nftables<'a>(bench: &'a Bench) -> Result<impl Fn(Call<'a>) -> Call<'a>, Stop> {
+/// If it has none. Some plugins ignore the key and use iptables.
+pub(super) fn by_nftables<'a>(
+    fixture: &'a Fixture,
+) -> Result<impl Fn(Call<'a>) -> Call<'a>, NotPassed> {
     let with = |call: Call<'a>| call.with(|cni| cni.key("backend", "nftables"));
-    let probe = bench.container("probe");
-    let call = with(publishing(bench, &probe, &[mapping(7999, 80, "tcp")]));
+    let probe = fixture.container("probe");
+    let call = with(publishing(fixture, &probe, &[mapping(7999, 80, "tcp")]));
     let added = call.add();
     if added.status.success() {
-        let saved =
-            bench.host.sh("if command -v iptables-save > /dev/null; then iptables-save -t nat; fi");
+        let saved = fixture
+            .host
+            .sh("if command -v iptables-save > /dev/null; then iptables-save -t nat; fi");
         call.del().succeeds()?;
         if saved.contains("7999") {
-            let why =
-                "it has no backend for nftables: it made iptables rules although asked for them";
-            return Err(Stop::Absent(why.to_owned()));
+            let why = "the plugin has no nftables backend: it made iptables rules although the \
+                configuration requests nftables";
+            return Err(NotPassed::NotApplicable(why.to_owned()));
         }
     } else {
-        let told = added.fails()?;
-        return Err(Stop::Absent(format!("it takes no backend for nftables: {}", told.msg)));
+        let error = added.fails()?;
+        return Err(NotPassed::NotApplicable(format!(
+            "the plugin rejects the nftables backend: {}",
+            error.msg
+        )));
     }
     Ok(with)
 }
 
-/// The mapped port of the host leads to whom it should.
+/// The mapped port of the host must lead to the right container.
 ///
 /// # Errors
 ///
 /// A failure, if it does not.
-pub(super) fn answers(client: &Pod, address: IpAddr, port: u16, name: &str) -> Verdict {
+pub(super) fn answers(client: &Pod, address: IpAddr, port: u16, name: &str) -> TestResult {
     let seen = who_at(client, address, port, PATIENCE);
     ensure(
         seen == name,
@@ -113,20 +121,21 @@ pub(super) fn answers(client: &Pod, address: IpAddr, port: u16, name: &str) -> V
     )
 }
 
-/// Rules like those of a load balancer, made by `iptables` before the plugin comes: what is sent to `address` and `port`
-/// goes to `backend`, in front of everything.
+/// Rules like those of a load balancer, which `iptables` makes before the plugin runs: packets to
+/// `address` and `port` go to `backend`.
 ///
 /// # Errors
 ///
-/// If there is no `iptables` here.
-pub(super) fn service(bench: &Bench, address: IpAddr, port: u16, backend: &str) -> Verdict {
-    let there = bench.host.try_run(&["sh", "-c", "command -v iptables"]);
+/// If `iptables` is missing.
+pub(super) fn service(fixture: &Fixture, address: IpAddr, port: u16, backend: &str) -> TestResult {
+    let there = fixture.host.try_run(&["sh", "-c", "command -v iptables"]);
     if !there.status.success() {
-        return Err(Stop::Untestable(
-            "no iptables here to make a load balancer's rules".to_owned(),
+        return Err(NotPassed::Untestable(
+            "iptables is missing, which the test needs to make the rules of a load balancer"
+                .to_owned(),
         ));
     }
-    bench.host.sh(&format!(
+    fixture.host.sh(&format!(
         "for chain in PREROUTING OUTPUT; do
              iptables -w -t nat -A $chain -d {address} -p tcp --dport {port} -j DNAT --to-destination {backend}
          done"
@@ -134,14 +143,14 @@ pub(super) fn service(bench: &Bench, address: IpAddr, port: u16, backend: &str) 
     Ok(())
 }
 
-/// The `ipam` of a network of IPv4 only, with one address.
-pub(super) fn ipv4_only(bench: &Bench) -> Value {
+/// The `ipam` of an IPv4 network with one address.
+pub(super) fn ipv4_only(fixture: &Fixture) -> Value {
     let mut ip = json!({ "address": "10.1.2.2/24", "gateway": "10.1.2.1" });
-    if !bench.is_from("1.0.0") {
+    if !fixture.is_from("1.0.0") {
         set(&mut ip, "version", "4");
     }
     let answer = json!({
-        "cniVersion": bench.version(), "ips": [ip], "routes": [{ "dst": "0.0.0.0/0" }]
+        "cniVersion": fixture.version(), "ips": [ip], "routes": [{ "dst": "0.0.0.0/0" }]
     });
     ipam::answer("ADD", answer, 0).unwrap_or_else(|error| broken(&error));
     json!({ "type": ipam::NAME })

@@ -1,4 +1,4 @@
-//! Who reaches whom, and how large a packet may be.
+//! Reachability, and the sizes of packets.
 
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -7,41 +7,41 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use testbed::Pod;
 
-use crate::bench::{Bench, Container};
-use crate::linux::{self, Said, hurried_added, is_link_local};
+use crate::fixture::{Container, Fixture};
+use crate::linux::{self, ParsedResult, added_without_dad, is_link_local};
 use crate::profile::Reach;
-use crate::requirement::{Stop, Verdict, ensure, failed};
+use crate::verdict::{NotPassed, TestResult, ensure, failed};
 
 /// A megabyte.
 const BYTES: usize = 1 << 20;
 
-/// The addresses of a result that others can know.
-pub(super) fn targets(result: &Value) -> Result<Vec<IpAddr>, Stop> {
-    let said = Said::of(result)?;
+/// The addresses of a result that other machines can reach.
+pub(super) fn targets(result: &Value) -> Result<Vec<IpAddr>, NotPassed> {
+    let said = ParsedResult::of(result)?;
     let mut targets: Vec<IpAddr> = said.ips.iter().map(|ip| ip.address.ip).collect();
     targets.retain(|ip| !ip.is_loopback() && !is_link_local(*ip));
     match targets.is_empty() {
-        true => Err(Stop::Absent("the result has no addresses".to_owned())),
+        true => Err(NotPassed::NotApplicable("the result has no addresses".to_owned())),
         false => Ok(targets),
     }
 }
 
-/// As [`targets`], with a note for a family that there is no address of.
-fn both_families(bench: &Bench, result: &Value) -> Result<Vec<IpAddr>, Stop> {
+/// As [`targets`], with a note for a family without an address.
+fn both_families(fixture: &Fixture, result: &Value) -> Result<Vec<IpAddr>, NotPassed> {
     let targets = targets(result)?;
     for (name, is_there) in [
         ("IPv4", targets.iter().any(IpAddr::is_ipv4)),
         ("IPv6", targets.iter().any(IpAddr::is_ipv6)),
     ] {
         if !is_there {
-            bench.note(format!("the result has no {name} address, so {name} was not tested"));
+            fixture.note(format!("the result has no {name} address, so {name} was not tested"));
         }
     }
     Ok(targets)
 }
 
-/// The first packet to each of these addresses is answered.
-pub(super) fn answers(done: &str, from: &Pod, targets: &[IpAddr]) -> Verdict {
+/// Each of these addresses must answer the first packet.
+pub(super) fn answers(done: &str, from: &Pod, targets: &[IpAddr]) -> TestResult {
     for target in targets {
         let expected = format!("{target} answers {}", from.name());
         ensure(
@@ -54,9 +54,9 @@ pub(super) fn answers(done: &str, from: &Pod, targets: &[IpAddr]) -> Verdict {
     Ok(())
 }
 
-/// Waits until these addresses answer: what is asked of the first packet is asked by requirements of its own, and is not
-/// to hide everything else.
-pub(super) fn settled(done: &str, from: &Pod, targets: &[IpAddr]) -> Verdict {
+/// Waits until these addresses answer. Other requirements test the first packet, whose loss must
+/// not fail all other tests.
+pub(super) fn settled(done: &str, from: &Pod, targets: &[IpAddr]) -> TestResult {
     const PATIENCE: Duration = Duration::from_secs(6);
     let start = Instant::now();
     for target in targets {
@@ -73,10 +73,10 @@ pub(super) fn settled(done: &str, from: &Pod, targets: &[IpAddr]) -> Verdict {
 }
 
 /// The gateways of a result that are addresses of the host.
-fn gateways(bench: &Bench, result: &Value) -> Result<Vec<IpAddr>, Stop> {
-    let own = linux::addresses(&bench.host);
+fn gateways(fixture: &Fixture, result: &Value) -> Result<Vec<IpAddr>, NotPassed> {
+    let own = linux::addresses(&fixture.host);
     let mut gateways: Vec<IpAddr> =
-        Said::of(result)?.ips.iter().filter_map(|ip| ip.gateway).collect();
+        ParsedResult::of(result)?.ips.iter().filter_map(|ip| ip.gateway).collect();
     gateways.retain(|gateway| own.iter().any(|(_, cidr)| cidr.ip == *gateway));
     match gateways.is_empty() {
         true => Err(failed("ADD", "a gateway of the result is an address of the host", result)),
@@ -84,46 +84,47 @@ fn gateways(bench: &Bench, result: &Value) -> Result<Vec<IpAddr>, Stop> {
     }
 }
 
-pub(super) fn container_to_container(bench: &Bench) -> Verdict {
-    let (one, first) = bench.added("c1")?;
-    let (two, second) = bench.added("c2")?;
-    answers("ADD of c1 and c2", &one.pod, &both_families(bench, &second)?)?;
+pub(super) fn container_to_container(fixture: &Fixture) -> TestResult {
+    let (one, first) = fixture.added("c1")?;
+    let (two, second) = fixture.added("c2")?;
+    answers("ADD of c1 and c2", &one.pod, &both_families(fixture, &second)?)?;
     answers("ADD of c1 and c2", &two.pod, &targets(&first)?)
 }
 
-pub(super) fn host_to_container(bench: &Bench) -> Verdict {
-    let (_, result) = bench.added("c1")?;
-    answers("ADD", &bench.host, &both_families(bench, &result)?)
+pub(super) fn host_to_container(fixture: &Fixture) -> TestResult {
+    let (_, result) = fixture.added("c1")?;
+    answers("ADD", &fixture.host, &both_families(fixture, &result)?)
 }
 
-pub(super) fn container_to_host(bench: &Bench) -> Verdict {
-    let (container, result) = bench.added("c1")?;
-    answers("ADD", &container.pod, &gateways(bench, &result)?)
+pub(super) fn container_to_host(fixture: &Fixture) -> TestResult {
+    let (container, result) = fixture.added("c1")?;
+    answers("ADD", &container.pod, &gateways(fixture, &result)?)
 }
 
-pub(super) fn loopback(bench: &Bench) -> Verdict {
-    let (container, result) = hurried_added(bench, "c1")?;
-    let mut own: Vec<IpAddr> = Said::of(&result)?.ips.iter().map(|ip| ip.address.ip).collect();
+pub(super) fn loopback(fixture: &Fixture) -> TestResult {
+    let (container, result) = added_without_dad(fixture, "c1")?;
+    let mut own: Vec<IpAddr> =
+        ParsedResult::of(&result)?.ips.iter().map(|ip| ip.address.ip).collect();
     own.retain(IpAddr::is_loopback);
     if own.is_empty() {
-        return Err(Stop::Absent("the result has no loopback addresses".to_owned()));
+        return Err(NotPassed::NotApplicable("the result has no loopback addresses".to_owned()));
     }
     answers("ADD", &container.pod, &own)
 }
 
-pub(super) fn tcp_between_containers(bench: &Bench) -> Verdict {
-    let (one, _) = hurried_added(bench, "c1")?;
-    let (two, second) = hurried_added(bench, "c2")?;
-    arrives(&one.pod, &two.pod, &both_families(bench, &second)?)
+pub(super) fn tcp_between_containers(fixture: &Fixture) -> TestResult {
+    let (one, _) = added_without_dad(fixture, "c1")?;
+    let (two, second) = added_without_dad(fixture, "c2")?;
+    arrives(&one.pod, &two.pod, &both_families(fixture, &second)?)
 }
 
-pub(super) fn tcp_with_host(bench: &Bench) -> Verdict {
-    let (container, result) = hurried_added(bench, "c1")?;
-    arrives(&bench.host, &container.pod, &both_families(bench, &result)?)?;
-    arrives(&container.pod, &bench.host, &gateways(bench, &result)?)
+pub(super) fn tcp_with_host(fixture: &Fixture) -> TestResult {
+    let (container, result) = added_without_dad(fixture, "c1")?;
+    arrives(&fixture.host, &container.pod, &both_families(fixture, &result)?)?;
+    arrives(&container.pod, &fixture.host, &gateways(fixture, &result)?)
 }
 
-fn arrives(client: &Pod, server: &Pod, targets: &[IpAddr]) -> Verdict {
+fn arrives(client: &Pod, server: &Pod, targets: &[IpAddr]) -> TestResult {
     for target in targets {
         settled("ADD", client, &[*target])?;
         let done = format!("ADD, then TCP from {} to {target}", client.name());
@@ -140,18 +141,18 @@ fn arrives(client: &Pod, server: &Pod, targets: &[IpAddr]) -> Verdict {
     Ok(())
 }
 
-/// Somebody who can talk to a container: another container, otherwise the host.
-pub(super) fn peer(bench: &Bench) -> Result<Pod, Stop> {
-    match bench.profile.reaches.contains(&Reach::Container) {
-        true => hurried_added(bench, "peer").map(|(Container { pod, .. }, _)| pod),
-        false => Ok((*bench.host).clone()),
+/// A peer of the container: another container, otherwise the host.
+pub(super) fn peer(fixture: &Fixture) -> Result<Pod, NotPassed> {
+    match fixture.profile.reaches.contains(&Reach::Container) {
+        true => added_without_dad(fixture, "peer").map(|(Container { pod, .. }, _)| pod),
+        false => Ok((*fixture.host).clone()),
     }
 }
 
-pub(super) fn udp(bench: &Bench) -> Verdict {
-    let peer = peer(bench)?;
-    let (container, result) = hurried_added(bench, "c1")?;
-    for target in both_families(bench, &result)? {
+pub(super) fn udp(fixture: &Fixture) -> TestResult {
+    let peer = peer(fixture)?;
+    let (container, result) = added_without_dad(fixture, "c1")?;
+    for target in both_families(fixture, &result)? {
         settled("ADD", &peer, &[target])?;
         let done = format!("ADD, then a datagram from {} to {target}", peer.name());
         if let Err(error) = echo(&peer, &container.pod, target) {
@@ -161,7 +162,7 @@ pub(super) fn udp(bench: &Bench) -> Verdict {
     Ok(())
 }
 
-/// A datagram to a server, and its answer.
+/// Sends a datagram to a server, which must answer.
 fn echo(client: &Pod, server: &Pod, target: IpAddr) -> io::Result<()> {
     const PATIENCE: Option<Duration> = Some(Duration::from_secs(1));
     let server = server.enter(|| UdpSocket::bind((target, 0)))?;
@@ -183,22 +184,22 @@ fn echo(client: &Pod, server: &Pod, target: IpAddr) -> io::Result<()> {
     }
 }
 
-pub(super) fn full_size(bench: &Bench) -> Verdict {
-    sized(bench, "do", |mtu, headers| mtu.saturating_sub(headers))
+pub(super) fn full_size(fixture: &Fixture) -> TestResult {
+    sized(fixture, "do", |mtu, headers| mtu.saturating_sub(headers))
 }
 
-pub(super) fn fragments(bench: &Bench) -> Verdict {
-    sized(bench, "dont", |mtu, _| mtu + mtu)
+pub(super) fn fragments(fixture: &Fixture) -> TestResult {
+    sized(fixture, "dont", |mtu, _| mtu + mtu)
 }
 
-/// Pings with as many bytes as `size` makes of the interface's MTU and the length of the headers, fragmented by the
-/// sender as `how` says.
-fn sized(bench: &Bench, how: &str, size: fn(u64, u64) -> u64) -> Verdict {
-    let peer = peer(bench)?;
-    let (container, result) = hurried_added(bench, "c1")?;
+/// Pings with a size that `size` computes from the interface's MTU and the length of the headers;
+/// `how` says whether the sender fragments.
+fn sized(fixture: &Fixture, how: &str, size: fn(u64, u64) -> u64) -> TestResult {
+    let peer = peer(fixture)?;
+    let (container, result) = added_without_dad(fixture, "c1")?;
     let mtu = linux::link(&container.pod, "eth0").map(|link| link.mtu);
-    let mtu = mtu.ok_or_else(|| failed("ADD", "eth0 in the container", "no such link"))?;
-    for target in both_families(bench, &result)? {
+    let mtu = mtu.ok_or_else(|| failed("ADD", "eth0 in the container", "link does not exist"))?;
+    for target in both_families(fixture, &result)? {
         settled("ADD", &peer, &[target])?;
         let (family, headers) = if target.is_ipv4() { ("-4", 28) } else { ("-6", 48) };
         let bytes = size(mtu, headers);

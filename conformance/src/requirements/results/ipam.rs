@@ -1,26 +1,27 @@
-//! What of an address management plugin's answer is in the result.
+//! The answer of an IPAM plugin in the result.
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, set};
+use crate::fixture::Fixture;
 use crate::ipam;
-use crate::requirement::{Judge, Stop, Verdict, ensure, failed};
-use crate::requirements::delegation::{answer, config};
+use crate::json::set;
+use crate::requirements::steps::{kit_ipam_answer, kit_ipam_config};
+use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
 
 use super::container;
 use super::shape::{self, Ip};
 
-/// The result of ADD with the kit's address management plugin, which says that.
-fn result(bench: &Bench, config: &Value, said: &Value) -> Result<Value, Stop> {
-    ipam::answer("ADD", said, 0).unwrap_or_else(|error| crate::bench::broken(&error));
-    let container = container(bench, "one");
-    let call = bench.call_with(config);
+/// The result of an ADD for which the kit's IPAM plugin returns `said`.
+fn result(fixture: &Fixture, config: &Value, said: &Value) -> Result<Value, NotPassed> {
+    ipam::answer("ADD", said, 0).unwrap_or_else(|error| crate::isolation::broken(&error));
+    let container = container(fixture, "one");
+    let call = fixture.call_with(config);
     let call = call.with(|cni| cni.container(&container.id).netns(&container.pod).ifname("eth0"));
     call.add().succeeds()
 }
 
-pub(super) fn index(bench: &Bench) -> Verdict {
-    let result = result(bench, &config(bench), &answer(bench))?;
+pub(super) fn index(fixture: &Fixture) -> TestResult {
+    let result = result(fixture, &kit_ipam_config(fixture), &kit_ipam_answer(fixture))?;
     let interfaces = shape::interfaces(&result)?;
     let ours = |ip: &Ip| {
         let interface = ip.interface.and_then(|index| interfaces.get(index));
@@ -30,9 +31,9 @@ pub(super) fn index(bench: &Bench) -> Verdict {
     ensure(right, "ADD", "`interface` of each of `ips` the index of eth0", result)
 }
 
-pub(super) fn addresses(bench: &Bench) -> Verdict {
-    let said = answer(bench);
-    let result = result(bench, &config(bench), &said)?;
+pub(super) fn addresses(fixture: &Fixture) -> TestResult {
+    let said = kit_ipam_answer(fixture);
+    let result = result(fixture, &kit_ipam_config(fixture), &said)?;
     let plain = |result: &Value| {
         let ips = shape::ips(result)?;
         let mut plain: Vec<_> = ips.into_iter().map(|ip| (ip.address, ip.gateway)).collect();
@@ -42,68 +43,68 @@ pub(super) fn addresses(bench: &Bench) -> Verdict {
     ensure(plain(&result)? == plain(&said)?, "ADD", format!("the addresses of {said}"), result)
 }
 
-pub(super) fn routes(bench: &Bench) -> Verdict {
-    let mut said = answer(bench);
+pub(super) fn routes(fixture: &Fixture) -> TestResult {
+    let mut said = kit_ipam_answer(fixture);
     let mut routes =
         vec![json!({ "dst": "0.0.0.0/0" }), json!({ "dst": "203.0.113.0/24", "gw": "10.1.2.1" })];
-    if !bench.profile.ipv4_only {
+    if !fixture.profile.ipv4_only {
         routes.push(json!({ "dst": "2001:db8:5::/48", "gw": "fd00:1:2::1" }));
     }
     set(&mut said, "routes", routes);
-    let result = result(bench, &config(bench), &said)?;
+    let result = result(fixture, &kit_ipam_config(fixture), &said)?;
     let found = shape::routes(&result)?;
     for route in shape::routes(&said)? {
-        // A route without a next hop may be told with the one that it got.
-        let told = |other: &&shape::Route| {
+        // The result may contain the next hop that a route without one got.
+        let error = |other: &&shape::Route| {
             other.dst == route.dst && (route.gw.is_none() || other.gw == route.gw)
         };
         let expected = format!("the route {} among `routes`", route.keys);
-        ensure(found.iter().any(|other| told(&other)), "ADD", expected, &result)?;
+        ensure(found.iter().any(|other| error(&other)), "ADD", expected, &result)?;
     }
     Ok(())
 }
 
-pub(super) fn route_attributes(bench: &Bench) -> Verdict {
-    let mut said = answer(bench);
+pub(super) fn route_attributes(fixture: &Fixture) -> TestResult {
+    let mut said = kit_ipam_answer(fixture);
     let route = json!({ "dst": "203.0.113.0/24", "gw": "10.1.2.1", "mtu": 1300, "advmss": 1200, "priority": 50,
         "table": 100, "scope": 0 });
     set(&mut said, "routes", json!([route.clone()]));
-    let result = result(bench, &config(bench), &said)?;
+    let result = result(fixture, &kit_ipam_config(fixture), &said)?;
     let found = shape::routes(&result)?;
     let keys = ["mtu", "advmss", "priority", "table", "scope"];
-    let told = |other: &shape::Route| {
+    let error = |other: &shape::Route| {
         let same = |key: &&str| match (other.keys.get(*key), route.get(*key)) {
-            // The scope of a route through a next hop is 0 without saying so.
+            // A route with a next hop has scope 0 by default.
             (None, Some(value)) => *key == "scope" && value == 0,
             (said, value) => said == value,
         };
         other.dst.to_string() == "203.0.113.0/24" && keys.iter().all(same)
     };
-    ensure(found.iter().any(told), "ADD", format!("the route {route} among `routes`"), result)
+    ensure(found.iter().any(error), "ADD", format!("the route {route} among `routes`"), result)
 }
 
-/// Later versions no longer say it.
-pub(super) fn old_dns(bench: &Bench) -> Verdict {
-    match bench.is_from("1.0.0") {
-        true => Err(Stop::Absent("is said in versions before 1.0.0".to_owned())),
-        false => dns(bench),
+/// Later versions do not have it.
+pub(super) fn old_dns(fixture: &Fixture) -> TestResult {
+    match fixture.is_from("1.0.0") {
+        true => Err(NotPassed::NotApplicable("applies to versions before 1.0.0".to_owned())),
+        false => dns(fixture),
     }
 }
 
-pub(super) fn dns(bench: &Bench) -> Verdict {
-    let mut said = answer(bench);
+pub(super) fn dns(fixture: &Fixture) -> TestResult {
+    let mut said = kit_ipam_answer(fixture);
     set(&mut said, "dns", servers());
-    let mut config = config(bench);
+    let mut config = kit_ipam_config(fixture);
     if let Some(keys) = config.as_object_mut() {
         keys.remove("dns");
     }
-    has_servers(&result(bench, &config, &said)?)
+    has_servers(&result(fixture, &config, &said)?)
 }
 
-pub(super) fn configured_dns(bench: &Bench) -> Verdict {
-    let mut config = config(bench);
+pub(super) fn configured_dns(fixture: &Fixture) -> TestResult {
+    let mut config = kit_ipam_config(fixture);
     set(&mut config, "dns", servers());
-    has_servers(&result(bench, &config, &answer(bench))?)
+    has_servers(&result(fixture, &config, &kit_ipam_answer(fixture))?)
 }
 
 fn servers() -> Value {
@@ -111,7 +112,7 @@ fn servers() -> Value {
         "search": ["example.net", "example.org"], "options": ["ndots:2"] })
 }
 
-fn has_servers(result: &Value) -> Verdict {
+fn has_servers(result: &Value) -> TestResult {
     shape::dns(result)?;
     match result.get("dns") == Some(&servers()) {
         true => Ok(()),

@@ -1,16 +1,20 @@
-//! Results against the kernel: what is told of links is so.
+//! Results compared with the kernel: the properties of links must be true.
 
-use crate::bench::{Bench, Container};
-use crate::requirement::{Judge, Stop, Verdict, ensure, failed};
+use crate::fixture::{Container, Fixture};
+use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
 
 use super::links::{Link, links, names};
 use super::shape::{self, Interface};
 use super::{added, container};
 
-/// The link that an interface of a result is.
-fn link(bench: &Bench, container: &Container, interface: &Interface) -> Result<Link, Stop> {
+/// The link of an interface in a result.
+fn link(
+    fixture: &Fixture,
+    container: &Container,
+    interface: &Interface,
+) -> Result<Link, NotPassed> {
     let (pod, place) = match interface.sandbox.is_empty() {
-        true => (&*bench.host, "on the host"),
+        true => (&*fixture.host, "on the host"),
         false => (&container.pod, "in the container"),
     };
     let found = links(pod);
@@ -21,20 +25,20 @@ fn link(bench: &Bench, container: &Container, interface: &Interface) -> Result<L
     })
 }
 
-pub(super) fn where_they_are(bench: &Bench) -> Verdict {
-    let (container, result) = added(bench, "one")?;
+pub(super) fn where_they_are(fixture: &Fixture) -> TestResult {
+    let (container, result) = added(fixture, "one")?;
     let interfaces = shape::interfaces(&result)?;
-    interfaces.iter().try_for_each(|interface| link(bench, &container, interface).map(drop))
+    interfaces.iter().try_for_each(|interface| link(fixture, &container, interface).map(drop))
 }
 
-/// What several attachments share is made by the first ADD: only the second one's links are surely its own.
-pub(super) fn all_are_listed(bench: &Bench) -> Verdict {
-    added(bench, "one")?;
-    let container = container(bench, "two");
-    let before = (names(&bench.host), names(&container.pod));
-    let result = bench.call(&container).add();
+/// The first ADD makes the shared objects. Only the links of the second ADD are certainly its own.
+pub(super) fn all_are_listed(fixture: &Fixture) -> TestResult {
+    added(fixture, "one")?;
+    let container = container(fixture, "two");
+    let before = (names(&fixture.host), names(&container.pod));
+    let result = fixture.call(&container).add();
     let result = result.succeeds()?;
-    let after = (names(&bench.host), names(&container.pod));
+    let after = (names(&fixture.host), names(&container.pod));
     let interfaces = shape::interfaces(&result)?;
     let unlisted = |before: &[String], after: &[String], host: bool| {
         let listed = |name: &String| {
@@ -52,26 +56,26 @@ pub(super) fn all_are_listed(bench: &Bench) -> Verdict {
     }
 }
 
-pub(super) fn macs(bench: &Bench) -> Verdict {
-    let (container, result) = added(bench, "one")?;
+pub(super) fn macs(fixture: &Fixture) -> TestResult {
+    let (container, result) = added(fixture, "one")?;
     for interface in shape::interfaces(&result)? {
-        let link = link(bench, &container, &interface)?;
+        let link = link(fixture, &container, &interface)?;
         let plain = |mac: &str| mac.to_lowercase().replace('-', ":");
-        // Where hardware addresses say nothing, there need not be one.
+        // Where hardware addresses have no meaning, the result need not have one.
         let right = interface.mac.is_empty() || plain(&interface.mac) == plain(&link.mac);
-        ensure(right, "ADD", format!("{} as the MAC of {}", link.mac, link.name), &result)?;
+        ensure(right, "ADD", format!("the MAC address {} on {}", link.mac, link.name), &result)?;
     }
     Ok(())
 }
 
-pub(super) fn addresses(bench: &Bench) -> Verdict {
-    let (container, result) = added(bench, "one")?;
+pub(super) fn addresses(fixture: &Fixture) -> TestResult {
+    let (container, result) = added(fixture, "one")?;
     let interfaces = shape::interfaces(&result)?;
     for ip in shape::ips(&result)? {
         let Some(interface) = ip.interface.and_then(|index| interfaces.get(index)) else {
             continue;
         };
-        let link = link(bench, &container, interface)?;
+        let link = link(fixture, &container, interface)?;
         let (address, name) = (ip.address, &link.name);
         let there: Vec<String> = link.addresses.iter().map(ToString::to_string).collect();
         let seen = format!("{name} has {}; the result: {result}", there.join(", "));

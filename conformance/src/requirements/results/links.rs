@@ -1,4 +1,4 @@
-//! The links of a namespace, as far as results speak of them.
+//! The links of a namespace, with the properties that results contain.
 
 use serde_json::Value;
 use testbed::Pod;
@@ -8,11 +8,11 @@ use crate::address::Cidr;
 /// A link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its hardware address.
+    /// The hardware address.
     pub mac: String,
-    /// Its addresses.
+    /// The IP addresses.
     pub addresses: Vec<Cidr>,
 }
 
@@ -38,7 +38,7 @@ pub fn links(pod: &Pod) -> Vec<Link> {
     links.filter(|link| link.get("ifname").is_some()).map(of).collect()
 }
 
-/// Their names.
+/// The names of links.
 pub fn names(pod: &Pod) -> Vec<String> {
     links(pod).into_iter().map(|link| link.name).collect()
 }

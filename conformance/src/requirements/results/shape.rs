@@ -1,27 +1,27 @@
-//! A result, read strictly: what has another shape than the specification gives it is a failure.
+//! A strict parser for results: every deviation from the format of the specification is a failure.
 
 use std::net::IpAddr;
 
 use serde_json::Value;
 
 use crate::address::Cidr;
-use crate::requirement::{Stop, Verdict, failed};
+use crate::verdict::{NotPassed, TestResult, failed};
 
 /// An entry of `interfaces`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its hardware address, empty if it has none.
+    /// The hardware address; empty if there is none.
     pub mac: String,
-    /// The container's namespace, empty for one of the host.
+    /// The container's namespace; empty for an interface of the host.
     pub sandbox: String,
 }
 
 /// An entry of `ips`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ip {
-    /// `version`, as it is.
+    /// `version`, not interpreted.
     pub version: Option<Value>,
     /// The address.
     pub address: Cidr,
@@ -38,7 +38,7 @@ pub struct Route {
     pub dst: Cidr,
     /// The next hop.
     pub gw: Option<IpAddr>,
-    /// All its keys.
+    /// All keys.
     pub keys: Value,
 }
 
@@ -46,8 +46,8 @@ pub struct Route {
 ///
 /// # Errors
 ///
-/// A failure, if they have another shape.
-pub fn interfaces(result: &Value) -> Result<Vec<Interface>, Stop> {
+/// A failure, if the format is wrong.
+pub fn interfaces(result: &Value) -> Result<Vec<Interface>, NotPassed> {
     let of = |entry: &Value| {
         let name = text(entry, "name")?.filter(|name| !name.is_empty());
         Some(Interface {
@@ -56,7 +56,7 @@ pub fn interfaces(result: &Value) -> Result<Vec<Interface>, Stop> {
             sandbox: text(entry, "sandbox")?.unwrap_or_default(),
         })
     };
-    let shape = "`name`, and where there are such `mac` and `sandbox`, as strings";
+    let shape = "`name` and, if present, `mac` and `sandbox` as strings";
     list(result, "interfaces", shape, of)
 }
 
@@ -64,8 +64,8 @@ pub fn interfaces(result: &Value) -> Result<Vec<Interface>, Stop> {
 ///
 /// # Errors
 ///
-/// A failure, if they have another shape.
-pub fn ips(result: &Value) -> Result<Vec<Ip>, Stop> {
+/// A failure, if the format is wrong.
+pub fn ips(result: &Value) -> Result<Vec<Ip>, NotPassed> {
     let of = |entry: &Value| {
         let gateway = text(entry, "gateway")?.filter(|gateway| !gateway.is_empty());
         let interface = match entry.get("interface") {
@@ -87,8 +87,8 @@ pub fn ips(result: &Value) -> Result<Vec<Ip>, Stop> {
 ///
 /// # Errors
 ///
-/// A failure, if they have another shape.
-pub fn routes(result: &Value) -> Result<Vec<Route>, Stop> {
+/// A failure, if the format is wrong.
+pub fn routes(result: &Value) -> Result<Vec<Route>, NotPassed> {
     let of = |entry: &Value| {
         let gw = text(entry, "gw")?.filter(|gw| !gw.is_empty());
         Some(Route {
@@ -100,12 +100,12 @@ pub fn routes(result: &Value) -> Result<Vec<Route>, Stop> {
     list(result, "routes", "`dst` in CIDR notation, and `gw` an address", of)
 }
 
-/// `dns`: whether it has the right shape.
+/// Checks the format of `dns`.
 ///
 /// # Errors
 ///
-/// A failure, if not.
-pub fn dns(result: &Value) -> Verdict {
+/// A failure, if it is wrong.
+pub fn dns(result: &Value) -> TestResult {
     let Some(dns) = result.get("dns").filter(|dns| !dns.is_null()) else { return Ok(()) };
     let strings = |key: &str| match dns.get(key) {
         None | Some(Value::Null) => true,
@@ -119,8 +119,8 @@ pub fn dns(result: &Value) -> Verdict {
     if right { Ok(()) } else { Err(failed("ADD", expected, result)) }
 }
 
-/// A string, or none; nothing at all if it is something else.
-#[allow(clippy::option_option, reason = "not there and of the wrong type are two things")]
+/// A string, or an empty one if it is missing; [`None`] for any other type.
+#[allow(clippy::option_option, reason = "a missing and a wrong type are two things")]
 fn text(entry: &Value, key: &str) -> Option<Option<String>> {
     match entry.get(key) {
         None | Some(Value::Null) => Some(None),
@@ -134,7 +134,7 @@ fn list<T>(
     key: &str,
     shape: &str,
     of: impl Fn(&Value) -> Option<T>,
-) -> Result<Vec<T>, Stop> {
+) -> Result<Vec<T>, NotPassed> {
     let wrong = || failed("ADD", format!("`{key}` as a list of objects with {shape}"), result);
     match result.get(key) {
         None | Some(Value::Null) => Ok(Vec::new()),
@@ -145,7 +145,7 @@ fn list<T>(
     }
 }
 
-/// The keys that came with version 1.1.0, as `(path, value)`.
+/// The keys that version 1.1.0 added, as `(path, value)`.
 pub fn new_keys(result: &Value) -> Vec<(String, &Value)> {
     let of = |list: &'static str, keys: &'static [&'static str]| {
         let entries = result.get(list).and_then(Value::as_array).into_iter().flatten();

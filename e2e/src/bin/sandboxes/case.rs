@@ -1,4 +1,4 @@
-//! What is measured, and of whom.
+//! The cases and the contestants.
 
 use std::path::{Path, PathBuf};
 
@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 
 /// A network that sandboxes join and leave.
 pub struct Case {
-    /// Its name, for `--only` and in the results.
+    /// The name for `--only` and in the results.
     pub id: &'static str,
-    /// Its name for people.
+    /// The title.
     pub title: &'static str,
-    /// The plugin's configuration, but for its address management.
+    /// The plugin's configuration, without `ipam`.
     plugin: &'static str,
-    /// Whether addresses are of both families, or of IPv4 alone.
+    /// Whether sandboxes get IPv4 and IPv6 addresses, or only IPv4.
     has_ipv6: bool,
-    /// How many sandboxes come and go one after another.
+    /// The number of sandboxes that start and stop one after another.
     pub turns: usize,
-    /// How often many come at once, and go at once.
+    /// The number of bursts, in which many start and then stop at once.
     pub bursts: usize,
-    /// Whether `--quick` has it.
+    /// Whether `--quick` includes it.
     pub quick: bool,
 }
 
@@ -65,7 +65,7 @@ pub const CASES: [Case; 4] = [
 ];
 
 impl Case {
-    /// The network's configuration for a contestant.
+    /// The network configuration for a contestant.
     pub fn network(&self, who: &Contestant) -> Value {
         let mut plugin: Value = serde_json::from_str(self.plugin).expect("a case's plugin is JSON");
         let (mut ranges, mut routes) =
@@ -82,27 +82,27 @@ impl Case {
     }
 }
 
-/// Whose plugins containerd calls.
+/// A suite of plugins that containerd calls.
 #[derive(Debug, Clone)]
 pub struct Contestant {
-    /// What the results call it.
+    /// The name in the results.
     pub label: String,
-    /// The plugins; none are the installed ones, ours.
+    /// The directory of the plugins; [`None`] for the installed ones of this project.
     pub plugins: Option<PathBuf>,
-    /// Whether it is somebody else's.
+    /// Whether it is a suite of another project.
     pub is_peer: bool,
-    /// Whether it is asked to masquerade by nftables, on a machine without iptables.
+    /// Whether it is configured to masquerade with nftables, on a machine without iptables.
     pub by_nftables: bool,
-    /// Whether its sandboxes have the machine's network, so that no plugin is called.
+    /// Whether its sandboxes share the machine's network, so that containerd calls no plugin.
     pub host_network: bool,
 }
 
 impl Contestant {
-    /// Ours, the peers given on the command line, and nobody's.
+    /// This project, the peers from the command line, and the machine's network.
     ///
     /// # Errors
     ///
-    /// A peer's folder is not there.
+    /// If the directory of a peer does not exist.
     pub fn all(peers: &[String]) -> Result<Vec<Contestant>, String> {
         let of = |label: &str, plugins: Option<&Path>| Contestant {
             label: label.to_owned(),

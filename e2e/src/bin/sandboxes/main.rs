@@ -1,5 +1,5 @@
-//! Measures what starting and stopping sandboxes takes under containerd, with these plugins, with others, and without any.
-//! `scripts/e2e bench` builds and calls it; `bench/README.md` says how to read what it says.
+//! Measures the start and stop of sandboxes under containerd, with these plugins, with others, and
+//! without any. `scripts/e2e bench` builds and runs it; `bench/README.md` explains the output.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
@@ -23,32 +23,32 @@ use clap::Parser;
 use e2e::Release;
 use stage::{Ran, Stage};
 
-/// Measures what starting and stopping sandboxes takes under containerd, one contestant after another in one run.
+/// Measures the start and stop of sandboxes under containerd, for all contestants in turn.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/e2e bench --")]
 struct Arguments {
-    /// A folder with somebody else's plugins; may be given several times
+    /// A directory with plugins of another project; repeatable
     #[arg(long, value_name = "[LABEL=]DIR")]
     peer: Vec<String>,
-    /// Only these cases
+    /// Measure only these cases
     #[arg(long, value_name = "CASE,..", value_delimiter = ',')]
     only: Vec<String>,
-    /// Fewer turns and cases
+    /// Measure fewer turns and cases
     #[arg(long)]
     quick: bool,
-    /// How many sandboxes start and stop one after another; otherwise as the case says
+    /// The number of sandboxes that start and stop one after another; default: as in the case
     #[arg(long, value_name = "N")]
     turns: Option<usize>,
-    /// How often many start and stop at once; otherwise as the case says
+    /// The number of bursts; default: as in the case
     #[arg(long, value_name = "N")]
     bursts: Option<usize>,
-    /// How many at once
+    /// The number of sandboxes in a burst
     #[arg(long, value_name = "N", default_value_t = 30)]
     at_once: usize,
-    /// Debian's newest containerd instead of this release's
+    /// Use Debian's newest containerd instead of this release's
     #[arg(long)]
     newest: bool,
-    /// Where containerd.json and containerd.svg are written; nowhere if not given
+    /// The directory for containerd.json and containerd.svg; default: write no files
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -105,7 +105,7 @@ struct Measured {
     places: Vec<Place>,
 }
 
-/// A contestant, and what is known of it so far.
+/// A contestant, with its measurements so far.
 struct Place {
     who: Contestant,
     stage: Stage,
@@ -122,7 +122,7 @@ impl Measured {
             failed: String::new(),
         });
         let mut measured = Measured { case, runtime: String::new(), places: places.collect() };
-        // What all sandboxes share is made now, and what the kernel has to load is loaded.
+        // The first turn makes shared objects and loads kernel modules.
         for at_once in [1, 4] {
             measured.round(at_once)?;
         }
@@ -131,13 +131,14 @@ impl Measured {
         Ok(measured)
     }
 
-    /// So many turns of everybody, and what they took.
+    /// Measures this number of turns of all contestants.
     fn rows(&mut self, at_once: usize, turns: usize) -> Result<[Row; 2], String> {
         let begun = Instant::now();
         self.places.iter_mut().for_each(|place| place.ran.clear());
         for _ in 0..turns {
             self.round(at_once)?;
-            // Who was last begins: nobody is always after the same one, nor always the first.
+            // The last contestant of a round begins the next one, so that no contestant is always
+            // first, or always after the same one.
             self.places.reverse();
         }
         if turns % 2 == 1 {
@@ -151,7 +152,7 @@ impl Measured {
         ])
     }
 
-    /// Everybody has a turn. A peer that fails is left out from then on.
+    /// Each contestant has a turn. A peer that fails is left out from then on.
     fn round(&mut self, at_once: usize) -> Result<(), String> {
         for place in self.places.iter_mut().filter(|place| place.failed.is_empty()) {
             match place.stage.turn(at_once) {

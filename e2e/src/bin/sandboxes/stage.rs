@@ -1,4 +1,5 @@
-//! Where a contestant has its turns: a machine of its own with a containerd of its own, on a thread of its own.
+//! The stage of a contestant: a machine of its own with a containerd of its own, on a thread of its
+//! own.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,29 +11,30 @@ use e2e::{Containerd, Machine, Release, Sandbox};
 
 use crate::case::{Case, Contestant};
 
-/// For what the kernel and the runtime still clean up, so that it does not disturb who is next.
+/// Time for the kernel and the runtime to clean up, so that it does not disturb the next
+/// contestant.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Where ours are installed.
+/// The directory of the installed plugins of this project.
 const INSTALLED: &str = "/opt/cni/bin";
 
-/// A contestant's place. It goes when it is dropped.
+/// The stage of a contestant, until it is dropped.
 pub struct Stage {
     turns: Sender<usize>,
     done: Receiver<Result<Ran, String>>,
 }
 
-/// A turn: as many sandboxes as asked for came, and went.
+/// The durations in a turn: the sandboxes were started and stopped.
 pub struct Ran {
-    /// The runtime, by its own word.
+    /// The runtime's name and version.
     pub runtime: String,
-    /// How they came.
+    /// The durations of the starts.
     pub start: Turn,
-    /// How they went.
+    /// The durations of the stops.
     pub stop: Turn,
 }
 
 impl Stage {
-    /// Makes the place.
+    /// Makes the stage.
     pub fn new(case: &'static Case, who: &Contestant, release: Release) -> Stage {
         let (turns, next) = channel();
         let (tell, done) = channel();
@@ -40,7 +42,7 @@ impl Stage {
         thread::spawn(move || {
             let machine = Machine::new();
             if who.by_nftables {
-                // A device is no program.
+                // A device is not a program.
                 machine.sh("mount --bind /dev/null $(readlink -f $(command -v iptables))");
             }
             machine.network(case.network(&who));
@@ -57,11 +59,11 @@ impl Stage {
         Stage { turns, done }
     }
 
-    /// Starts and stops so many sandboxes at once, and waits until they are gone.
+    /// Starts and stops this number of sandboxes at once, and waits until they are gone.
     ///
     /// # Errors
     ///
-    /// One did not start or stop, or something of it is left.
+    /// If one did not start or stop, or left something behind.
     pub fn turn(&self, at_once: usize) -> Result<Ran, String> {
         let gone = "a contestant's thread has ended: see above";
         self.turns.send(at_once).map_err(|_| gone.to_owned())?;
@@ -92,7 +94,7 @@ fn turn(
     Ok(Ran { runtime: containerd.version()?, start, stop })
 }
 
-/// Runs calls, all of which have to succeed.
+/// Runs calls, all of which must succeed.
 fn timed<T>(
     calls: impl FnOnce() -> Vec<(Result<T, String>, Duration)>,
 ) -> Result<(Turn, Vec<T>), String> {

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use testbed::Pod;
 
 use super::{Cluster, node_address, pod_address};
+use crate::ipip::sources::send;
 
 /// The template for nodes.
 const TEMPLATE: &str = include_str!("../../../../docs/examples/bird-ipip.conf");
-/// The router leads nobody's pods anywhere: it tells the nodes of each other, and learns the load-balancer addresses.
+/// The router does not route to pods: it announces the nodes to each other, and learns the
+/// load-balancer addresses.
 const REFLECTOR: &str = "
     router id 172.18.0.1;
     log stderr all;
@@ -28,7 +30,7 @@ const REFLECTOR: &str = "
     protocol bgp node2 from node { neighbor 172.18.2.10 as 64512; }
     protocol kernel { merge paths on; ipv4 { import none; export where net ~ 203.0.113.0/24; }; }
 ";
-/// Longer than BGP ever takes here.
+/// Longer than BGP convergence takes here.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A BIRD that runs until it is dropped.
@@ -88,9 +90,9 @@ fn define(settings: &str, name: &str, value: &str) -> String {
     lines.collect()
 }
 
-/// Waits until the host's routes do or do not have one to the network `to`.
+/// Waits until the host has, or no longer has, a route to the network `to`.
 pub(super) fn wait_for_route(host: &Pod, to: Ipv4Addr, there: bool) {
-    // In that file addresses are numbers of the machine's byte order.
+    // In that file addresses are numbers in the host's byte order.
     let to = format!("{:08X}", u32::from_ne_bytes(to.octets()));
     let started = Instant::now();
     let found = || {
@@ -103,7 +105,7 @@ pub(super) fn wait_for_route(host: &Pod, to: Ipv4Addr, there: bool) {
     }
 }
 
-/// What crosses the router. Every packet between pods of different nodes is inside another one.
+/// The packets that cross the router. Every packet between pods of different nodes is encapsulated.
 const CROSSING: &str = "
     table netdev crossing {
         counter tunnel { }
@@ -121,7 +123,8 @@ const CROSSING: &str = "
     }
 ";
 
-/// Pods of different nodes reach each other through the tunnel, with the addresses they have, and only through it.
+/// Pods of different nodes reach each other through the tunnel, with the addresses they have, and
+/// only through it.
 pub(super) fn pods_meet_in_the_tunnel(cluster: &Cluster) {
     for (number, other) in [(1, 2), (2, 1)] {
         let host = cluster.host(number);
@@ -139,7 +142,7 @@ pub(super) fn pods_meet_in_the_tunnel(cluster: &Cluster) {
         assert_eq!(exchange.received, 1 << 20);
         assert_eq!(exchange.from.ip(), IpAddr::V4(from), "pods see each other's own address");
     }
-    // The network between the nodes knows no pods.
+    // The network between the nodes has no routes to pods.
     assert!(!cluster.router.ping(pod_address(1, 0)));
     let counted = cluster.router.run(&["nft", "list", "counters", "table", "netdev", "crossing"]);
     let packets = |name: &str| -> u64 {
@@ -151,7 +154,26 @@ pub(super) fn pods_meet_in_the_tunnel(cluster: &Cluster) {
     assert_eq!((packets("pieces"), packets("bare")), (0, 0), "{counted}");
 }
 
-/// When a node's BIRD ends, the others take back the routes to its pods and its load-balancer address.
+/// A host outside the nodes' networks cannot send packets to pods, whatever their source address.
+pub(super) fn only_nodes_may_send(cluster: &Cluster) {
+    let (stranger, node) = (&cluster.router, cluster.host(1));
+    stranger.run(&["ip", "addr", "add", "198.51.100.66/32", "dev", "lo"]);
+    let (to, target) = (node_address(1).to_string(), pod_address(1, 0).to_string());
+    let other = pod_address(2, 0).to_string();
+    let arrived = |from: &Pod, at: &str| {
+        cluster
+            .pod(1, 0)
+            .count("eth0", "udp dport 9999", || send(from, at, &to, &[&other], &[&target]))
+    };
+    assert_eq!(arrived(stranger, "198.51.100.66"), 0, "from outside the nodes' networks");
+    assert_eq!(arrived(cluster.host(2), ""), 1, "from a node that only BIRD knows");
+    let counted = node.run(&["nft", "list", "chain", "inet", "ferrocni", "input"]);
+    assert!(counted.contains("packets 1 "), "{counted}");
+    stranger.run(&["ip", "addr", "del", "198.51.100.66/32", "dev", "lo"]);
+}
+
+/// When a node's BIRD ends, the other nodes withdraw the routes to its pods and its load-balancer
+/// address.
 pub(super) fn a_node_without_bird_is_gone(cluster: &Cluster, mut birds: Vec<Bird>) {
     drop(birds.pop());
     wait_for_route(cluster.host(1), Ipv4Addr::new(10, 244, 2, 0), false);

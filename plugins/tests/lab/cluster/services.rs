@@ -1,5 +1,5 @@
-//! Services, as the parts of a cluster that make them write their rules: nf_tables and IPVS in front of pods on both nodes,
-//! and an address for the world outside.
+//! Services with rules as a cluster's components write them: nf_tables and IPVS in front of pods on
+//! both nodes, and an address for outside clients.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,16 +12,15 @@ use testbed::Pod;
 
 use super::{Cluster, Member, bird, pod_address};
 
-/// Services that the cluster has for itself, the one by nf_tables, the other by IPVS; and what each makes of an address
-/// that the world knows.
+/// Services inside the cluster, one by nf_tables, the other by IPVS; and a public address for each.
 const CLUSTER_IPS: [&str; 2] = ["10.96.0.10:80", "10.96.0.20:80"];
 const LOAD_BALANCED: [&str; 2] = ["203.0.113.10:80", "203.0.113.10:81"];
-/// How long an answer may take, and how long one is waited for that must not come.
+/// The timeout of an answer, and the time to wait for an answer that must not come.
 const PATIENCE: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_millis(1500);
 
-/// The rules on each node. As kube-proxy does, it hides the client where the answer would not come back this way
-/// otherwise: a client that is no pod, and a pod that is led to itself.
+/// The rules on each node. As kube-proxy does, they hide the client if the answer would not return
+/// this way otherwise: a client that is not a pod, and a pod that reaches itself.
 const RULES: &str = "
     table ip services {
         chain services {
@@ -37,7 +36,7 @@ const RULES: &str = "
         }
     }
 ";
-/// The same by IPVS, which leads only what is for an address of the node.
+/// The same by IPVS, which handles only packets to an address of the node.
 const SERVERS: &str = "
     -A -t 10.96.0.20:80 -s rr
     -a -t 10.96.0.20:80 -r 10.244.1.2:8080 -m
@@ -61,7 +60,7 @@ fn set_up(member: &Member) {
     ));
 }
 
-/// A pod that tells each client the pod's name and the client's address.
+/// A pod that sends each client the pod's name and the client's address.
 fn serve(pod: &Pod) {
     let name = pod.name().to_owned();
     let listener = pod.enter(|| TcpListener::bind("0.0.0.0:8080").unwrap());
@@ -72,7 +71,7 @@ fn serve(pod: &Pod) {
     });
 }
 
-/// Who answers a client at an address, and whom it takes the client for.
+/// The pod that answers a client at an address, and the client address that it sees.
 fn ask(client: &Pod, target: &str, patience: Duration) -> io::Result<(String, Ipv4Addr)> {
     let target: SocketAddr = target.parse().unwrap();
     let mut server = client.enter(|| TcpStream::connect_timeout(&target, patience))?;
@@ -83,7 +82,8 @@ fn ask(client: &Pod, target: &str, patience: Duration) -> io::Result<(String, Ip
     Ok((name.to_owned(), from.parse().unwrap()))
 }
 
-/// Two clients' requests in a row go to different pods: both have to answer. Returns whom they take the client for.
+/// Two consecutive requests go to different pods: both must answer. Returns the client addresses
+/// that they see.
 #[track_caller]
 fn both_answer(client: &Pod, target: &str) -> Vec<(String, Ipv4Addr)> {
     let mut answers: Vec<(String, Ipv4Addr)> = (0..2)
@@ -127,7 +127,7 @@ pub(super) fn are_reached_by(client: &Pod) {
     }
 }
 
-/// The world reaches the load balancer's address, by a node that it need not choose, and nothing else.
+/// Outside clients reach the load balancer's address, through any node, and nothing else.
 fn from_outside(cluster: &Cluster) {
     for target in LOAD_BALANCED {
         both_answer(&cluster.router, target);
@@ -145,8 +145,8 @@ fn from_the_pod_itself(cluster: &Cluster) {
     }
 }
 
-/// Pods are known by their own addresses. An answer from the same bridge does not pass the node unless br_netfilter has it
-/// pass, so without that the client hears from a stranger.
+/// Pods are known by their own addresses. An answer from the same bridge passes the node only with
+/// br_netfilter, so without it the client gets an answer from an unexpected address.
 fn from_another_pod(cluster: &Cluster, bridged_packets_pass_the_node: bool) {
     let client = cluster.pod(1, 1);
     for target in CLUSTER_IPS {
@@ -163,7 +163,7 @@ fn from_another_pod(cluster: &Cluster, bridged_packets_pass_the_node: bool) {
     }
 }
 
-/// What no rule is for: pods and services from outside, and other ports.
+/// Access without a rule: pods and services from outside, and other ports.
 fn nothing_else_passes(cluster: &Cluster) {
     let pod = format!("{}:8080", pod_address(1, 0));
     for (client, target) in [

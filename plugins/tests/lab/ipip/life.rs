@@ -1,4 +1,5 @@
-//! A node's life: peers come and go, things break and are put right, pods leave.
+//! The life of a node: peers are added and removed, objects break and are repaired, pods are
+//! deleted.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -16,26 +17,39 @@ fn peers_come_change_and_go_while_pods_live() {
     cluster.write_peers(&json!([{ "node": ADDRESSES[0], "podCIDRs": ["10.1.1.0/24"] }]));
     cluster.join(0);
     cluster.join(1);
-    assert!(!cluster.pods[1].ping(PODS[0]), "nobody knows the way back");
-    // One is added.
+    assert!(!cluster.pods[1].ping(PODS[0]), "there is no route back");
+    // A peer is added.
     cluster.write_peers(&json!({ "peers": cluster.peers() }));
     let said = cluster.sync(0);
-    assert_eq!(said, "put right: route 10.1.2.0/24 via 192.0.2.2 dev tunl0 is gone\n");
+    assert_eq!(
+        said,
+        "repaired: nf_tables set inet ferrocni peers_pods lacks 192.0.2.2\n\
+         repaired: route 10.1.2.0/24 via 192.0.2.2 dev tunl0 is gone\n"
+    );
     cluster.assert_works();
     assert_eq!(cluster.sync(0), "nothing to change\n");
-    // It gets another address.
+    // The peer gets another address.
     two.sh("ip addr del 192.0.2.2/24 dev eth0; ip addr add 192.0.2.7/24 dev eth0");
     let moved = json!([cluster.peers()[0], { "node": "192.0.2.7", "podCIDRs": ["10.1.2.0/24"] }]);
     cluster.write_peers(&moved);
-    assert!(!cluster.pods[0].ping(PODS[1]), "the old address is nobody's");
+    assert!(!cluster.pods[0].ping(PODS[1]), "the old address is unused");
     cluster.sync(1);
     let said = cluster.sync(0);
-    assert_eq!(said, "put right: route 10.1.2.0/24 via 192.0.2.7 dev tunl0 leads elsewhere\n");
+    assert_eq!(
+        said,
+        "repaired: nf_tables set inet ferrocni peers_pods lacks 192.0.2.7\n\
+         repaired: nf_tables set inet ferrocni peers_pods has 192.0.2.2, which is left over\n\
+         repaired: route 10.1.2.0/24 via 192.0.2.7 dev tunl0 leads elsewhere\n"
+    );
     cluster.assert_works();
-    // It goes.
+    // The peer is removed.
     cluster.write_peers(&json!([cluster.peers()[0]]));
     let said = cluster.sync(0);
-    assert_eq!(said, "put right: route 10.1.2.0/24 via 192.0.2.7 is left over\n");
+    assert_eq!(
+        said,
+        "repaired: nf_tables set inet ferrocni peers_pods has 192.0.2.7, which is left over\n\
+         repaired: route 10.1.2.0/24 via 192.0.2.7 is left over\n"
+    );
     assert_eq!(one.sh("ip route show proto 226"), "");
     assert!(!cluster.pods[0].ping(PODS[1]));
 }
@@ -47,7 +61,7 @@ fn a_node_that_was_rebooted_is_brought_back_by_the_next_add() {
     cluster.node.delete(&cluster.hosts[0]);
     cluster.node.delete(&cluster.pods[0]);
     fs::remove_dir_all("/run/n1").unwrap();
-    // The wire goes with the namespace, a moment later.
+    // The veth pair is deleted with the namespace, a moment later.
     while cluster.middle.try_run(&["ip", "link", "show", "n1"]).status.success() {
         std::thread::yield_now();
     }
@@ -77,7 +91,8 @@ fn a_stripped_tunnel_is_seen_and_repaired_under_a_running_ping() {
          route 10.1.2.0/24 via 192.0.2.2 dev tunl0 is gone"
     );
     cluster.at(0, cluster.ipip(0).prev(&result), "REPAIR").ok();
-    // Without its address the kernel forgets the routes too. Between two packets all of that happens and is put right.
+    // Without its address the kernel drops the routes too. All of that happens and is repaired
+    // between two packets.
     let mut ping = cluster.pods[0].command("ping");
     ping.args(["-n", "-i", "2", "-c", "3", "-W", "1", PODS[1]]).stdout(Stdio::piped());
     let mut ping = ping.spawn().unwrap();
@@ -92,7 +107,7 @@ fn a_stripped_tunnel_is_seen_and_repaired_under_a_running_ping() {
 }
 
 #[test]
-fn each_change_by_hand_is_named_and_put_right() {
+fn each_change_by_hand_is_named_and_repaired() {
     let cluster = Cluster::joined(Between::Switch, Use::Chained);
     let [one, _] = &cluster.hosts;
     let result = cluster.results.borrow()[0].clone();
@@ -133,7 +148,7 @@ fn each_change_by_hand_is_named_and_put_right() {
         cluster.at(0, cluster.ipip(0).prev(&result), "REPAIR").ok();
         check().ok();
     }
-    // Somebody else's route wins: that is for a person to decide.
+    // Another program's route has priority: that is the operator's decision.
     one.sh("ip route add 10.1.2.0/24 via 192.0.2.9 metric 5");
     let (_, _, details) = check().err();
     assert!(
@@ -143,11 +158,12 @@ fn each_change_by_hand_is_named_and_put_right() {
 }
 
 #[test]
-fn del_leaves_the_node_alone_and_gc_removes_what_nobody_uses() {
+fn del_leaves_the_node_alone_and_gc_removes_unused_objects() {
     let cluster = Cluster::new(Between::Switch, Use::Alone);
     let [one, _] = &cluster.hosts;
     let ours = || {
-        one.sh("ip route show proto 226; ip addr show tunl0; ip -o link show type veth | grep -c 'veth[0-9a-f]' || true")
+        one.sh("ip route show proto 226; ip addr show tunl0; ip -o link show type veth | grep -c \
+            'veth[0-9a-f]' || true")
     };
     one.sh("sysctl -qw net.ipv4.ip_forward=1; ip link set tunl0 mtu 1480");
     let before = cluster.look(0);
@@ -169,7 +185,7 @@ fn del_leaves_the_node_alone_and_gc_removes_what_nobody_uses() {
             "{left}"
         );
     }
-    // Routes of others stay.
+    // Routes of other programs stay.
     one.sh("ip route add 10.7.0.0/16 via 192.0.2.2 proto 226 metric 7");
     gc(json!([]));
     assert_eq!(
@@ -201,7 +217,9 @@ fn thirty_two_at_once() {
     for ((_, call), result) in calls.iter().zip(&results).step_by(8) {
         cluster.at(0, call.clone().prev(result), "CHECK").ok();
     }
-    let count = one.sh("ip route show proto 226 | wc -l; ip -4 addr show tunl0 | grep -c inet; ip -o link | grep -c 'veth[0-9a-f]'");
+    let count = one
+        .sh("ip route show proto 226 | wc -l; ip -4 addr show tunl0 | grep -c inet; ip \
+        -o link | grep -c 'veth[0-9a-f]'");
     assert_eq!(count.split_whitespace().collect::<Vec<_>>(), ["1", "1", "32"]);
     one.enter(|| {
         std::thread::scope(|scope| {
@@ -213,8 +231,8 @@ fn thirty_two_at_once() {
     assert_eq!(one.sh("ip -o link | grep -c 'veth[0-9a-f]' || true").trim(), "0");
 }
 
-/// Killed at any point, the first ADD of a node leaves nothing that DEL does not remove, the node's own things aside, and
-/// the next ADD completes those.
+/// If the first ADD of a node is killed at any point, DEL removes everything except the network's
+/// objects on the node, and the next ADD completes those.
 #[test]
 fn a_first_add_that_is_killed_is_completed_by_the_next() {
     let cluster = Cluster::new(Between::Switch, Use::Alone);

@@ -1,4 +1,4 @@
-//! What is refused, with the reason, and what is left then.
+//! Rejected configurations, the reason, and the state afterwards.
 
 use std::fs;
 
@@ -7,14 +7,15 @@ use testbed::assert_same;
 
 use super::{Between, Cluster, PEERS_FILE, PODS, Use, batch, merge};
 
-/// What was done to a node by `ip`, and what undoes it, the keys of the configuration, and why that cannot be the tunnel.
+/// A change of a node by `ip`, its reversal, the keys of the configuration, and the reason why the
+/// tunnel is impossible.
 fn unusable() -> [(&'static str, &'static str, Value, &'static str); 9] {
     [
         (
             "link add t0 type dummy",
             "link del t0",
             json!({ "device": "t0" }),
-            "t0 is no ipip tunnel but dummy",
+            "t0 is not an ipip tunnel but dummy",
         ),
         (
             "link add t0 type ipip local 192.0.2.1 remote 192.0.2.9",
@@ -32,7 +33,7 @@ fn unusable() -> [(&'static str, &'static str, Value, &'static str); 9] {
             "addr add 10.200.0.1/32 dev tunl0",
             "addr del 10.200.0.1/32 dev tunl0",
             json!({}),
-            "tunl0 has the address 10.200.0.1/32 of somebody else",
+            "tunl0 has the address 10.200.0.1/32 of another program",
         ),
         (
             "addr add 192.0.2.100/32 dev lo",
@@ -79,8 +80,13 @@ fn what_cannot_be_the_tunnel_is_refused_with_the_reason() {
         let (_, msg, details) = outcome.err();
         assert!(msg.contains(said) && !details.is_empty(), "{damage}: {outcome}");
         let outcome = cluster.at(0, cluster.ipip(0), "STATUS");
-        let (code, msg, _) = outcome.err();
-        assert!(code == 50 && msg.contains(said), "{damage}: {outcome}");
+        if said == "no peer can be reached" {
+            // The uplink may return in a moment, and the node has pods that reach each other.
+            outcome.ok();
+        } else {
+            let (code, msg, _) = outcome.err();
+            assert!(code == 50 && msg.contains(said), "{damage}: {outcome}");
+        }
         batch(&cluster.hosts[0], undo);
     }
     assert_same!(before, cluster.look(0));
@@ -94,8 +100,51 @@ fn two_tunnels_cannot_have_the_same_ends() {
     assert!(msg.contains("another tunnel has the same ends"), "{msg} {details}");
 }
 
+/// A tunnel at an address gets the packets to it before tunl0 does.
 #[test]
-fn a_tunnel_of_ours_that_is_down_is_a_reason_and_the_next_add_brings_it_up() {
+fn two_users_of_ip_in_ip_need_two_addresses() {
+    let foreign = "addr add 10.200.0.1/32 dev tunl0
+         link set tunl0 up
+         route add 10.200.1.0/24 via 192.0.2.2 dev tunl0 onlink";
+    let ours = "link set tunl0 up alias ferrocni:other";
+    let other = "link add other0 type ipip local 192.0.2.1
+         link set other0 up alias ferrocni:other";
+    let takes = "pods0 would take the packets of the tunnel tunl0";
+    let taken =
+        "tunl0 gets no packets to 192.0.2.1: the tunnel other0 (\"ferrocni:other\") takes them";
+    for (device, others, undo, said) in [
+        ("pods0", foreign, "link set tunl0 down", takes),
+        ("pods0", ours, "link set tunl0 down", takes),
+        ("tunl0", other, "link set other0 down", taken),
+    ] {
+        let mut cluster =
+            Cluster::new(Between::Switch, Use::Alone).with(json!({ "device": device }));
+        let [one, _] = &cluster.hosts;
+        let refuses = |cluster: &Cluster, verb: &str, call: testbed::Cni| {
+            let outcome = cluster.at(0, call, verb);
+            let (_, msg, details) = outcome.err();
+            assert!(msg.contains(said) && details.contains("address"), "{verb}: {outcome}");
+        };
+        batch(one, others);
+        refuses(&cluster, "ADD", cluster.ipip(0));
+        refuses(&cluster, "STATUS", cluster.ipip(0));
+        // The other tunnel is made afterwards.
+        batch(one, undo);
+        cluster.at(0, cluster.ipip(0), "STATUS").ok();
+        let result = cluster.join(0);
+        batch(one, &undo.replace("down", "up"));
+        refuses(&cluster, "CHECK", cluster.ipip(0).prev(&result));
+        if device == "pods0" {
+            // A local address of its own solves it.
+            batch(one, "addr add 192.0.2.50/24 dev eth0");
+            cluster.keys["local"] = "192.0.2.50".into();
+            cluster.at(0, cluster.ipip(0), "STATUS").ok();
+        }
+    }
+}
+
+#[test]
+fn a_tunnel_of_ours_that_is_down_is_no_reason_for_status_because_the_next_add_brings_it_up() {
     let cluster = Cluster::new(Between::Switch, Use::Alone);
     let [one, _] = &cluster.hosts;
     let status = || cluster.at(0, cluster.ipip(0), "STATUS");
@@ -103,8 +152,7 @@ fn a_tunnel_of_ours_that_is_down_is_a_reason_and_the_next_add_brings_it_up() {
     cluster.join(0);
     status().ok();
     one.sh("ip link set tunl0 down");
-    let (code, msg, _) = status().err();
-    assert_eq!((code, msg.as_str()), (50, "use the tunnel tunl0: it is down"));
+    status().ok();
     let other = cluster.node.pod("other");
     cluster.join_pod(0, &other);
     status().ok();
@@ -167,7 +215,7 @@ fn a_failed_add_leaves_the_tunnel_and_nothing_of_the_pod() {
     let cluster = Cluster::new(Between::Switch, Use::Alone);
     let [one, _] = &cluster.hosts;
     let mut conf = cluster.conf(0);
-    // A next hop that no route leads to.
+    // A next hop without a route to it.
     conf["ipam"]["routes"] = json!([{ "dst": "10.8.0.0/16", "gw": "203.0.113.1" }]);
     cluster.at(0, cluster.call(&conf, &cluster.pods[0]), "ADD").err();
     assert_eq!(one.sh("ip -o link | grep -c 'veth[0-9a-f]' || true").trim(), "0");

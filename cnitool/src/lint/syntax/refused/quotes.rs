@@ -1,4 +1,5 @@
-//! Quotation marks and brackets that are missing. What a parser complains about is what comes behind.
+//! Quotation marks and brackets that are missing. What a parser complains about is what comes
+//! behind.
 
 use super::Said;
 

@@ -1,0 +1,374 @@
+//! The environment of a test: a host, containers, and the calls of the plugin, which it records as
+//! evidence.
+
+use std::cell::{Cell, RefCell};
+use std::panic::resume_unwind;
+use std::thread;
+
+use serde_json::{Value, json};
+use testbed::{Cni, Node, Outcome, Pod};
+
+use crate::case::Case;
+use crate::evidence::RecordedCall;
+use crate::ipam;
+use crate::isolation::broken;
+use crate::json::set;
+use crate::profile::{FIRST_NUMBER, Kind, Profile, Variant, put_number};
+use crate::timeout::{DEADLINE, scaled};
+use crate::verdict::{NotPassed, OutcomeExt, failed};
+use crate::version::numbers;
+
+/// The name of the network in the plugin's configuration.
+pub const NETWORK: &str = "judged";
+/// The number of calls that a failure shows.
+const CALLS_SHOWN: usize = 8;
+
+/// A host with the plugin under test.
+#[derive(Debug)]
+pub struct Fixture {
+    /// The case: plugin, version and requirement.
+    pub case: Case,
+    /// The profile of the plugin.
+    pub profile: Profile,
+    /// The host. Commands and plugins run in its namespaces.
+    pub host: Node,
+    /// Shell commands of the variant for each container, in addition to those of the profile.
+    container_setup: RefCell<Vec<String>>,
+    /// The number of containers so far.
+    containers: Cell<u32>,
+    calls: RefCell<Vec<RecordedCall>>,
+    notes: RefCell<Vec<String>>,
+    untested: RefCell<Vec<(String, String)>>,
+}
+
+/// A container: a network namespace and a container ID.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// The network namespace.
+    pub pod: Pod,
+    /// `CNI_CONTAINERID`.
+    pub id: String,
+    /// For a chained plugin: the result of the plugin before it.
+    pub prev: Option<Value>,
+    /// `$NUMBER` of the profile.
+    pub number: u32,
+}
+
+/// A call of the plugin under test, before it is made.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    fixture: &'a Fixture,
+    /// The environment and the configuration of the call.
+    pub cni: Cni,
+}
+
+impl Fixture {
+    /// Makes a host and prepares it as the profile says. The calling thread enters the namespaces
+    /// of the host, see [`Node::new`].
+    ///
+    /// # Panics
+    ///
+    /// If the host cannot be made.
+    pub fn new(case: Case, profile: Profile) -> Fixture {
+        let host = Node::new();
+        profile.setup.iter().for_each(|line| drop(host.sh(line)));
+        ipam::install(profile.ipv4_only).unwrap_or_else(|error| broken(&error));
+        Fixture {
+            case,
+            profile,
+            host,
+            container_setup: RefCell::default(),
+            containers: Cell::default(),
+            calls: RefCell::default(),
+            notes: RefCell::default(),
+            untested: RefCell::default(),
+        }
+    }
+
+    /// Runs the shell commands that a variant adds for the host.
+    pub fn prepare(&self, variant: &Variant) {
+        variant.setup.iter().for_each(|line| drop(self.host.sh(line)));
+        self.container_setup.borrow_mut().extend(variant.container_setup.iter().cloned());
+    }
+
+    /// The version of the specification under test.
+    pub fn version(&self) -> &str {
+        &self.case.version
+    }
+
+    /// Whether that version is `version` or later.
+    pub fn is_from(&self, version: &str) -> bool {
+        numbers(self.version()) >= numbers(version)
+    }
+
+    /// Makes a container. For a chained plugin it already has a veth pair to the host, as if
+    /// another plugin had made it.
+    pub fn container(&self, name: &str) -> Container {
+        let pod = self.host.pod(name);
+        let number = FIRST_NUMBER + self.containers.get();
+        self.containers.set(self.containers.get() + 1);
+        for line in self.profile.container_setup.iter().chain(self.container_setup.borrow().iter())
+        {
+            self.host.sh(&format!("NAME={name} NUMBER={number}; {line}"));
+        }
+        let prev = (self.profile.kind == Kind::Chained).then(|| self.connect(&pod));
+        Container { pod, id: format!("{name}-7f3e"), prev, number }
+    }
+
+    /// Connects a container to the host by a veth pair with IPv4 and IPv6 addresses. Returns the
+    /// result that a plugin would print for it.
+    fn connect(&self, pod: &Pod) -> Value {
+        let name = pod.name();
+        let number = 2 + self.host.sh("ip -o link show type veth").lines().count();
+        let (host, path) = (format!("host-{name}"), pod.path().display());
+        self.host.sh(&format!(
+            "ip link add {host} type veth peer name eth0 netns {path}
+             sysctl -qw net.ipv6.conf.{host}.accept_dad=0 net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+             ip addr add 10.9.{number}.1/24 dev {host}; ip addr add fd00:9:{number}::1/64 dev {host} nodad
+             ip link set {host} up"
+        ));
+        pod.sh(&format!(
+            "sysctl -qw net.ipv6.conf.eth0.accept_dad=0
+             ip link set lo up; ip addr add 10.9.{number}.2/24 dev eth0
+             ip addr add fd00:9:{number}::2/64 dev eth0 nodad; ip link set eth0 up
+             ip route add default via 10.9.{number}.1; ip route add default via fd00:9:{number}::1"
+        ));
+        let mac = |pod: &Pod, link: &str| {
+            let links: Value = serde_json::from_str(&pod.run(&["ip", "-j", "link", "show", link]))
+                .unwrap_or_default();
+            links.pointer("/0/address").cloned().unwrap_or_default()
+        };
+        let mut result = json!({
+            "cniVersion": self.version(),
+            "interfaces": [
+                { "name": host, "mac": mac(&self.host, &host) },
+                { "name": "eth0", "mac": mac(pod, "eth0"), "sandbox": pod.path() }
+            ],
+            "ips": [
+                { "address": format!("10.9.{number}.2/24"), "gateway": format!("10.9.{number}.1"), "interface": 1 },
+                { "address": format!("fd00:9:{number}::2/64"), "gateway": format!("fd00:9:{number}::1"), "interface": 1 }
+            ],
+            "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }],
+            "dns": {}
+        });
+        if !self.is_from("1.0.0") {
+            let ips = result.get_mut("ips").and_then(Value::as_array_mut).into_iter().flatten();
+            for (ip, version) in ips.zip(["4", "6"]) {
+                set(ip, "version", version);
+            }
+        }
+        result
+    }
+
+    /// The configuration of the profile. If it contains `$NUMBER`, it is the one for the newest
+    /// container.
+    pub fn config(&self) -> Value {
+        self.config_of(None, FIRST_NUMBER + self.containers.get().saturating_sub(1))
+    }
+
+    /// The configuration of a variant, for the container with that number.
+    pub fn config_of(&self, variant: Option<&Variant>, number: u32) -> Value {
+        let mut config = self.complete(self.profile.config_of(variant));
+        put_number(&mut config, number);
+        config
+    }
+
+    /// Whether the profile contains `$NUMBER`, so that its configuration differs for each
+    /// container.
+    pub fn is_numbered(&self) -> bool {
+        let setup = self.profile.container_setup.iter();
+        let configs = [None].into_iter().chain(self.profile.variants.iter().map(Some));
+        let configs = configs.map(|variant| self.profile.config_of(variant).to_string());
+        setup.cloned().chain(configs).any(|text| text.contains("$NUMBER"))
+    }
+
+    /// Adds to a configuration what every configuration has: `cniVersion`, `name`, `type`, and an
+    /// IPAM plugin.
+    pub fn complete(&self, mut config: Value) -> Value {
+        set(&mut config, "cniVersion", self.version());
+        set(&mut config, "name", NETWORK);
+        if config.get("type").is_none() {
+            set(&mut config, "type", self.case.plugin.as_str());
+        }
+        if config.get("ipam").is_some_and(|ipam| ipam == "any") {
+            let ipam = ipam::any(&self.case.suite);
+            set(&mut config, "ipam", ipam);
+        }
+        config
+    }
+
+    /// A call of the plugin with the configuration of the profile, for `eth0` of a container.
+    pub fn call(&self, container: &Container) -> Call<'_> {
+        self.call_in(None, container)
+    }
+
+    /// A call with the configuration of a variant, for `eth0` of a container.
+    pub fn call_in(&self, variant: Option<&Variant>, container: &Container) -> Call<'_> {
+        let call = self
+            .call_with(&self.config_of(variant, container.number))
+            .with(|cni| cni.container(&container.id).netns(&container.pod).ifname("eth0"));
+        match &container.prev {
+            Some(prev) => call.with(|cni| cni.prev(prev)),
+            None => call,
+        }
+    }
+
+    /// A call with any configuration, without a container.
+    pub fn call_with(&self, config: &Value) -> Call<'_> {
+        let path = format!("{}:{}", self.case.suite.search_path(), ipam::FOLDER);
+        let cni = Cni::new(&self.case.plugin)
+            .suite(&self.case.suite.folder)
+            .conf(config)
+            .env("CNI_PATH", path);
+        Call { fixture: self, cni }
+    }
+
+    /// Makes a container and adds it. Returns the container and the result.
+    ///
+    /// # Errors
+    ///
+    /// If ADD fails.
+    pub fn added(&self, name: &str) -> Result<(Container, Value), NotPassed> {
+        let container = self.container(name);
+        let result = self.call(&container).add().succeeds()?;
+        Ok((container, result))
+    }
+
+    /// Runs `work` with a new host and another profile of the plugin. This fixture keeps the
+    /// recorded calls and notes.
+    ///
+    /// # Panics
+    ///
+    /// As [`Fixture::new`], and if `work` panics.
+    pub fn on_another_host<T: Send>(
+        &self,
+        profile: Profile,
+        work: impl FnOnce(&Fixture) -> T + Send,
+    ) -> T {
+        let case = self.case.clone();
+        let apart = move || {
+            let fixture = Fixture::new(case, profile);
+            let done = work(&fixture);
+            (done, fixture.calls.take(), fixture.notes.take())
+        };
+        let done = thread::scope(|scope| scope.spawn(apart).join());
+        let (done, calls, notes) = done.unwrap_or_else(|panic| resume_unwind(panic));
+        self.calls.borrow_mut().extend(calls);
+        self.notes.borrow_mut().extend(notes);
+        done
+    }
+
+    /// Deletes the namespace of a container, as a reboot does.
+    pub fn delete_namespace(&self, container: &Container) {
+        self.host.delete(&container.pod);
+    }
+
+    /// Adds a figure to the report, whether the test passes or not.
+    pub fn note(&self, text: impl ToString) {
+        self.notes.borrow_mut().push(text.to_string());
+    }
+
+    /// Records that a configuration of the profile could not be tested.
+    pub fn record_untested(&self, variant: &str, why: &str) {
+        self.untested.borrow_mut().push((variant.to_owned(), why.to_owned()));
+    }
+
+    /// The configurations of the profile that were not tested, each with the reason.
+    pub fn untested(&self) -> Vec<(String, String)> {
+        self.untested.borrow().clone()
+    }
+
+    /// What the report shows of this test besides the verdict: the last calls and the notes.
+    pub fn evidence(&self) -> (Vec<RecordedCall>, Vec<String>) {
+        let calls = self.calls.borrow();
+        let first = calls.len().saturating_sub(CALLS_SHOWN);
+        (calls.iter().skip(first).cloned().collect(), self.notes.borrow().clone())
+    }
+
+    /// Records a call that was made with another fixture.
+    pub fn keep_call(&self, call: RecordedCall) {
+        self.calls.borrow_mut().push(call);
+    }
+
+    /// Records a call. Tests that make calls in other threads use it afterwards.
+    pub fn keep(&self, cni: &Cni, verb: &str, outcome: &Outcome) {
+        self.calls.borrow_mut().push(RecordedCall {
+            shell: cni.shell(verb),
+            status: outcome.status.to_string(),
+            stdout: outcome.stdout.clone(),
+            stderr: outcome.stderr.clone(),
+        });
+    }
+}
+
+impl Call<'_> {
+    /// Changes the environment or the configuration of the call.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(Cni) -> Cni) -> Self {
+        self.cni = change(self.cni);
+        self
+    }
+
+    /// Makes an ADD.
+    pub fn add(&self) -> Outcome {
+        self.verb("ADD")
+    }
+
+    /// Makes a DEL.
+    pub fn del(&self) -> Outcome {
+        self.verb("DEL")
+    }
+
+    /// Makes a CHECK with the result of ADD.
+    pub fn check(&self, result: &Value) -> Outcome {
+        self.clone().with(|cni| cni.prev(result)).verb("CHECK")
+    }
+
+    /// Makes a GC with the valid attachments: `(container ID, interface name)`.
+    pub fn gc(&self, valid: &[(&str, &str)]) -> Outcome {
+        let valid: Vec<Value> = valid
+            .iter()
+            .map(|(id, ifname)| json!({ "containerID": id, "ifname": ifname }))
+            .collect();
+        let none = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"];
+        let call = self.clone().with(|cni| {
+            let cni = none.iter().fold(cni, |cni, name| cni.unset(name));
+            cni.key("cni.dev/valid-attachments", valid.clone()).key("cni.dev/attachments", valid)
+        });
+        call.verb("GC")
+    }
+
+    /// Makes a STATUS.
+    pub fn status(&self) -> Outcome {
+        let none = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"];
+        self.clone().with(|cni| none.iter().fold(cni, |cni, name| cni.unset(name))).verb("STATUS")
+    }
+
+    /// Makes a call with any command.
+    pub fn verb(&self, verb: &str) -> Outcome {
+        let outcome = self.cni.within(verb, scaled(DEADLINE));
+        self.fixture.keep(&self.cni, verb, &outcome);
+        outcome
+    }
+}
+
+/// The container's interface `ifname` in a result: the first one with a sandbox.
+///
+/// # Errors
+///
+/// A failure, if the result has no such interface.
+pub fn sandbox_interface<'a>(result: &'a Value, ifname: &str) -> Result<&'a Value, NotPassed> {
+    let interfaces = result.get("interfaces").and_then(Value::as_array);
+    let mut inside = interfaces.into_iter().flatten().filter(|interface| {
+        interface.get("sandbox").and_then(Value::as_str).is_some_and(|path| !path.is_empty())
+    });
+    inside.find(|interface| interface.get("name").is_some_and(|name| name == ifname)).ok_or_else(
+        || failed("ADD", format!("{ifname} with its sandbox among the interfaces"), result),
+    )
+}
+
+/// The addresses of a result, with their prefix lengths.
+pub fn addresses(result: &Value) -> Vec<String> {
+    let ips = result.get("ips").and_then(Value::as_array).into_iter().flatten();
+    ips.filter_map(|ip| ip.get("address").and_then(Value::as_str)).map(str::to_owned).collect()
+}

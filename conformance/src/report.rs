@@ -1,0 +1,262 @@
+//! The outcome of a run, and the formats to show it.
+
+mod group;
+mod html;
+mod junit;
+mod list;
+mod portable;
+mod table;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
+use serde::{Deserialize, Serialize};
+
+use crate::case::{CaseOutcome, Verdict};
+use crate::discovery::Plugin;
+use crate::profile::Kind;
+use crate::registry::Registry;
+use crate::requirement::{Level, Requirement};
+use crate::signals;
+
+pub use group::{Group, groups};
+pub use html::page;
+pub use junit::junit;
+pub use list::{explain, list, markdown};
+pub use portable::{portable, text};
+pub use table::{TableOptions, table};
+
+/// The outcome of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// The name of the suite.
+    pub label: String,
+    /// The beginning of a command line that tests it again.
+    pub command: String,
+    /// The version of the kit.
+    pub kit: String,
+    /// The machine of the run.
+    pub machine: Machine,
+    /// The duration of the run in seconds; 0 if it is omitted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seconds: f64,
+    /// The plugins that were tested.
+    pub plugins: Vec<PluginInfo>,
+    /// The requirements that were tested.
+    pub requirements: Vec<RequirementInfo>,
+    /// The outcomes of the cases.
+    pub cases: Vec<CaseResult>,
+    /// The programs in the directory that were not tested, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_judged: Vec<(String, String)>,
+    /// The reason why cases are missing, if the run was interrupted; otherwise empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub incomplete: String,
+    /// The exit status, if a signal interrupted the run.
+    #[serde(skip)]
+    pub status: Option<u8>,
+}
+
+/// The machine of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Machine {
+    /// The release of the kernel.
+    pub kernel: String,
+    /// Whether the kit ran as root of the machine; otherwise as root of a user namespace.
+    pub root: bool,
+}
+
+/// A plugin that was tested.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PluginInfo {
+    /// The type.
+    pub name: String,
+    /// What the plugin does.
+    pub kind: Kind,
+    /// The versions of the specification that it supports, of those that the kit tests.
+    pub versions: Vec<String>,
+}
+
+/// A requirement in a report.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RequirementInfo {
+    /// The ID.
+    pub id: String,
+    /// The title of the chapter.
+    pub chapter: String,
+    /// The source.
+    pub source: String,
+    /// The statement.
+    #[serde(rename = "says")]
+    pub statement: String,
+    /// The level.
+    pub level: Level,
+}
+
+/// The outcome of a case.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CaseResult {
+    /// The ID of the requirement.
+    pub requirement: String,
+    /// The type of the plugin.
+    pub plugin: String,
+    /// The version of the specification; empty if the test did not run.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// The part of the test, counted from 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub part: usize,
+    /// The duration in milliseconds; 0 if it is omitted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub millis: u64,
+    /// The exit status.
+    #[serde(flatten)]
+    pub outcome: CaseOutcome,
+}
+
+/// The number of cases for each verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Count {
+    /// The plugin meets the requirement.
+    pub passed: usize,
+    /// The plugin does not meet the requirement.
+    pub failed: usize,
+    /// The requirement does not apply to the plugin.
+    pub absent: usize,
+    /// This machine cannot run the test.
+    pub untestable: usize,
+    /// The kit failed.
+    pub broken: usize,
+}
+
+impl Machine {
+    /// Describes this machine.
+    pub fn this() -> Machine {
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Machine { kernel: kernel.trim().to_owned(), root: geteuid().is_root() }
+    }
+}
+
+impl PluginInfo {
+    /// Describes a plugin.
+    pub fn of(plugin: &Plugin) -> PluginInfo {
+        PluginInfo {
+            name: plugin.name.clone(),
+            kind: plugin.profile.kind,
+            versions: plugin.versions.clone(),
+        }
+    }
+}
+
+impl RequirementInfo {
+    /// Describes a requirement.
+    pub fn of(requirement: &Requirement, registry: Registry) -> RequirementInfo {
+        RequirementInfo {
+            id: requirement.id.to_owned(),
+            chapter: registry.chapter_of(requirement.id).to_owned(),
+            source: requirement.source.to_owned(),
+            statement: requirement.statement.to_owned(),
+            level: requirement.level,
+        }
+    }
+}
+
+impl Count {
+    /// The number of all cases.
+    pub fn all(&self) -> usize {
+        self.passed + self.failed + self.absent + self.untestable + self.broken
+    }
+
+    /// The verdict on all cases together: the most important one for a reader.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Count { failed: 1.., .. } => Verdict::Failed,
+            Count { broken: 1.., .. } => Verdict::Broken,
+            Count { passed: 1.., .. } => Verdict::Passed,
+            Count { untestable: 1.., .. } => Verdict::Untestable,
+            _ => Verdict::NotApplicable,
+        }
+    }
+
+    /// Counts a verdict.
+    pub fn add(&mut self, verdict: Verdict) {
+        *match verdict {
+            Verdict::Passed => &mut self.passed,
+            Verdict::Failed => &mut self.failed,
+            Verdict::NotApplicable => &mut self.absent,
+            Verdict::Untestable => &mut self.untestable,
+            Verdict::Broken => &mut self.broken,
+        } += 1;
+    }
+
+    /// Counts the verdicts of cases.
+    pub fn of<'a>(cases: impl IntoIterator<Item = &'a CaseResult>) -> Count {
+        let mut count = Count::default();
+        cases.into_iter().for_each(|case| count.add(case.outcome.verdict));
+        count
+    }
+}
+
+impl Report {
+    /// Whether the run was interrupted before all cases ended.
+    pub fn is_incomplete(&self) -> bool {
+        !self.incomplete.is_empty()
+    }
+
+    /// The report of a run that a signal interrupted.
+    #[must_use]
+    pub fn interrupted_by(self, signal: Signal, when: &str) -> Report {
+        let incomplete = format!("the run was ended by {signal} {when}");
+        Report { incomplete, status: Some(signals::status(signal)), ..self }
+    }
+
+    /// The configurations of profiles that were not tested: plugin, name and reason.
+    pub fn untested(&self) -> BTreeSet<(&str, &str, &str)> {
+        let mut all = BTreeSet::new();
+        for case in &self.cases {
+            for (name, why) in &case.outcome.untested {
+                all.insert((case.plugin.as_str(), name.as_str(), why.as_str()));
+            }
+        }
+        all
+    }
+
+    /// The cases of a requirement.
+    pub fn of<'a>(&'a self, requirement: &'a str) -> impl Iterator<Item = &'a CaseResult> {
+        self.cases.iter().filter(move |case| case.requirement == requirement)
+    }
+
+    /// The requirement with that ID.
+    pub fn requirement(&self, id: &str) -> Option<&RequirementInfo> {
+        self.requirements.iter().find(|requirement_info| requirement_info.id == id)
+    }
+
+    /// The counts of all cases.
+    pub fn count(&self) -> Count {
+        Count::of(&self.cases)
+    }
+
+    /// A command line that repeats one case.
+    pub fn repeat(&self, case: &CaseResult) -> String {
+        let spec = match case.version.as_str() {
+            "" => String::new(),
+            version => format!(" --spec {version}"),
+        };
+        let Report { command, .. } = self;
+        let CaseResult { plugin, requirement, .. } = case;
+        format!("{command} --plugins {plugin} --only {requirement}{spec} --verbose")
+    }
+}
+
+/// The verdict on a requirement that was tested in several cases; [`None`] without cases.
+pub fn overall_verdict<'a>(cases: impl IntoIterator<Item = &'a CaseResult>) -> Option<Verdict> {
+    let count = Count::of(cases);
+    (count.all() > 0).then(|| count.verdict())
+}
+
+/// Whether a number is zero, so that the file omits it.
+fn is_zero<N: PartialEq + Default>(number: &N) -> bool {
+    *number == N::default()
+}

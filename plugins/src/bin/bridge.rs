@@ -1,0 +1,5 @@
+//! The program `bridge`.
+
+fn main() -> std::process::ExitCode {
+    ferrocni::bridge::run()
+}

@@ -1,0 +1,5 @@
+//! The program `dummy`.
+
+fn main() -> std::process::ExitCode {
+    ferrocni::dummy::run()
+}

@@ -1,0 +1,5 @@
+//! The program `ipip`.
+
+fn main() -> std::process::ExitCode {
+    ferrocni::ipip::run()
+}

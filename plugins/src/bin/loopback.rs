@@ -1,0 +1,5 @@
+//! The program `loopback`.
+
+fn main() -> std::process::ExitCode {
+    ferrocni::loopback::run()
+}

@@ -1,0 +1,5 @@
+//! The program `macvlan`.
+
+fn main() -> std::process::ExitCode {
+    ferrocni::macvlan::run()
+}

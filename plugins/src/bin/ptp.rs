@@ -1,0 +1,5 @@
+//! The program `ptp`.
+
+fn main() -> std::process::ExitCode {
+    ferrocni::ptp::run()
+}

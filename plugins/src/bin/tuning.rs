@@ -1,0 +1,5 @@
+//! The program `tuning`.
+
+fn main() -> std::process::ExitCode {
+    ferrocni::tuning::run()
+}
