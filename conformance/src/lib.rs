@@ -31,6 +31,7 @@ pub mod report;
 pub mod requirement;
 pub mod requirements;
 pub mod runner;
+pub mod settling;
 pub mod signals;
 pub mod suggest;
 pub mod suite;

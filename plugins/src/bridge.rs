@@ -28,7 +28,7 @@ use crate::common::mac::{Args, RuntimeConfig};
 use crate::common::{
     Ends, Linux, Subnet, Sweeps, WITH_IPV6, check_gateway, check_guard, check_masquerade,
     no_router_advertisements, plan_announcement, plan_forwarding, plan_interface, plan_masquerade,
-    plan_neighbours, plan_of, unless_deleting, wanted_mac, with_ipv6,
+    plan_of, unless_deleting, wanted_mac, with_ipv6,
 };
 use kernel::Place::Host;
 use kernel::{Guard, Mac, Owner, Peer, Plan, Port, Survey, Swept, Sysctl, Up, Veth, Vlans, Wait};
@@ -176,9 +176,6 @@ impl libcni::Plugin for Bridge {
 
         if !self.disable_container_interface {
             plan_interface(&mut plan, pod, &addresses, Subnet::OnLink, self.enabledad);
-        }
-        if self.is_gateway() {
-            plan_neighbours(&mut plan, &gateway_link, &ends, &addresses);
         }
         if self.ip_masq {
             let backend = self.ip_masq_backend.as_deref();

@@ -27,7 +27,7 @@ pub use ends::{Ends, wanted_mac};
 pub use interface::{
     Subnet, WITH_IPV6, check_gateway, check_guard, check_masquerade, no_router_advertisements,
     plan_announced, plan_announcement, plan_forwarding, plan_gateway_end, plan_interface,
-    plan_masquerade, plan_masquerade_but, plan_neighbours, with_ipv6,
+    plan_masquerade, plan_masquerade_but, with_ipv6,
 };
 pub use parent::Parent;
 

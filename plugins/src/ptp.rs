@@ -22,8 +22,8 @@
 
 use crate::common::{
     Ends, Linux, Subnet, Sweeps, check_gateway, check_masquerade, no_router_advertisements,
-    plan_announcement, plan_forwarding, plan_gateway_end, plan_interface, plan_masquerade,
-    plan_neighbours, plan_of, unless_deleting,
+    plan_announcement, plan_forwarding, plan_gateway_end, plan_interface, plan_masquerade, plan_of,
+    unless_deleting,
 };
 use kernel::Place::Host;
 use kernel::{Plan, Swept, Up};
@@ -92,8 +92,6 @@ impl libcni::Plugin for Ptp {
         plan.own(Host, Up::of(&ends.host)); // ip link set veth1a2b up
         plan_interface(&mut plan, &ends.pod, &addresses, Subnet::BehindGateway, false);
         plan_gateway_end(&mut plan, &ends.host, &addresses);
-        // ip neighbour replace 10.1.2.5 lladdr MAC dev veth1a2b
-        plan_neighbours(&mut plan, &ends.host, &ends, &addresses);
 
         if self.ip_masq {
             let backend = self.ip_masq_backend.as_deref();

@@ -46,6 +46,7 @@ mod packets;
 #[cfg(feature = "plan")]
 pub mod plan;
 mod pod;
+mod removal;
 mod state;
 mod text;
 
@@ -57,6 +58,7 @@ pub use manual::{assert_manual, example};
 pub use node::{Node, Outside};
 pub use packets::Exchange;
 pub use pod::{Output, Pod};
+pub use removal::await_deleted_namespaces;
 pub use state::View;
 pub use text::{diff, normalise};
 

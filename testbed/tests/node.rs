@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::thread;
+use std::time::Duration;
 
 use testbed::Node;
 
@@ -62,4 +63,31 @@ fn a_state_taken_twice_is_the_same() {
     let node = Node::new();
     node.outside();
     testbed::assert_same!(node.state(), node.state());
+}
+
+#[test]
+fn links_of_deleted_namespaces_are_gone_after_the_wait() {
+    let node = Node::new();
+    for round in 0..3 {
+        let pod = node.pod("a");
+        for pair in 0..20 {
+            node.run(&[
+                "ip",
+                "link",
+                "add",
+                &format!("near{pair}"),
+                "type",
+                "veth",
+                "peer",
+                "name",
+                &format!("far{pair}"),
+                "netns",
+                "/run/netns/a",
+            ]);
+        }
+        node.delete(&pod);
+        assert!(testbed::await_deleted_namespaces(Duration::from_secs(60)), "round {round}");
+        let left = node.run(&["ip", "-br", "link", "show", "type", "veth"]);
+        assert!(left.is_empty(), "round {round}: {left}");
+    }
 }

@@ -1,8 +1,5 @@
 //! Steps that tests of several chapters share.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 use testbed::{Outcome, Pod};
 
@@ -12,11 +9,8 @@ use crate::ipam;
 use crate::isolation::broken;
 use crate::json::set;
 use crate::profile::Kind;
+use crate::settling::eventually;
 use crate::verdict::{NotPassed, OutcomeExt, PluginError, TestResult, ensure, failed};
-
-/// The time in which the kernel must remove the links of a deleted namespace.
-const PATIENCE: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// The state of the kernel, on the host and in all containers. For IPAM plugins it includes files;
 /// other plugins may keep logs and locks.
@@ -64,14 +58,7 @@ pub(super) fn same(before: &str, after: &str, done: impl ToString) -> TestResult
 
 /// The state must soon be the same as before.
 pub(super) fn returns_to(fixture: &Fixture, before: &str, done: impl ToString) -> TestResult {
-    let started = Instant::now();
-    loop {
-        let verdict = unchanged(fixture, before, done.to_string());
-        if verdict.is_ok() || started.elapsed() > PATIENCE {
-            return verdict;
-        }
-        thread::sleep(PAUSE);
-    }
+    eventually(|| unchanged(fixture, before, done.to_string()), Result::is_ok)
 }
 
 /// Adds the input to a failure.

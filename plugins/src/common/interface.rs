@@ -321,19 +321,12 @@ fn families_in(config: &Value, found: &mut Vec<bool>) {
     }
 }
 
-/// Adds the container's addresses to the host's neighbour table, on `link`.
-pub fn plan_neighbours(plan: &mut Plan, link: &str, ends: &Ends, addresses: &Addresses) {
-    let addresses = addresses.ips().iter().map(|ip| ip.address.ip()).collect();
-    let link = link.to_owned();
-    plan.own(Host, Neighbours { link, mac: ends.pod_mac, addresses, permanent: false });
-    plan.because(
-        "a reused address has a new MAC, and the first packet must not wait for its resolution",
-    );
-}
-
-/// Waits until frames pass between both ends, and to the host's addresses on `gateway` if one is
-/// given, and until both ends accept packets; then announces the container's addresses to the
-/// neighbours.
+/// Waits until frames pass between both ends. Then adds the container's addresses to the host's
+/// neighbour table on `gateway`, the host's link with the gateway's addresses, waits until both
+/// ends accept packets, and announces the container's addresses to the neighbours.
+///
+/// The entries come after the wait because the kernel drops those of a link without a carrier, and
+/// it takes note of a lost carrier late: a new link has none until its other end is up.
 pub fn plan_announcement(
     plan: &mut Plan,
     ends: &Ends,
@@ -350,6 +343,7 @@ pub fn plan_announcement(
     plan.own(Pod, Wait::Running { link: ends.pod.clone() });
     plan.because("frames pass only from now on, so an earlier announcement would be lost");
     if let Some(link) = gateway {
+        plan_neighbours(plan, link, ends, addresses);
         let theirs = addresses.gateways();
         match local(link, theirs.iter().map(|address| address.ip())) {
             Some(wait) if link == ends.host => plan.own(Host, wait),
@@ -358,6 +352,16 @@ pub fn plan_announcement(
         }
     }
     plan_announced(plan, ends, addresses);
+}
+
+fn plan_neighbours(plan: &mut Plan, link: &str, ends: &Ends, addresses: &Addresses) {
+    let addresses = addresses.ips().iter().map(|ip| ip.address.ip()).collect();
+    let link = link.to_owned();
+    // ip neighbour replace 10.1.2.5 lladdr MAC dev veth1a2b
+    plan.own(Host, Neighbours { link, mac: ends.pod_mac, addresses, permanent: false });
+    plan.because(
+        "a reused address has a new MAC, and the first packet must not wait for its resolution",
+    );
 }
 
 /// Announces the container's addresses to the neighbours, once the kernel accepts packets to them.

@@ -2,7 +2,7 @@
 
 use crate::common::{
     Ends, Subnet, no_router_advertisements, plan_announcement, plan_gateway_end, plan_interface,
-    plan_masquerade_but, plan_neighbours, plan_of,
+    plan_masquerade_but, plan_of,
 };
 use crate::nodes::peers;
 use kernel::Place::Host;
@@ -53,13 +53,11 @@ impl Ipip {
         plan.own(Host, Up::of(&ends.host)); // ip link set veth1a2b up
         plan_interface(plan, &ends.pod, &addresses, Subnet::BehindGateway, false);
         plan_gateway_end(plan, &ends.host, &addresses);
-        // ip neighbour replace 10.1.1.5 lladdr MAC dev veth1a2b
-        plan_neighbours(plan, &ends.host, ends, &addresses);
         if self.ip_masq {
             let (backend, beyond) = (self.ip_masq_backend.as_deref(), &self.ip_masq_beyond);
             plan_masquerade_but(plan, backend, beyond, &addresses, self.spares_pods())?;
         }
-        plan_announcement(plan, ends, None, &addresses);
+        plan_announcement(plan, ends, Some(&ends.host), &addresses);
         let with_mtu = |interface: Interface| Interface { mtu, ..interface };
         let interfaces = vec![with_mtu(ends.host_interface()), with_mtu(ends.interface(call))];
         Ok(addresses.into_result(call, interfaces, 1))

@@ -29,3 +29,22 @@ fn plans_that_need_no_look_at_the_host() {
         assert_shown(&name, plugin, &keys, &planned(plugin, &keys));
     }
 }
+
+/// The kernel drops the neighbour entries of a link without a carrier, and it takes note of a lost
+/// carrier late.
+#[test]
+fn neighbour_entries_come_after_their_link_has_a_carrier() {
+    let mut entries = 0;
+    for (name, plugin, keys) in cases::all() {
+        let plan = testbed::plan::show(&planned(plugin, &keys));
+        let lines: Vec<&str> = plan.lines().map(str::trim).collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(" nud stale "))
+        {
+            let link = line.rsplit(' ').next().unwrap();
+            let wait = format!("# wait until {link} has a carrier and passes packets");
+            assert!(lines[..at].iter().any(|earlier| earlier.starts_with(&wait)), "{name}: {plan}");
+            entries += 1;
+        }
+    }
+    assert!(entries > 5, "{entries}");
+}

@@ -18,14 +18,13 @@ use super::report::some;
 use crate::fixture::{Call, Container, Fixture};
 use crate::isolation::broken;
 use crate::profile::{Kind, Reach};
+use crate::settling::{after_removal, eventually};
 use crate::timeout::DEADLINE;
 use crate::trace::{self, Kill, Traced};
 use crate::verdict::{NotPassed, OutcomeExt, failed};
 
 /// The parts of the state that are compared.
 const VIEW: View = View { link_local: false, learnt: false, conntrack: true, mounts: true };
-/// The time for the kernel's work in the background, such as the removal of a namespace.
-const SETTLED: Duration = Duration::from_secs(1);
 /// The time in which the processes of a killed plugin must exit.
 const ORPHANS: Duration = Duration::from_secs(10);
 
@@ -110,24 +109,10 @@ impl Host {
         if plan.then == FollowUp::Gc {
             self.gc().succeeds()?;
         }
-        // The kernel removes the namespace in the background.
-        let mut state = self.state();
-        if !gone {
-            return Ok(state);
+        if gone {
+            after_removal();
         }
-        let deadline = Instant::now() + SETTLED;
-        // The host's end of the link that the kit itself made for a chained plugin.
-        let own_link = format!("host-{}", container.id);
-        loop {
-            let again = self.state();
-            let is_settled =
-                state.len() == again.len() && !again.keys().any(|it| it.contains(&own_link));
-            if is_settled || Instant::now() > deadline {
-                return Ok(again);
-            }
-            thread::sleep(Duration::from_millis(20));
-            state = again;
-        }
+        Ok(self.state())
     }
 
     /// The permanent container, or a new one whose namespace will be deleted.
@@ -170,16 +155,14 @@ impl Host {
 
     /// The differences from the baseline that persist.
     pub fn differences(&self) -> Vec<String> {
-        let deadline = Instant::now() + SETTLED;
-        loop {
-            let mut state = self.state();
-            state.retain(|thing, _| !self.known.borrow().contains(thing));
-            let found = self.baseline.differences(&state);
-            if found.is_empty() || Instant::now() > deadline {
-                return found;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
+        eventually(
+            || {
+                let mut state = self.state();
+                state.retain(|thing, _| !self.known.borrow().contains(thing));
+                self.baseline.differences(&state)
+            },
+            Vec::is_empty,
+        )
     }
 
     /// Whether the living container still reaches the host, if the profile says that it should.

@@ -1,17 +1,12 @@
 //! After DEL: everything that ADD made is gone, in the container and on the host.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
 use testbed::diff;
 
 use super::{added, all_same, round, same};
 use crate::fixture::{Container, Fixture};
 use crate::linux::{added_without_dad, lasting, section, without_dad};
+use crate::settling::eventually;
 use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure};
-
-/// The time in which the kernel must remove the links of a deleted namespace.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn container(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
@@ -60,24 +55,12 @@ pub(super) fn without_namespace(fixture: &Fixture) -> TestResult {
         let call = fixture.call(&container);
         let call = if is_named { call } else { call.with(|cni| cni.unset("CNI_NETNS")) };
         call.del().succeeds()?;
-        let changes = settled(|| diff(&before, &host()));
+        let changes = eventually(|| diff(&before, &host()), String::is_empty);
         let how = if is_named { "with the path it had" } else { "without CNI_NETNS" };
         let done = format!("ADD, the namespace is deleted, DEL {how}");
         ensure(changes.is_empty(), done, "the host as after an ordinary DEL", changes)?;
     }
     Ok(())
-}
-
-/// The difference, once it is empty or the time limit is over.
-fn settled(differs: impl Fn() -> String) -> String {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let changes = differs();
-        if changes.is_empty() || Instant::now() > end {
-            return changes;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 pub(super) fn variants(fixture: &Fixture) -> TestResult {
