@@ -42,6 +42,7 @@ mod ready;
 mod rtnl;
 mod same_mac;
 mod side;
+mod sides;
 mod stale;
 mod survey;
 mod sweep;

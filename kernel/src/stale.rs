@@ -13,7 +13,8 @@ use crate::object::{
     Veth,
 };
 use crate::owner::Owner;
-use crate::side::{Side, Sides};
+use crate::side::Side;
+use crate::sides::Sides;
 use crate::sweep::{Collection, Judge, Stale, Swept};
 
 /// The time limit for ADDs in progress that may have created a link without an alias.

@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::kind::Step;
 use crate::nft;
 use crate::owner::Owner;
-use crate::side::{Side, Sides};
+use crate::side::Side;
+use crate::sides::Sides;
 
 /// Addresses, each with its attachment.
 pub type Held = Vec<(IpAddr, Owner)>;
