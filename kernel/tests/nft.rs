@@ -9,7 +9,7 @@ use std::thread;
 
 use insta::assert_snapshot;
 use ipnetwork::IpNetwork;
-use kernel::nft::{IptablesFamily, Nft};
+use kernel::nft::{IptablesFamily, Job, Nft};
 use kernel::{Mac, Owner};
 use net::Net;
 
@@ -33,13 +33,24 @@ fn nft<T: Send + 'static>(net: &Net, work: impl FnOnce(&mut Nft) -> T + Send + '
     net.enter(move || work(&mut Nft::open().unwrap()))
 }
 
+fn declare(nft: &mut Nft, job: kernel::Result<Job<'_>>) {
+    nft.declare(&job.unwrap()).unwrap();
+}
+
 fn masquerade(net: &Net, tag: &'static str, address: &'static str, prefix: u8) -> bool {
     let subnet = IpNetwork::new(ip(address), prefix).unwrap();
-    nft(net, move |nft| nft.masquerade(tag, ip(address), subnet).unwrap())
+    let job = Job::masquerade(tag, ip(address), subnet).unwrap();
+    nft(net, move |nft| nft.declare(&job).unwrap())
 }
 
 fn differences(net: &Net) -> Vec<String> {
-    nft(net, |nft| nft.masquerade_differences(ONE, ip("10.1.2.5"), subnet("10.1.2.0/24")).unwrap())
+    let job = Job::masquerade(ONE, ip("10.1.2.5"), subnet("10.1.2.0/24")).unwrap();
+    nft(net, move |nft| nft.differences(&job).unwrap())
+}
+
+fn guard(net: &Net, tag: &'static str, last: u8) -> bool {
+    let job = Job::guard(tag, "veth1", mac(last)).unwrap();
+    nft(net, move |nft| nft.declare(&job).unwrap())
 }
 
 fn both_families(net: &Net) {
@@ -102,12 +113,12 @@ fn what_nft_prints_can_be_loaded_again() {
     for (address, prefix) in [("10.9.9.9", 32), ("fd01::1", 128), ("10.8.8.8", 0), ("fd02::1", 8)] {
         masquerade(&net, ONE, address, prefix);
     }
-    nft(&net, |nft| nft.guard(ONE, "veth1", mac(1)).unwrap());
+    guard(&net, ONE, 1);
     let copy = Net::new();
     copy.load(&net.ruleset());
     assert_eq!(copy.ruleset(), net.ruleset());
     assert!(!masquerade(&copy, ONE, "10.1.2.5", 24), "the copy is as good as the original");
-    let guarded = nft(&copy, |nft| nft.guard(ONE, "veth1", mac(1)).unwrap());
+    let guarded = guard(&copy, ONE, 1);
     assert!(!guarded, "the copy is as good as the original");
 }
 
@@ -180,9 +191,9 @@ fn collection_takes_more_than_fits_into_one_batch() {
     let net = Net::new();
     let (removed, left) = nft(&net, |nft| {
         for i in 0..200 {
-            nft.masquerade(ONE, [10, 1, 2, i].into(), subnet("10.1.2.0/24")).unwrap();
+            declare(nft, Job::masquerade(ONE, [10, 1, 2, i].into(), subnet("10.1.2.0/24")));
         }
-        nft.masquerade(TWO, ip("10.1.2.201"), subnet("10.1.2.0/24")).unwrap();
+        declare(nft, Job::masquerade(TWO, ip("10.1.2.201"), subnet("10.1.2.0/24")));
         let removed = nft.collect_masquerade(|tag| tag == ONE).unwrap();
         (removed, nft.masquerade_of(ip("10.1.2.201")).unwrap())
     });
@@ -271,10 +282,11 @@ fn sixty_four_at_once_make_one_skeleton() {
         let tag = format!("ferrocni:dbnet/c{i}/eth0");
         let (v4, v6) = ([10, 1, 2, i].into(), ip(&format!("fd00::{i:x}")));
         let port = format!("veth{i}");
-        nft.masquerade(&tag, v4, subnet("10.1.2.0/24")).unwrap();
-        nft.masquerade(&tag, v6, subnet("fd00::/64")).unwrap();
-        nft.guard(&tag, &port, mac(i)).unwrap();
-        let differences = nft.masquerade_differences(&tag, v4, subnet("10.1.2.0/24")).unwrap();
+        let job = Job::masquerade(&tag, v4, subnet("10.1.2.0/24")).unwrap();
+        nft.declare(&job).unwrap();
+        declare(nft, Job::masquerade(&tag, v6, subnet("fd00::/64")));
+        declare(nft, Job::guard(&tag, &port, mac(i)));
+        let differences = nft.differences(&job).unwrap();
         assert_eq!(differences, Vec::<String>::new());
         if i % 2 == 0 {
             assert_eq!(nft.unmasquerade(&tag, Some(&[v4, v6])).unwrap(), 2);
@@ -327,10 +339,10 @@ fn sixty_four_at_once_make_one_skeleton() {
 fn a_removal_never_takes_what_has_just_become_anothers() {
     let net = Net::new();
     for _ in 0..100 {
-        nft(&net, |nft| nft.masquerade(ONE, ip("10.1.2.5"), subnet("10.1.2.0/24")).unwrap());
+        masquerade(&net, ONE, "10.1.2.5", 24);
         at_once(&net, 2, |i, nft| match i {
             0 => drop(nft.unmasquerade(ONE, Some(&[ip("10.1.2.5")])).unwrap()),
-            _ => drop(nft.masquerade(TWO, ip("10.1.2.5"), subnet("10.1.2.0/24")).unwrap()),
+            _ => declare(nft, Job::masquerade(TWO, ip("10.1.2.5"), subnet("10.1.2.0/24"))),
         });
         let owner = nft(&net, |nft| nft.masquerade_of(ip("10.1.2.5")).unwrap());
         assert_eq!(owner.map(|(_, tag)| tag).as_deref(), Some(TWO));
@@ -345,7 +357,7 @@ fn collections_and_arrivals_at_once() {
             // Each thread has its own subnet, whose chain GC may delete at the same time.
             let (tag, address) = (format!("ferrocni:dbnet/c{i}/eth0"), [10, 1, i, 5].into());
             let subnet = IpNetwork::new(address, 24).unwrap();
-            nft.masquerade(&tag, address, subnet).unwrap();
+            declare(nft, Job::masquerade(&tag, address, subnet));
             nft.collect_masquerade(|of| of == tag).unwrap();
         }
     });
@@ -355,8 +367,8 @@ fn collections_and_arrivals_at_once() {
 #[test]
 fn a_guard_is_two_elements() {
     let net = Net::new();
-    assert!(nft(&net, |nft| nft.guard(ONE, "veth1", mac(1)).unwrap()));
-    assert!(!nft(&net, |nft| nft.guard(ONE, "veth1", mac(1)).unwrap()));
+    assert!(guard(&net, ONE, 1));
+    assert!(!guard(&net, ONE, 1));
     assert_snapshot!(net.ruleset(), @r#"
     table bridge ferrocni {
     	set guarded {
@@ -381,9 +393,11 @@ fn a_guard_is_two_elements() {
 #[test]
 fn a_guard_is_replaced_with_all_its_addresses() {
     let net = Net::new();
-    let guard =
-        |tag: &'static str, last| nft(&net, move |nft| nft.guard(tag, "veth1", mac(last)).unwrap());
-    let differ = || nft(&net, |nft| nft.guard_differences(TWO, "veth1", mac(2)).unwrap());
+    let guard = |tag, last| guard(&net, tag, last);
+    let differ = || {
+        let job = Job::guard(TWO, "veth1", mac(2)).unwrap();
+        nft(&net, move |nft| nft.differences(&job).unwrap())
+    };
     let mut named = format!("nothing:\n  {}\n", differ().join("\n  "));
     guard(ONE, 1);
     named += &format!("another:\n  {}\n", differ().join("\n  "));
@@ -471,12 +485,16 @@ fn iptables_chains_are_found_without_running_iptables() {
 fn errors_name_the_object_and_the_reason() {
     let net = Net::new();
     let mut said = Vec::new();
-    said.push(nft(&net, |nft| nft.masquerade("a\"b", ip("10.1.2.5"), subnet("10.1.2.0/24"))));
-    said.push(nft(&net, |nft| nft.masquerade(ONE, ip("fd00::5"), subnet("10.1.2.0/24"))));
-    said.push(nft(&net, |nft| nft.guard(ONE, "much-too-long-name", mac(1))));
+    let declared = |job: kernel::Result<Job<'static>>| {
+        let job = job?;
+        nft(&net, move |nft| nft.declare(&job))
+    };
+    said.push(declared(Job::masquerade("a\"b", ip("10.1.2.5"), subnet("10.1.2.0/24"))));
+    said.push(declared(Job::masquerade(ONE, ip("fd00::5"), subnet("10.1.2.0/24"))));
+    said.push(declared(Job::guard(ONE, "much-too-long-name", mac(1))));
     // A chain of this suite that another program has changed to another type.
     net.load("table inet ferrocni { chain postrouting { counter; }; }");
-    said.push(nft(&net, |nft| nft.masquerade(ONE, ip("10.1.2.5"), subnet("10.1.2.0/24"))));
+    said.push(declared(Job::masquerade(ONE, ip("10.1.2.5"), subnet("10.1.2.0/24"))));
     let said: Vec<_> = said.into_iter().map(|result| result.unwrap_err().to_string()).collect();
     assert_snapshot!(said.join("\n"), @r#"
     use "a\"b" as an nf_tables comment: it must have 1 to 127 bytes, no quotes and no control characters

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use kernel::Mac;
-use kernel::nft::Nft;
+use kernel::nft::{Job, Nft};
 use net::Net;
 
 const TAG: &str = "ferrocni:dbnet/c1/eth0";
@@ -67,7 +67,8 @@ fn masquerade(net: &Net, address: &'static str, prefix: u8) {
     net.enter(move || {
         let address: IpAddr = address.parse().unwrap();
         let subnet = IpNetwork::new(address, prefix).unwrap();
-        Nft::open().unwrap().masquerade(TAG, address, subnet).unwrap()
+        let job = Job::masquerade(TAG, address, subnet).unwrap();
+        Nft::open().unwrap().declare(&job).unwrap()
     });
 }
 
@@ -182,8 +183,8 @@ fn a_guarded_port_sends_only_as_itself() {
     change_mac(&pod, &neighbour, "02:00:00:00:00:99");
     assert!(pod.reaches("10.1.2.6"), "nothing is guarded yet");
     node.enter(|| {
-        let mut nft = Nft::open().unwrap();
-        nft.guard(TAG, "veth1", Mac([2, 0, 0, 0, 0, 5])).unwrap()
+        let job = Job::guard(TAG, "veth1", Mac([2, 0, 0, 0, 0, 5])).unwrap();
+        Nft::open().unwrap().declare(&job).unwrap()
     });
     neighbour.count("ether saddr 02:00:00:00:00:99");
     neighbour.run("ip neigh flush dev eth0");

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::run::{Family, restore, save};
-use crate::Result;
-
-/// The table `nat` as `iptables-save` prints it.
+/// A table as `iptables-save` prints it.
 #[derive(Debug, Default)]
 pub(super) struct Saved {
     pub(super) chains: BTreeSet<String>,
@@ -40,7 +37,7 @@ impl Rule {
     }
 
     /// The rule as an argument list in the notation of iptables-restore.
-    fn line(&self) -> String {
+    pub(super) fn line(&self) -> String {
         self.words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
     }
 
@@ -53,11 +50,6 @@ impl Rule {
 }
 
 impl Saved {
-    /// Reads the table `nat`.
-    pub(super) fn read(family: Family) -> Result<Saved> {
-        Ok(Saved::parse(&save(family)?))
-    }
-
     pub(super) fn parse(text: &str) -> Saved {
         let mut saved = Saved::default();
         for line in text.lines() {
@@ -78,7 +70,7 @@ impl Saved {
 
     /// Removes the rules that jump to `chain` and that `is_meant` selects, and `chain` itself if
     /// none is left.
-    pub(super) fn without(&self, chain: &str, is_meant: impl Fn(&Rule) -> bool) -> Change {
+    pub(super) fn without(&self, chain: &str, is_meant: &dyn Fn(&Rule) -> bool) -> Change {
         let mut change = Change::default();
         let mut in_use = false;
         for rule in self.rules.iter().filter(|rule| rule.target() == Some(chain)) {
@@ -96,7 +88,7 @@ impl Saved {
     }
 }
 
-/// Changes of the table `nat`, carried out atomically.
+/// Changes of a table, carried out atomically.
 #[derive(Debug, Default)]
 pub(super) struct Change {
     chains: Vec<String>,
@@ -114,12 +106,12 @@ impl Change {
     }
 
     /// Adds a rule at the end of its chain, once.
-    pub(super) fn add(&mut self, rule: Rule) {
+    pub(super) fn add(&mut self, rule: &Rule) {
         self.once(format!("-A {}", rule.line()));
     }
 
     /// Inserts a rule at the start of its chain, once.
-    pub(super) fn insert(&mut self, rule: Rule) {
+    pub(super) fn insert(&mut self, rule: &Rule) {
         self.once(format!("-I {}", rule.line()));
     }
 
@@ -141,19 +133,11 @@ impl Change {
     }
 
     /// The input of iptables-restore.
-    pub(super) fn text(&self) -> String {
+    pub(super) fn text(&self, table: &str) -> String {
         let chains = self.chains.iter().map(|chain| format!(":{chain} - [0:0]\n"));
         let commands = self.commands.iter().map(|command| format!("{command}\n"));
         let lines: String = chains.chain(commands).collect();
-        format!("*nat\n{lines}COMMIT\n")
-    }
-
-    /// Carries the changes out.
-    pub(super) fn write(&self, family: Family) -> Result<()> {
-        if self.is_empty() {
-            return Ok(());
-        }
-        restore(family, &self.text())
+        format!("*{table}\n{lines}COMMIT\n")
     }
 }
 
@@ -206,9 +190,9 @@ mod tests {
         let saved = Saved::parse(
             ":CNI-1 - [0:0]\n-A POSTROUTING -s a -j CNI-1\n-A POSTROUTING -s b -j CNI-1\n",
         );
-        let one = saved.without("CNI-1", |rule| rule.after("-s") == Some("a"));
+        let one = saved.without("CNI-1", &|rule| rule.after("-s") == Some("a"));
         assert_eq!(one.lines(), ["-D POSTROUTING -s a -j CNI-1"]);
-        let both = saved.without("CNI-1", |_| true);
+        let both = saved.without("CNI-1", &|_| true);
         assert_eq!(both.lines().last().unwrap().as_str(), "-X CNI-1");
     }
 }

@@ -51,37 +51,47 @@ impl Family {
     }
 }
 
+/// A table of an address family.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table {
+    pub(super) family: Family,
+    pub(super) name: &'static str,
+    /// The setting with which the caller needs no iptables, for hints.
+    pub(super) instead: &'static str,
+}
+
 /// `iptables-save -t nat`
-pub(super) fn save(family: Family) -> Result<String> {
-    let output = run(&format!("{}-save", family.name()), &["-t", "nat"], "")?;
+pub(super) fn save(table: Table) -> Result<String> {
+    let output = run(table, &format!("{}-save", table.family.name()), &["-t", table.name], "")?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// `iptables-restore --noflush --wait`
-pub(super) fn restore(family: Family, rules: &str) -> Result<()> {
-    run(&format!("{}-restore", family.name()), &["--noflush", "--wait"], rules).map(|_| ())
+pub(super) fn restore(table: Table, rules: &str) -> Result<()> {
+    let program = format!("{}-restore", table.family.name());
+    run(table, &program, &["--noflush", "--wait"], rules).map(drop)
 }
 
 /// `iptables-legacy -S FORWARD`, if the kernel has loaded the legacy table already, because the
 /// program would load it.
-pub(super) fn legacy_forward(family: Family) -> Result<Option<String>> {
-    let loaded = match family {
+pub(super) fn legacy_forward(filter: Table) -> Result<Option<String>> {
+    let loaded = match filter.family {
         Family::Ipv4 => "/proc/net/ip_tables_names",
         Family::Ipv6 => "/proc/net/ip6_tables_names",
     };
     let loaded = std::fs::read_to_string(loaded).unwrap_or_default();
-    let program = format!("{}-legacy", family.name());
-    if !loaded.lines().any(|table| table == "filter") || find(&program).is_none() {
+    let program = format!("{}-legacy", filter.family.name());
+    if !loaded.lines().any(|table| table == filter.name) || find(&program).is_none() {
         return Ok(None);
     }
-    let output = run(&program, &["-w", "5", "-S", "FORWARD"], "")?;
+    let output = run(filter, &program, &["-w", "5", "-S", "FORWARD"], "")?;
     Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-fn run(program: &str, arguments: &[&str], input: &str) -> Result<Output> {
+fn run(table: Table, program: &str, arguments: &[&str], input: &str) -> Result<Output> {
     let action = || format!("run {program} {}", arguments.join(" "));
     let Some(path) = find(program) else {
-        return Err(missing(action(), program));
+        return Err(missing(action(), program, table.instead));
     };
     let mut child = Command::new(path)
         .args(arguments)
@@ -99,17 +109,17 @@ fn run(program: &str, arguments: &[&str], input: &str) -> Result<Output> {
         return Ok(output);
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-    Err(Error::found(action(), format!("{}: {said}", output.status)).hint(
-        "check whether `iptables -t nat -S` works on this host, or set \"ipMasqBackend\": \
-         \"nftables\"",
-    ))
+    let Table { name, instead, .. } = table;
+    Err(Error::found(action(), format!("{}: {said}", output.status)).hint(format!(
+        "check whether `iptables -t {name} -S` works on this host, or set {instead}"
+    )))
 }
 
 /// The error about a program that is not installed.
-pub(super) fn missing(action: impl Into<String>, program: &str) -> Error {
+pub(super) fn missing(action: impl Into<String>, program: &str, instead: &str) -> Error {
     Error::errno(action, nix::libc::ENOENT)
         .said(format!("{program} is in no directory of PATH, nor in {FOLDERS}"))
-        .hint("install iptables, or set \"ipMasqBackend\": \"nftables\", which needs no program")
+        .hint(format!("install iptables, or set {instead}, which needs no program"))
 }
 
 /// The program's path, from the directories of PATH and the usual ones.

@@ -19,12 +19,12 @@ use std::collections::BTreeMap;
 use netlink_packet_netfilter::NetfilterProtoFamily;
 use netlink_packet_netfilter::nftables::InetHookNumber;
 
-use super::batch::{Base, Batch, Table};
+use super::batch::{Base, Table};
 use super::expr::{self, and_accept, and_drop};
-use super::job::{Chain, Found, Job, Rule, Wanted};
+use super::job::{Chain, Job, Rule, Surplus, Wanted};
 use super::reply::{Element, Reply, text};
 use super::set::{self, IFNAME, Set};
-use super::{Doomed, Nft, check_tag};
+use super::{Doomed, Nft};
 use crate::{Error, Mac, Result};
 
 const TABLE: Table = Table { family: NetfilterProtoFamily::Bridge, name: "ferrocni" };
@@ -37,14 +37,8 @@ const SETS: [Set<'static>; 2] = [GUARDED, ALLOWED];
 /// `IFNAMSIZ`, including the final zero byte.
 const IFNAME_SIZE: usize = 16;
 
-/// The commands that guard a port, for plans.
-pub fn show_guard(port: &str, mac: Mac) -> Vec<String> {
-    job("", port, mac).show()
-}
-
-impl Nft {
-    /// Lets the bridge port `port` send only with the source address `mac`. Returns whether
-    /// something was missing.
+impl Job<'static> {
+    /// Lets the bridge port `port` send only with the source address `mac`.
     ///
     /// `nft add element bridge ferrocni allowed { "veth1a2b" . 02:00:00:00:00:01 comment TAG }`
     /// `nft add element bridge ferrocni guarded { "veth1a2b" comment TAG }`
@@ -53,48 +47,33 @@ impl Nft {
     ///
     /// # Errors
     ///
-    /// Returns an error if `tag` cannot be a comment, if `port` cannot be an interface name, or if
-    /// the kernel refuses.
-    pub fn guard(&mut self, tag: &str, port: &str, mac: Mac) -> Result<bool> {
-        check(tag, port)?;
-        let job = job(tag, port, mac);
-        self.converge(|nft| {
-            let found = nft.look(&job)?;
-            let mut batch = Batch::default();
-            for other in nft.other_addresses(&found, port, mac)? {
-                batch.push(TABLE.delete_element(ALLOWED, other));
-            }
-            found.declare(&mut batch);
-            Ok(batch)
+    /// Returns an error if `port` cannot be an interface name.
+    pub fn guard(tag: &str, port: &str, mac: Mac) -> Result<Job<'static>> {
+        let wanted = |set, key, nft, missing| Wanted {
+            set,
+            element: Element { key, data: None, comment: tag.to_owned() },
+            nft,
+            subject: format!("port {port}"),
+            missing,
+            held: "is guarded",
+        };
+        let name = port_key(port)?;
+        let (allowed, may_not) = (allowed_key(&name, mac), format!("may not send as {mac}"));
+        let not = "is not guarded".to_owned();
+        Ok(Job {
+            table: TABLE,
+            sets: &SETS,
+            chains: vec![Chain { name: CHAIN.to_owned(), base: Some(BASE), rules: rules() }],
+            elements: vec![
+                wanted(ALLOWED, allowed, format!("\"{port}\" . {mac}"), may_not),
+                wanted(GUARDED, name.clone(), format!("\"{port}\""), not),
+            ],
+            surplus: Some(Surplus { set: ALLOWED, prefix: name, describe: other_address }),
         })
     }
+}
 
-    /// The differences between the guard of `port` and what [`guard`](Nft::guard) creates; empty if
-    /// there are none.
-    ///
-    /// # Errors
-    ///
-    /// As for [`guard`](Nft::guard).
-    pub fn guard_differences(&mut self, tag: &str, port: &str, mac: Mac) -> Result<Vec<String>> {
-        check(tag, port)?;
-        let job = job(tag, port, mac);
-        let found = self.look(&job)?;
-        let mut differences = found.differences();
-        let others = self.other_addresses(&found, port, mac)?.into_iter();
-        differences
-            .extend(others.map(|other| format!("port {port} may also send as {}", mac_of(&other))));
-        Ok(differences)
-    }
-
-    /// Whether all objects that guards share exist.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the kernel refuses the request.
-    pub fn is_guard_declared(&mut self) -> Result<bool> {
-        Ok(self.look(&example())?.shared_differences().is_empty())
-    }
-
+impl Nft {
     /// Checks that ports can be guarded. Changes nothing.
     ///
     /// # Errors
@@ -102,7 +81,7 @@ impl Nft {
     /// Returns an error if the kernel lacks a part of nf_tables, or if another object has one of
     /// the names.
     pub fn can_guard(&mut self) -> Result<()> {
-        self.can_declare(&example())
+        self.can_declare(&Job::guard("", "lo", Mac([0; 6]))?)
     }
 
     /// Ends the guard of `port` if it belongs to `tag`. Returns the number of its elements.
@@ -111,8 +90,7 @@ impl Nft {
     ///
     /// Returns an error if `port` cannot be an interface name, or if the kernel refuses.
     pub fn unguard(&mut self, tag: &str, port: &str) -> Result<usize> {
-        check_port(port)?;
-        let doomed = self.doomed_elements(tag, port_key(port))?;
+        let doomed = self.doomed_elements(tag, port_key(port)?)?;
         self.remove(doomed)
     }
 
@@ -122,8 +100,8 @@ impl Nft {
     /// none, or that they are these. All elements are read only if the port is guarded with another
     /// address.
     pub(crate) fn doomed_guard(&mut self, tag: &str, port: &str, mac: Mac) -> Result<Vec<Doomed>> {
-        check_port(port)?;
-        let (name, key) = (port_key(port), allowed_key(port, mac));
+        let name = port_key(port)?;
+        let key = allowed_key(&name, mac);
         let replies = self.get(&[
             TABLE.get_element(GUARDED, name.clone()),
             TABLE.get_element(ALLOWED, key.clone()),
@@ -158,8 +136,7 @@ impl Nft {
         is_meant: impl Fn(&str) -> bool,
     ) -> Result<Vec<(String, String)>> {
         let found = self.owned(TABLE, &SETS, &is_meant)?.into_iter();
-        let port =
-            |one: Doomed| (text(one.key.get(..IFNAME_SIZE).unwrap_or(&one.key)), one.comment);
+        let port = |one: Doomed| (port_of(&one.key), one.comment);
         Ok(found.map(port).collect::<BTreeMap<_, _>>().into_iter().collect())
     }
 
@@ -172,44 +149,6 @@ impl Nft {
         let doomed = self.owned(TABLE, &SETS, &is_stale)?;
         self.remove(doomed)
     }
-
-    /// The keys of further addresses that the port may send with. Only a port that is guarded
-    /// already can have them.
-    fn other_addresses(&mut self, found: &Found<'_>, port: &str, mac: Mac) -> Result<Vec<Vec<u8>>> {
-        if !found.has(GUARDED) {
-            return Ok(Vec::new());
-        }
-        let (name, key) = (port_key(port), allowed_key(port, mac));
-        let elements = self.elements(TABLE, ALLOWED)?.into_iter().map(|element| element.key);
-        Ok(elements.filter(|of| of.starts_with(&name) && *of != key).collect())
-    }
-}
-
-/// A guard's objects.
-fn job(tag: &str, port: &str, mac: Mac) -> Job<'static> {
-    let wanted = |set, key, nft, missing| Wanted {
-        set,
-        element: Element { key, data: None, comment: tag.to_owned() },
-        nft,
-        subject: format!("port {port}"),
-        missing,
-        held: "is guarded",
-    };
-    let (allowed, guarded) = (allowed_key(port, mac), port_key(port));
-    let may_not = format!("may not send as {mac}");
-    Job {
-        table: TABLE,
-        sets: &SETS,
-        chains: vec![Chain { name: CHAIN.to_owned(), base: Some(BASE), rules: rules() }],
-        elements: vec![
-            wanted(ALLOWED, allowed, format!("\"{port}\" . {mac}"), may_not),
-            wanted(GUARDED, guarded, format!("\"{port}\""), "is not guarded".to_owned()),
-        ],
-    }
-}
-
-fn example() -> Job<'static> {
-    job("", "lo", Mac([0; 6]))
 }
 
 fn rules() -> Vec<Rule> {
@@ -229,39 +168,35 @@ fn doom(tag: &str, set: Set<'static>, key: Vec<u8>) -> Doomed {
     Doomed { table: TABLE, set, key, comment: tag.to_owned() }
 }
 
-fn check(tag: &str, port: &str) -> Result<()> {
-    check_tag(tag)?;
-    check_port(port)
-}
-
-fn check_port(port: &str) -> Result<()> {
-    let plain = !port.chars().any(|c| c.is_control() || c.is_whitespace() || "/\"*".contains(c));
-    if (1..IFNAME_SIZE).contains(&port.len()) && plain {
-        return Ok(());
-    }
-    let action = format!("guard the bridge port {port:?}");
-    Err(Error::found(action, "this is not a valid interface name"))
-}
-
 /// A port's name as a key, padded with zeros.
-fn port_key(port: &str) -> Vec<u8> {
+fn port_key(port: &str) -> Result<Vec<u8>> {
+    let plain = !port.chars().any(|c| c.is_control() || c.is_whitespace() || "/\"*".contains(c));
+    if !(1..IFNAME_SIZE).contains(&port.len()) || !plain {
+        let action = format!("guard the bridge port {port:?}");
+        return Err(Error::found(action, "this is not a valid interface name"));
+    }
     let mut key = port.as_bytes().to_vec();
     key.resize(IFNAME_SIZE, 0);
-    key
+    Ok(key)
 }
 
 /// A port's name and an address as a key, each padded to four bytes.
-fn allowed_key(port: &str, mac: Mac) -> Vec<u8> {
-    let mut key = port_key(port);
+fn allowed_key(name: &[u8], mac: Mac) -> Vec<u8> {
+    let mut key = name.to_vec();
     key.extend(mac.0);
     key.extend([0; 2]);
     key
 }
 
-/// The address in a key of `allowed`, or the key as text if it is truncated.
-fn mac_of(key: &[u8]) -> String {
+fn port_of(key: &[u8]) -> String {
+    text(key.get(..IFNAME_SIZE).unwrap_or(key))
+}
+
+/// The difference that a key of `allowed` is.
+fn other_address(key: &[u8]) -> String {
     let mac = key.get(IFNAME_SIZE..IFNAME_SIZE + 6).and_then(|mac| mac.try_into().ok());
-    mac.map_or_else(|| text(key), |mac| Mac(mac).to_string())
+    let mac = mac.map_or_else(|| text(key), |mac| Mac(mac).to_string());
+    format!("port {} may also send as {mac}", port_of(key))
 }
 
 #[cfg(test)]
@@ -270,10 +205,9 @@ mod tests {
 
     #[test]
     fn a_ports_name_is_checked() {
-        assert_eq!(port_key("veth0"), *b"veth0\0\0\0\0\0\0\0\0\0\0\0");
-        assert!(check_port("veth0").is_ok());
+        assert_eq!(port_key("veth0").unwrap(), b"veth0\0\0\0\0\0\0\0\0\0\0\0");
         for port in ["", "a/b", "veth*", "with space", "sixteen-letters!"] {
-            assert!(check_port(port).is_err(), "{port:?}");
+            assert!(port_key(port).is_err(), "{port:?}");
         }
     }
 }

@@ -25,7 +25,7 @@ use super::expr::{self, and_return, octets};
 use super::job::{Chain, Job, Rule, Wanted};
 use super::reply::{Data, Element};
 use super::set::{IPV4, IPV6, Set, VERDICT};
-use super::{Doomed, Nft, TABLE, check_tag, pod_cidrs, ranges};
+use super::{Doomed, Nft, TABLE, pod_cidrs, ranges};
 use crate::{Error, Result};
 
 const CHAIN: &str = "postrouting";
@@ -51,14 +51,8 @@ impl From<IpNetwork> for Inside<'_> {
     }
 }
 
-/// The commands that masquerade an address, for plans.
-pub fn show_masquerade<'a>(address: IpAddr, inside: impl Into<Inside<'a>>) -> Vec<String> {
-    job("", address, inside.into()).show()
-}
-
-impl Nft {
+impl Job<'static> {
     /// Masquerades what `address` sends to a destination outside `subnet`, except multicast.
-    /// Returns whether something was missing.
     ///
     /// `nft add element inet ferrocni masq4 { 10.1.2.5 comment TAG : jump masq_10.1.2.0/24 }`
     ///
@@ -67,19 +61,38 @@ impl Nft {
     ///
     /// # Errors
     ///
-    /// Returns an error if `tag` cannot be a comment, if `address` and `subnet` are of different
-    /// families, or if the kernel refuses.
+    /// Returns an error if `address` and `subnet` are of different families.
     pub fn masquerade<'a>(
-        &mut self,
         tag: &str,
         address: IpAddr,
         inside: impl Into<Inside<'a>>,
-    ) -> Result<bool> {
+    ) -> Result<Job<'static>> {
         let inside = inside.into();
-        check(tag, address, inside.subnet)?;
-        self.declare(&job(tag, address, inside))
+        check(address, inside.subnet)?;
+        let subnet = subnet_chain(inside);
+        let data = Some(Data::Jump(subnet.clone()));
+        let element = Wanted {
+            set: map_of(address),
+            element: Element { key: octets(address), data, comment: tag.to_owned() },
+            nft: format!("{address} : jump {subnet}"),
+            subject: address.to_string(),
+            missing: "is not masqueraded".to_owned(),
+            held: "is masqueraded",
+        };
+        Ok(Job {
+            table: TABLE,
+            sets: &MAPS,
+            chains: vec![
+                Chain { name: CHAIN.to_owned(), base: Some(BASE), rules: base_rules() },
+                Chain { name: subnet, base: None, rules: subnet_rules(inside) },
+            ],
+            elements: vec![element],
+            surplus: None,
+        })
     }
+}
 
+impl Nft {
     /// Checks that addresses can be masqueraded. Changes nothing.
     ///
     /// # Errors
@@ -88,7 +101,7 @@ impl Nft {
     /// the names.
     pub fn can_masquerade(&mut self) -> Result<()> {
         let address = IpAddr::from([192, 0, 2, 1]);
-        self.can_declare(&job("", address, IpNetwork::from(address).into()))
+        self.can_declare(&Job::masquerade("", address, IpNetwork::from(address))?)
     }
 
     /// The subnet and the owner's tag of the masquerade of `address`; `None` if there is none.
@@ -114,37 +127,6 @@ impl Nft {
                 format!("it jumps to {chain}, which is not the chain of a subnet"),
             )),
         }
-    }
-
-    /// The differences between the masquerade of `address` and what [`masquerade`](Nft::masquerade)
-    /// creates; empty if there are none.
-    ///
-    /// # Errors
-    ///
-    /// As for [`masquerade`](Nft::masquerade).
-    pub fn masquerade_differences<'a>(
-        &mut self,
-        tag: &str,
-        address: IpAddr,
-        inside: impl Into<Inside<'a>>,
-    ) -> Result<Vec<String>> {
-        let inside = inside.into();
-        check(tag, address, inside.subnet)?;
-        Ok(self.look(&job(tag, address, inside))?.differences())
-    }
-
-    /// Whether all objects exist that the masquerade of an address shares with other attachments.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the kernel refuses the request.
-    pub fn is_declared<'a>(
-        &mut self,
-        address: IpAddr,
-        inside: impl Into<Inside<'a>>,
-    ) -> Result<bool> {
-        let job = job("", address, inside.into());
-        Ok(self.look(&job)?.shared_differences().is_empty())
     }
 
     /// Ends the masquerade of `tag`'s addresses: of `addresses`, or of all. Returns how many there
@@ -203,29 +185,6 @@ impl Nft {
     ) -> Result<Vec<(IpAddr, String)>> {
         let found = self.owned(TABLE, &MAPS, &is_meant)?.into_iter();
         Ok(found.filter_map(|one| Some((address_of(&one.key)?, one.comment))).collect())
-    }
-}
-
-/// The objects of a masquerade.
-fn job(tag: &str, address: IpAddr, inside: Inside<'_>) -> Job<'static> {
-    let subnet = subnet_chain(inside);
-    let data = Some(Data::Jump(subnet.clone()));
-    let element = Wanted {
-        set: map_of(address),
-        element: Element { key: octets(address), data, comment: tag.to_owned() },
-        nft: format!("{address} : jump {subnet}"),
-        subject: address.to_string(),
-        missing: "is not masqueraded".to_owned(),
-        held: "is masqueraded",
-    };
-    Job {
-        table: TABLE,
-        sets: &MAPS,
-        chains: vec![
-            Chain { name: CHAIN.to_owned(), base: Some(BASE), rules: base_rules() },
-            Chain { name: subnet, base: None, rules: subnet_rules(inside) },
-        ],
-        elements: vec![element],
     }
 }
 
@@ -297,8 +256,7 @@ fn subnet_of(chain: &str) -> Option<IpNetwork> {
     subnet.replace('_', ":").parse().ok().or_else(of_network)
 }
 
-fn check(tag: &str, address: IpAddr, subnet: IpNetwork) -> Result<()> {
-    check_tag(tag)?;
+fn check(address: IpAddr, subnet: IpNetwork) -> Result<()> {
     if address.is_ipv6() == subnet.is_ipv6() {
         return Ok(());
     }
@@ -334,7 +292,7 @@ mod tests {
     #[test]
     fn a_masquerade_is_shown_as_nft_would() {
         let subnet: IpNetwork = "10.1.2.0/24".parse().unwrap();
-        let lines = show_masquerade([10, 1, 2, 5].into(), subnet);
-        insta::assert_snapshot!(lines.join("\n"));
+        let job = Job::masquerade("", [10, 1, 2, 5].into(), subnet).unwrap();
+        insta::assert_snapshot!(job.show().join("\n"));
     }
 }

@@ -31,7 +31,8 @@ pub(super) fn set(network: &str, cidrs: &[Ipv4Network]) -> Ranges {
 pub(crate) fn show_pod_cidrs(network: &str, cidrs: &[Ipv4Network]) -> Vec<String> {
     let set = set(network, cidrs);
     let sets = [set.set()];
-    let job = Job { table: TABLE, sets: &sets, chains: Vec::new(), elements: Vec::new() };
+    let job =
+        Job { table: TABLE, sets: &sets, chains: Vec::new(), elements: Vec::new(), surplus: None };
     job.show().into_iter().chain(set.show()).collect()
 }
 

@@ -248,6 +248,17 @@ mod tests {
     }
 
     #[test]
+    fn data_is_a_jump_or_a_value() {
+        assert_eq!(
+            read_data(b"\x08\0\x01\0\x0a\x01\x02\x05"),
+            Some(Data::Value(vec![10, 1, 2, 5]))
+        );
+        let jump = read_data(b"\x14\0\x02\x80\x08\0\x01\0\xff\xff\xff\xfd\x07\0\x02\0to\0\0");
+        assert_eq!(jump, Some(Data::Jump("to".to_owned())));
+        assert_eq!(read_data(b"\x0c\0\x02\x80\x08\0\x01\0\0\0\0\x01"), None);
+    }
+
+    #[test]
     fn a_rule_with_more_or_fewer_items_is_another() {
         let item = |n: u8| vec![5, 0, 1, 0, n, 0, 0, 0];
         let list = |items: &[u8]| items.iter().flat_map(|n| item(*n)).collect::<Vec<u8>>();

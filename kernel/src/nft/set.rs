@@ -11,14 +11,19 @@ pub(super) struct Type {
     host_order: bool,
 }
 
-pub(super) const IPV4: Type = Type { name: "ipv4_addr", number: 7, length: 4, host_order: false };
-pub(super) const IPV6: Type = Type { name: "ipv6_addr", number: 8, length: 16, host_order: false };
-pub(super) const MAC: Type = Type { name: "ether_addr", number: 9, length: 6, host_order: false };
-/// `IFNAMSIZ`, including the final zero byte.
-pub(super) const IFNAME: Type = Type { name: "ifname", number: 41, length: 16, host_order: true };
+pub(super) const IPV4: Type = Type::new("ipv4_addr", 7, 4);
+pub(super) const IPV6: Type = Type::new("ipv6_addr", 8, 16);
+pub(super) const MAC: Type = Type::new("ether_addr", 9, 6);
+/// The length is `IFNAMSIZ`, including the final zero byte.
+pub(super) const IFNAME: Type = Type { host_order: true, ..Type::new("ifname", 41, 16) };
 /// `NFT_DATA_VERDICT`: the data type of a verdict map.
-pub(super) const VERDICT: Type =
-    Type { name: "verdict", number: 0xffff_ff00, length: 0, host_order: false };
+pub(super) const VERDICT: Type = Type::new("verdict", 0xffff_ff00, 0);
+
+impl Type {
+    const fn new(name: &'static str, number: u32, length: u32) -> Type {
+        Type { name, number, length, host_order: false }
+    }
+}
 
 /// A set, or a map if it has data. Several types are a concatenation.
 #[derive(Debug, Clone, Copy)]
@@ -38,8 +43,10 @@ impl Set<'_> {
 
     /// Its types in nft's notation: `{ type ipv4_addr : verdict; }`.
     pub(super) fn types(&self) -> String {
-        let data =
-            if self.data.is_empty() { String::new() } else { format!(" : {}", names(self.data)) };
+        let data = match self.data {
+            [] => String::new(),
+            data => format!(" : {}", names(data)),
+        };
         let flags = if self.ranges { " flags interval;" } else { "" };
         format!("{{ type {}{data};{flags} }}", names(self.key))
     }

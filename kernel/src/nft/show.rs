@@ -10,7 +10,7 @@ pub(crate) const ADD: &str = "nft add ";
 
 impl Job<'_> {
     /// The commands that declare all objects and add the elements.
-    pub(super) fn show(&self) -> Vec<String> {
+    pub fn show(&self) -> Vec<String> {
         let table = self.table.nft();
         let mut lines = vec![format!("{ADD}table {table}")];
         lines.extend(

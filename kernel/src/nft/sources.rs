@@ -26,8 +26,9 @@ use netlink_packet_netfilter::nftables::InetHookNumber;
 use nix::libc;
 
 use super::batch::{Base, Batch, get_generation};
+use super::declare::{is_base, lacking};
 use super::expr::{self, and_accept, and_drop};
-use super::job::{Chain, Job, Rule, is_base, lacking};
+use super::job::{Chain, Job, Rule};
 use super::ranges::{self, Found as Set, Ranges};
 use super::reply::{Reply, is_rule, rule};
 use super::{Nft, TABLE, generation, pod_cidrs};
@@ -87,7 +88,8 @@ impl Sources<'_> {
         let sets = self.from.map(|_| set.set());
         let chain = Chain { name: CHAIN.to_owned(), base: Some(BASE), rules: Vec::new() };
         let (sets, chains) = (sets.as_slice(), vec![chain]);
-        let mut lines = Job { table: TABLE, sets, chains, elements: Vec::new() }.show();
+        let mut lines =
+            Job { table: TABLE, sets, chains, elements: Vec::new(), surplus: None }.show();
         lines.extend(set.show());
         let line = |verb, rule: &Rule| format!("nft {verb} rule {table} {CHAIN} {}", rule.nft);
         match self.to {

@@ -3,7 +3,7 @@ use serde::Serialize;
 use super::{AND, At, Collection, Deletion, Kind, Of, Place, Removal, Stale, Sweep, Veth};
 use crate::error::Result;
 use crate::link;
-use crate::nft;
+use crate::nft::Job;
 use crate::owner::Mac;
 
 /// Lets a bridge port send only frames with the container's own source MAC address.
@@ -21,19 +21,19 @@ impl Kind for Guard {
     }
 
     fn show(&self, _place: Place) -> String {
-        nft::show_guard(&self.port, self.mac).join(AND)
+        self.job("").map(|job| job.show().join(AND)).unwrap_or_default()
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         at.sides.flush()?;
         at.undo_by_removal();
-        let tag = at.owner.tag();
-        at.sides.nft()?.guard(&tag, &self.port, self.mac).map(drop)
+        let job = self.job(&at.owner.tag())?;
+        at.sides.nft()?.declare(&job).map(drop)
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        let tag = at.owner.tag();
-        at.sides.nft()?.guard_differences(&tag, &self.port, self.mac)
+        let job = self.job(&at.owner.tag())?;
+        at.sides.nft()?.differences(&job)
     }
 
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
@@ -46,7 +46,8 @@ impl Kind for Guard {
     }
 
     fn has_skeleton(&self, at: &mut At<'_>) -> bool {
-        at.sides.nft().and_then(|nft| nft.is_guard_declared()).unwrap_or(false)
+        let Ok(job) = self.job("") else { return false };
+        at.sides.nft().and_then(|nft| nft.is_declared(&job)).unwrap_or(false)
     }
 
     fn feasible(&self, at: &mut At<'_>) -> Result<()> {
@@ -62,6 +63,12 @@ impl Kind for Guard {
             true => at.sides.host.now(link::down(&link).tolerate(&[nix::libc::ENODEV])),
             false => Ok(()),
         }
+    }
+}
+
+impl Guard {
+    fn job(&self, tag: &str) -> Result<Job<'static>> {
+        Job::guard(tag, &self.port, self.mac)
     }
 }
 

@@ -10,9 +10,10 @@ use super::{
     is_same,
 };
 use crate::error::Result;
+use crate::iptables;
+use crate::nft::{Inside, Job};
 use crate::owner::Owner;
 use crate::sweep::Held;
-use crate::{iptables, nft};
 
 /// Source address translation for a container's address, except to its own subnet and to multicast.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,7 +47,7 @@ impl Kind for Masquerade {
 
     fn show(&self, _place: Place) -> String {
         match self.backend {
-            Backend::Nftables => nft::show_masquerade(self.address.ip(), self.inside()).join(AND),
+            Backend::Nftables => self.job("").map(|job| job.show().join(AND)).unwrap_or_default(),
             Backend::Iptables => {
                 let program = if self.address.is_ipv4() { "iptables" } else { "ip6tables" };
                 format!("{program} -t nat -A POSTROUTING -s {} -j CNI-...", self.address.ip())
@@ -62,8 +63,8 @@ impl Kind for Masquerade {
         at.undo_by_removal();
         match self.backend {
             Backend::Nftables => {
-                let tag = at.owner.tag();
-                at.sides.nft()?.masquerade(&tag, self.address.ip(), self.inside()).map(drop)
+                let job = self.job(&at.owner.tag())?;
+                at.sides.nft()?.declare(&job).map(drop)
             }
             Backend::Iptables => {
                 let (network, container) = (&at.owner.network, &at.owner.container);
@@ -83,8 +84,8 @@ impl Kind for Masquerade {
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         match self.backend {
             Backend::Nftables => {
-                let (tag, nft) = (at.owner.tag(), at.sides.nft()?);
-                let found = nft.masquerade_differences(&tag, self.address.ip(), self.inside())?;
+                let job = self.job(&at.owner.tag())?;
+                let found = at.sides.nft()?.differences(&job)?;
                 if found.is_empty() || !self.is_by_others(at)? { Ok(found) } else { Ok(vec![]) }
             }
             Backend::Iptables => {
@@ -126,9 +127,9 @@ impl Kind for Masquerade {
     }
 
     fn has_skeleton(&self, at: &mut At<'_>) -> bool {
-        let is_declared =
-            |nft: &mut nft::Nft| nft.is_declared(self.address.ip(), self.inside()).unwrap_or(false);
-        self.backend == Backend::Nftables && at.sides.nft().is_ok_and(is_declared)
+        let Ok(job) = self.job("") else { return false };
+        self.backend == Backend::Nftables
+            && at.sides.nft().and_then(|nft| nft.is_declared(&job)).unwrap_or(false)
     }
 
     fn feasible(&self, at: &mut At<'_>) -> Result<()> {
@@ -204,8 +205,9 @@ impl Sweep for Masquerade {
 }
 
 impl Masquerade {
-    pub(crate) fn inside(&self) -> nft::Inside<'_> {
-        nft::Inside { subnet: self.subnet(), network: self.pods_of.as_deref() }
+    fn job(&self, tag: &str) -> Result<Job<'static>> {
+        let inside = Inside { subnet: self.subnet(), network: self.pods_of.as_deref() };
+        Job::masquerade(tag, self.address.ip(), inside)
     }
 
     /// Whether rules of the reference suite masquerade the address: it created the attachment, or
