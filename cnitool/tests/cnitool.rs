@@ -153,7 +153,7 @@ fn variables_are_read_and_options_are_stronger() {
 }
 
 #[test]
-fn what_is_not_understood_is_an_error() {
+fn invalid_arguments_are_errors() {
     let bed = Bed::new(&["one"]);
     for (args, said) in [
         (&[][..], "connects network namespaces"),
@@ -253,7 +253,7 @@ fn a_plugin_that_hangs_is_given_up() {
 }
 
 #[test]
-fn gc_keeps_what_is_alive_unless_told_otherwise() {
+fn gc_keeps_live_attachments_by_default() {
     let bed = Bed::new(&["one"]);
     let alive = bed.path("namespace");
     fs::write(&alive, "").unwrap();
@@ -296,7 +296,7 @@ fn gc_keeps_what_is_alive_unless_told_otherwise() {
 /// The version that a runtime speaks may be too old for GC; with `cniVersions`, cnitool takes a
 /// newer one.
 #[test]
-fn gc_says_that_the_configuration_is_too_old_for_it() {
+fn gc_reports_a_configuration_that_is_too_old() {
     let bed = Bed::new(&["one"]);
     let configure = |mut list: Value| {
         list["name"] = json!("net");
@@ -342,7 +342,7 @@ fn a_plan_is_printed_and_nothing_is_kept() {
 }
 
 #[test]
-fn repair_goes_over_what_is_cached() {
+fn repair_repairs_the_cached_attachments() {
     let bed = Bed::new(&["one"]);
     let none = bed.run(&["repair", "net"]);
     assert_eq!((none.status, &*none.stderr), (Some(0), "no attachment of net is in the cache\n"));
@@ -425,7 +425,7 @@ fn a_capability_that_no_plugin_declares_is_refused_before_anything_is_done() {
 }
 
 #[test]
-fn status_below_1_1_0_says_that_nothing_was_checked() {
+fn status_below_1_1_0_reports_that_nothing_was_checked() {
     let bed = Bed::new(&["one"]);
     let list = json!({ "name": "net", "cniVersion": "1.0.0", "plugins": [{ "type": "one" }] });
     fs::write(bed.path("net.d/net.conflist"), list.to_string()).unwrap();

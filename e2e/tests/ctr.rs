@@ -154,7 +154,7 @@ fn detached_containers_are_taken_down_by_cnitool() {
 }
 
 #[test]
-fn a_network_that_fails_says_why_and_leaves_nothing() {
+fn a_network_that_fails_gives_the_reason_and_leaves_nothing() {
     let machine = Machine::new();
     let link = json!({ "type": "macvlan", "master": "no-such-link", "ipam": bridge()["ipam"] });
     machine.network(network(json!([link])));

@@ -49,7 +49,7 @@ impl Host {
             }
             for range in pool.ranges() {
                 let mut routes = self.routes.iter().filter(|route| overlap(route.to, range.subnet));
-                problems.extend(routes.find_map(|route| self.other_way(&pool, range, route)));
+                problems.extend(routes.find_map(|route| self.foreign_route(&pool, range, route)));
             }
             self.held_addresses(&pool, problems);
         }
@@ -72,7 +72,12 @@ impl Host {
     }
 
     /// Reports a route of another program to addresses of a range.
-    fn other_way(&self, pool: &Pool<'_>, range: &Range<'_>, route: &KnownRoute) -> Option<Problem> {
+    fn foreign_route(
+        &self,
+        pool: &Pool<'_>,
+        range: &Range<'_>,
+        route: &KnownRoute,
+    ) -> Option<Problem> {
         let link = self.link(route.link);
         if is_own(pool.plugin, pool.network.name(), route, link) {
             return None;

@@ -47,13 +47,14 @@ pub fn check(
     };
     for network in networks.iter().filter(|network| *network.place == Place::Whole) {
         for (name, old) in &old {
-            problems
-                .extend(old.shared(network).map(|shared| said(network, name, old.live, &shared)));
+            problems.extend(
+                old.shared(network).map(|shared| finding(network, name, old.live, &shared)),
+            );
         }
     }
 }
 
-fn said(network: &Network<'_>, old: &str, live: usize, shared: &str) -> Problem {
+fn finding(network: &Network<'_>, old: &str, live: usize, shared: &str) -> Problem {
     let attachments = match live {
         1 => "1 live attachment".to_owned(),
         many => format!("{many} live attachments"),

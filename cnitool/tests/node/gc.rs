@@ -189,7 +189,7 @@ fn are_listed(keys: &Value, kinds: &[&str]) {
 
 /// A folder of results that cannot be read: nothing is said to be removed that is not.
 #[test]
-fn a_del_without_a_readable_cache_does_not_claim_what_it_does_not_know() {
+fn a_del_without_a_readable_cache_does_not_claim_success() {
     let bed = Bed::new();
     let pod = bed.add("c1");
     bed.sh("ip netns list");

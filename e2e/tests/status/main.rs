@@ -204,7 +204,7 @@ fn needs() -> [Need; 5] {
 }
 
 #[test]
-fn what_a_network_needs_is_missed_and_seen_again() {
+fn status_reports_missing_requirements_until_they_are_restored() {
     let machine = Machine::new();
     machine.sh(needs()[0].comes);
     machine.network(network("1.1.0", ptp(ipam())));

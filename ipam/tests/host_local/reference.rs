@@ -180,7 +180,7 @@ fn gist(outcome: &Outcome) -> Outcome {
 }
 
 #[test]
-fn the_same_calls_give_what_the_reference_gives() {
+fn the_same_calls_give_the_results_of_the_reference() {
     let resolv = tempfile::NamedTempFile::new().unwrap();
     fs::write(
         &resolv,

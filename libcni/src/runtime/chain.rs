@@ -177,7 +177,7 @@ impl<'fd> Runtime<'fd> {
                 Err(NotDone::Failed(error)) => return Err(missing.beside(error)),
             }
         }
-        missing.said(&list.name)?;
+        missing.into_result(&list.name)?;
         Ok(self.forget(list, conf))
     }
 
@@ -272,7 +272,7 @@ impl Missing {
     }
 
     /// Succeeds if every plugin was called.
-    fn said(self, network: &NetworkName) -> Result<()> {
+    fn into_result(self, network: &NetworkName) -> Result<()> {
         let plugins = self.plugins.join(", ");
         join(self.errors).map_err(|error| {
             error.line(&format!(

@@ -55,7 +55,7 @@ fn plugins_get_the_environment_of_the_specification_and_ours() {
 }
 
 #[test]
-fn runtime_config_has_what_is_declared_and_given() {
+fn runtime_config_has_the_declared_capabilities_with_values() {
     let bed = Bed::with(&["one", "two"]);
     let network = list(json!({ "name": "net", "cniVersion": "1.0.0", "plugins": [
         { "type": "one", "Capabilities": { "mac": true, "ips": false, "portMappings": true }, "RuntimeConfig": { "old": 1 } },

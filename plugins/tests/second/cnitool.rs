@@ -123,7 +123,7 @@ fn an_attachment_of_the_reference_suite_survives() {
 }
 
 #[test]
-fn what_a_failed_add_made_itself_goes() {
+fn a_failed_add_rolls_back_its_own_objects() {
     for plugin in PLUGINS {
         on_a_node(|| {
             let lab = lab(plugin);
