@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use testbed::Cni;
 
-use crate::isolation::{self, Task};
+use crate::disk::Disk;
+use crate::isolation::{self, Task, broken};
 use crate::profile::Profile;
 use crate::suite::Suite;
 use crate::timeout::{self, scaled};
@@ -46,6 +47,7 @@ impl AskVersions {
     /// Asks each plugin.
     pub fn perform(self) -> BTreeMap<String, Vec<String>> {
         let Self { suite, plugins } = self;
+        Disk::new([]).unwrap_or_else(|error| broken(&error));
         let ask = |plugin: String| {
             let versions = versions(&suite, &plugin);
             (plugin, versions)

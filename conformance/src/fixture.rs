@@ -9,11 +9,13 @@ use serde_json::{Value, json};
 use testbed::{Cni, Node, Outcome, Pod};
 
 use crate::case::Case;
+use crate::disk::Disk;
 use crate::evidence::RecordedCall;
 use crate::ipam;
 use crate::isolation::broken;
 use crate::json::set;
 use crate::profile::{FIRST_NUMBER, Kind, Profile, Variant, put_number};
+use crate::suite::Suite;
 use crate::timeout::{DEADLINE, scaled};
 use crate::verdict::{NotPassed, OutcomeExt, failed};
 use crate::version::numbers;
@@ -32,6 +34,8 @@ pub struct Fixture {
     pub profile: Profile,
     /// The host. Commands and plugins run in its namespaces.
     pub host: Node,
+    /// The host's file system.
+    pub disk: Disk,
     /// Shell commands of the variant for each container, in addition to those of the profile.
     container_setup: RefCell<Vec<String>>,
     /// The number of containers so far.
@@ -70,19 +74,29 @@ impl Fixture {
     ///
     /// If the host cannot be made.
     pub fn new(case: Case, profile: Profile) -> Fixture {
-        let host = Node::new();
+        let (disk, host) = host(&case.suite).unwrap_or_else(|error| broken(&error));
         profile.setup.iter().for_each(|line| drop(host.sh(line)));
         ipam::install(profile.ipv4_only).unwrap_or_else(|error| broken(&error));
         Fixture {
             case,
             profile,
             host,
+            disk,
             container_setup: RefCell::default(),
             containers: Cell::default(),
             calls: RefCell::default(),
             notes: RefCell::default(),
             untested: RefCell::default(),
         }
+    }
+
+    /// The state of the host and its containers, with all files: those in `/run` and
+    /// `/var/lib/cni`, and, without their content, those that were changed elsewhere.
+    pub fn state(&self) -> String {
+        self.disk
+            .changes()
+            .into_iter()
+            .fold(self.host.state() + "== disk\n", |state, line| state + &line + "\n")
     }
 
     /// Runs the shell commands that a variant adds for the host.
@@ -299,6 +313,16 @@ impl Fixture {
             stderr: outcome.stderr.clone(),
         });
     }
+}
+
+/// Makes the calling thread a host on which the suite's programs, and the kit, are visible.
+fn host(suite: &Suite) -> Result<(Disk, Node), String> {
+    let own = std::env::current_exe().map_err(|error| format!("find the kit's file: {error}"))?;
+    let programs = [suite.folder.as_path()].into_iter().chain(suite.path.iter().map(|p| &**p));
+    let mut disk = Disk::new(programs.chain([own.as_path()]))?;
+    let host = Node::new();
+    disk.show_programs()?;
+    Ok((disk, host))
 }
 
 impl Call<'_> {

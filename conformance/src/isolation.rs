@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::disk;
 use crate::timeout;
 
 /// The exit status of a task in which the kit itself failed.
@@ -156,6 +157,7 @@ fn enter() {
         mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none)
     });
     ready.unwrap_or_else(|error| broken(&format!("make a /proc of its own: {error}")));
+    disk::remember_machine().unwrap_or_else(|error| broken(&error));
 }
 
 /// Runs a command and kills it after `patience`.

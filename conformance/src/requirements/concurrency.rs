@@ -155,8 +155,9 @@ fn once(fixture: &Fixture) -> TestResult {
 
 /// The host and its files must be unchanged.
 fn nothing_is_left(done: &str, before: &str, after: &str) -> TestResult {
-    let host =
-        |state: &str| lasting(&format!("{}\n{}", section(state, "node"), section(state, "files")));
+    let host = |state: &str| {
+        lasting(&["node", "files", "disk"].map(|name| section(state, name)).join("\n"))
+    };
     let changes = diff(&host(before), &host(after));
     ensure(changes.is_empty(), done, "the host as after one ADD and DEL", changes)
 }
@@ -164,31 +165,31 @@ fn nothing_is_left(done: &str, before: &str, after: &str) -> TestResult {
 fn many_dels(fixture: &Fixture) -> TestResult {
     let containers = containers(fixture, "c", CROWD / 2);
     once(fixture)?;
-    let before = fixture.host.state();
+    let before = fixture.state();
     add_all(fixture, &containers)?;
     del_all(fixture, &containers)?;
     let done = format!("{0} concurrent ADDs, {0} concurrent DELs", containers.len());
-    nothing_is_left(&done, &before, &fixture.host.state())
+    nothing_is_left(&done, &before, &fixture.state())
 }
 
 fn one_del_often(fixture: &Fixture) -> TestResult {
     const TIMES: usize = 4;
     let container = without_dad(fixture, "c1");
     once(fixture)?;
-    let before = fixture.host.state();
+    let before = fixture.state();
     fixture.call(&container).add().succeeds()?;
     let del = Task { cni: fixture.call(&container).cni, verb: "DEL" };
     for done in at_once(fixture, vec![del; TIMES]) {
         done.outcome.succeeds()?;
     }
-    nothing_is_left("ADD, DEL 4 times at once", &before, &fixture.host.state())
+    nothing_is_left("ADD, DEL 4 times at once", &before, &fixture.state())
 }
 
 fn add_and_del_of_one(fixture: &Fixture) -> TestResult {
     const ROUNDS: usize = 3;
     let container = without_dad(fixture, "c1");
     once(fixture)?;
-    let before = fixture.host.state();
+    let before = fixture.state();
     for _ in 0..ROUNDS {
         let cni = fixture.call(&container).cni;
         let add = Task { cni: cni.clone(), verb: "ADD" };
@@ -204,7 +205,7 @@ fn add_and_del_of_one(fixture: &Fixture) -> TestResult {
         fixture.call(&container).del().succeeds()?;
     }
     let done = "ADD and DEL of one attachment at once, then DEL";
-    nothing_is_left(done, &before, &fixture.host.state())?;
+    nothing_is_left(done, &before, &fixture.state())?;
     fixture.call(&container).add().succeeds()?;
     fixture.call(&container).del().succeeds().map(drop)
 }

@@ -27,7 +27,7 @@ pub fn read(text: &str) -> State {
     for line in text.lines() {
         if let Some(heading) = line.strip_prefix("== ") {
             place = match heading {
-                "node" | "files" | "mounts" => String::new(),
+                "node" | "files" | "mounts" | "disk" => String::new(),
                 pod => format!("in {pod}: "),
             };
             (table, block) = (String::new(), String::new());

@@ -146,7 +146,8 @@ impl Host {
     }
 
     fn state(&self) -> State {
-        let mut state = read(&self.fixture.host.state_as(VIEW));
+        let disk = self.fixture.disk.changes().join("\n");
+        let mut state = read(&format!("{}== disk\n{disk}", self.fixture.host.state_as(VIEW)));
         // The kernel sends its multicast memberships to neighbours from time to time.
         let group = |thing: &str| thing.contains(" dst=224.") || thing.contains(" dst=ff0");
         state.retain(|thing, _| !(thing.contains("conntrack ") && group(thing)));

@@ -111,10 +111,10 @@ pub(super) fn alike(fixture: &Fixture) -> TestResult {
     let one = Container { id: format!("{stem}a"), ..without_dad(fixture, "c1") };
     let two = Container { id: format!("{stem}b"), ..without_dad(fixture, "c2") };
     fixture.call(&one).add().succeeds()?;
-    let before = fixture.host.state();
+    let before = fixture.state();
     let result = fixture.call(&two).add().succeeds()?;
     as_said(fixture, &two.pod, &result)?;
     fixture.call(&two).del().succeeds()?;
-    all_same("ADD and DEL of the second", &before, &fixture.host.state())?;
+    all_same("ADD and DEL of the second", &before, &fixture.state())?;
     fixture.call(&one).del().succeeds().map(drop)
 }

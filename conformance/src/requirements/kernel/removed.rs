@@ -10,17 +10,17 @@ use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure};
 
 pub(super) fn container(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
-    let before = fixture.host.state();
+    let before = fixture.state();
     round(fixture, &container)?;
-    same("ADD, then DEL", "c1", &before, &fixture.host.state())
+    same("ADD, then DEL", "c1", &before, &fixture.state())
 }
 
 pub(super) fn one_of_two(fixture: &Fixture) -> TestResult {
     let other = without_dad(fixture, "c2");
     added_without_dad(fixture, "c1")?;
-    let before = fixture.host.state();
+    let before = fixture.state();
     round(fixture, &other)?;
-    all_same("ADD and DEL of c2, while c1 is there", &before, &fixture.host.state())
+    all_same("ADD and DEL of c2, while c1 is there", &before, &fixture.state())
 }
 
 pub(super) fn rounds(fixture: &Fixture) -> TestResult {
@@ -28,7 +28,7 @@ pub(super) fn rounds(fixture: &Fixture) -> TestResult {
     let named = |id: String, container: &Container| Container { id, ..container.clone() };
     let (one, two) = (without_dad(fixture, "c1"), without_dad(fixture, "c2"));
     round(fixture, &one)?;
-    let before = fixture.host.state();
+    let before = fixture.state();
     for number in 0..ROUNDS {
         round(fixture, &named(format!("round-{number}"), &one))?;
     }
@@ -39,14 +39,14 @@ pub(super) fn rounds(fixture: &Fixture) -> TestResult {
     fixture.call(&one).del().succeeds()?;
     fixture.call(&two).del().succeeds()?;
     let done = format!("{} more rounds of ADD and DEL", ROUNDS + 2);
-    all_same(&done, &before, &fixture.host.state())
+    all_same(&done, &before, &fixture.state())
 }
 
 pub(super) fn without_namespace(fixture: &Fixture) -> TestResult {
     round(fixture, &without_dad(fixture, "c1"))?;
     let host = || {
-        let state = fixture.host.state();
-        lasting(&format!("{}\n{}", section(&state, "node"), section(&state, "files")))
+        let state = fixture.state();
+        lasting(&["node", "files", "disk"].map(|name| section(&state, name)).join("\n"))
     };
     let before = host();
     for is_named in [true, false] {
@@ -76,7 +76,7 @@ pub(super) fn variants(fixture: &Fixture) -> TestResult {
         let sets_sysctls = fixture.profile.config.get("sysctl").is_some();
         let is_kept = |line: &&str| !(sets_sysctls && line.starts_with("sysctl "));
         let state = || {
-            let lines = fixture.host.state();
+            let lines = fixture.state();
             lines.lines().filter(is_kept).map(|line| format!("{line}\n")).collect::<String>()
         };
         let before = state();

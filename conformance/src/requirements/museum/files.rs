@@ -76,12 +76,19 @@ fn state(fixture: &Fixture) -> TestResult {
     for folder in ["/run", "/var/lib/cni", "/etc/cni"] {
         look(Path::new(folder), &mut open);
     }
+    open.extend(fixture.disk.changes().into_iter().filter(|line| is_open(line)));
     ensure(
         open.is_empty(),
-        "ADD, then looked at /run, /var/lib/cni and /etc/cni",
+        "ADD, then looked at the files that it made",
         "no world-writable file",
         open.join(", "),
     )
+}
+
+/// Whether the mode in a line about a changed file allows all users to write: `file 0666 PATH`.
+fn is_open(line: &str) -> bool {
+    let mode = line.split(' ').nth(1).and_then(|mode| u32::from_str_radix(mode, 8).ok());
+    !line.starts_with("symlink ") && mode.is_some_and(|mode| mode & OTHERS != 0)
 }
 
 fn look(folder: &Path, open: &mut Vec<String>) {
