@@ -64,8 +64,9 @@ fn cnitool(machine: &Machine, arguments: &[&str]) -> Output {
 }
 
 /// The first message of `cnitool gc` on a network in version 1.0.0.
-const NO_GC: &str = "the configuration of pods is of version 1.0.0, in which plugins know no GC: only what is in the cache \
-    goes. Give it \"cniVersions\": [\"1.0.0\", \"1.1.0\"] too\n";
+const NO_GC: &str = "the configuration of pods is of version 1.0.0, in which plugins know no GC: \
+                     only what is in the cache goes. Give it \"cniVersions\": [\"1.0.0\", \
+                     \"1.1.0\"] too\n";
 
 #[test]
 fn attached_containers_leave_nothing() {

@@ -134,8 +134,8 @@ mod tests {
 
     #[test]
     fn varying_values_get_numbers() {
-        let text = "veth34619c60@if2: mac 7a:cf:d3:14:52:a8, mac 7a:cf:d3:14:52:a9 again veth34619c60: \
-                    fe80::78cf:d3ff:fe14:52a8/64 CNI-9b00b9b7c2795a8a61a6eec1";
+        let text = "veth34619c60@if2: mac 7a:cf:d3:14:52:a8, mac 7a:cf:d3:14:52:a9 again \
+                    veth34619c60: fe80::78cf:d3ff:fe14:52a8/64 CNI-9b00b9b7c2795a8a61a6eec1";
         assert_eq!(
             normalise(text),
             "<veth1>@if2: mac <mac1>, mac <mac2> again <veth1>: <linklocal1>/64 <chain1>"

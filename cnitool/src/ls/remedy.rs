@@ -70,11 +70,12 @@ pub fn steps(
     }
     if steps.iter().any(|step| step.command.starts_with("cnitool gc")) {
         if cached.is_broken() {
-            let about = "first see to the files of the cache that cannot be read: gc takes down what is in no other";
+            let about = "first see to the files of the cache that cannot be read: gc takes down \
+                         what is in no other";
             steps.insert(0, Step::new("", about));
         }
-        let about = "gc goes by this cache and by namespaces: do not run it while containers are being started, nor for a \
-                     runtime that keeps another cache (--cache-dir)";
+        let about = "gc goes by this cache and by namespaces: do not run it while containers are \
+                     being started, nor for a runtime that keeps another cache (--cache-dir)";
         steps.push(Step::new("", about));
     }
     steps.splice(0..0, warning(leaks, cached, arguments));
@@ -87,8 +88,8 @@ fn warning(leaks: &[Leak], cached: &Cached, arguments: &Arguments) -> Option<Ste
         return None;
     }
     let about = format!(
-        "no attachment is in {} at all: if a runtime has its cache elsewhere, name that (--cache-dir), because all that it \
-         attached would be taken down",
+        "no attachment is in {} at all: if a runtime has its cache elsewhere, name that \
+         (--cache-dir), because all that it attached would be taken down",
         arguments.cache_dir.join("results").display()
     );
     Some(Step::new("", about))
@@ -142,8 +143,9 @@ impl Of<'_> {
         }
         let folders: Vec<_> = arguments.path.iter().map(|it| it.display().to_string()).collect();
         let about = format!(
-            "first install {} in {}: without it DEL of {} fails in every runtime, and pods stay Terminating. cnitool del and gc \
-             go on without it, and end with status 1: what it made may remain, such as firewall rules",
+            "first install {} in {}: without it DEL of {} fails in every runtime, and pods stay \
+             Terminating. cnitool del and gc go on without it, and end with status 1: what it made \
+             may remain, such as firewall rules",
             missing.join(" and "),
             folders.join(" or "),
             self.name
@@ -184,8 +186,8 @@ impl Of<'_> {
             "runs DEL for the attachments whose namespace is gone (--dry-run: only names them)",
         );
         let rest = rest.then_some(
-            "has the plugins remove what is in no cache entry, if they know GC (the reference's \
-             do not)",
+            "has the plugins remove what is in no cache entry, if they know GC (the reference's do \
+             not)",
         );
         let about: Vec<_> = gone.into_iter().chain(rest).collect();
         let command = format!("cnitool gc {}{}", self.name, self.options);
@@ -263,13 +265,13 @@ impl Of<'_> {
         let mut steps = Vec::new();
         let (files, broken) = (self.all(&[Why::NoNamespace]), self.all(&[Why::LinkGone]));
         let about = "if its container is gone: then its namespace is, too, and gc takes the \
-            attachment down";
+                     attachment down";
         steps.extend(each(&files, |leak| format!("rm {}", quoted(&leak.netns)), about));
         let repair = |leak: &&Leak| {
             format!("cnitool repair {} {}{}", self.name, quoted(&leak.netns), self.options)
         };
         let about = "makes the host interface again, if the plugins can; otherwise start the \
-            container anew";
+                     container anew";
         steps.extend(each(&broken, repair, about));
         steps
     }

@@ -276,8 +276,9 @@ impl Missing {
         let plugins = self.plugins.join(", ");
         join(self.errors).map_err(|error| {
             error.line(&format!(
-                "every other plugin of {network} was asked; what {plugins} made for this attachment may remain, such as \
-                 firewall rules: repeat DEL when {plugins} is installed"
+                "every other plugin of {network} was asked; what {plugins} made for this \
+                 attachment may remain, such as firewall rules: repeat DEL when {plugins} is \
+                 installed"
             ))
         })
     }

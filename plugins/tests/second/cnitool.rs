@@ -15,8 +15,8 @@ const CACHE: &str = "/run/cache";
 /// A node with the network as a chain of the plugin and one that fails if `/run/refuses` exists.
 fn lab(plugin: &'static str) -> Lab {
     let lab = Lab::new(plugin);
-    let text = "[ $CNI_COMMAND = DEL ] && exit; [ ! -e /run/refuses ] || { echo '{\"code\": 111, \"msg\": \"no\"}'; exit 1; }; \
-                echo '{\"cniVersion\": \"1.0.0\"}'";
+    let text = "[ $CNI_COMMAND = DEL ] && exit; [ ! -e /run/refuses ] || { echo '{\"code\": 111, \
+                \"msg\": \"no\"}'; exit 1; }; echo '{\"cniVersion\": \"1.0.0\"}'";
     script("later", text);
     let chain = json!({
         "cniVersion": "1.0.0", "name": "pods", "plugins": [lab.config, { "type": "later" }],

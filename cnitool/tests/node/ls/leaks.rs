@@ -161,8 +161,9 @@ fn a_network_that_lost_its_file() {
     assert!(text.contains("pods  (no file configures it, but the cache knows it; "), "{text}");
     assert!(text.contains("10.88.0.2-10.88.0.254: 1 of 253 taken"), "{text}");
     // Not into the configuration folder, or the next pod would be attached to this network.
-    let restore = "mkdir -p /run/cnitool/pods && grep -o '\"config\":\"[^\"]*' /var/lib/cni/results/pods-dead-eth0 | head -n 1 \
-                   | cut -d '\"' -f 4 | base64 -d >/run/cnitool/pods/pods.conflist";
+    let restore = "mkdir -p /run/cnitool/pods && grep -o '\"config\":\"[^\"]*' \
+                   /var/lib/cni/results/pods-dead-eth0 | head -n 1 | cut -d '\"' -f 4 | base64 -d \
+                   >/run/cnitool/pods/pods.conflist";
     assert_eq!(bed.ways(), [restore, "cnitool gc pods --conf-dir /run/cnitool/pods"]);
     bed.follow_the_remedy();
     assert!(!fs::exists(CONF).unwrap());
