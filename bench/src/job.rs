@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sent_is_received() {
+    fn a_sent_message_is_received() {
         let step = Step {
             command: vec!["/bin/true".to_owned(), String::new()],
             env: vec!["A=b\nc".to_owned()],

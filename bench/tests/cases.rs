@@ -124,7 +124,7 @@ fn states(case: &'static Case, who: Contestant) -> [String; 2] {
 }
 
 #[test]
-fn the_floor_makes_what_the_plugins_make() {
+fn the_floor_makes_the_same_objects_as_the_plugins() {
     for id in ["bridge", "bridge-masq", "ptp", "ptp-masq", "macvlan", "loopback"] {
         let [ours, floor] = [ours(), floor()].map(|who| states(case(id), who));
         testbed::assert_same!(ours[0], floor[0], "{id}: ADD of ours (-) and of the floor (+)");

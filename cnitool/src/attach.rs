@@ -63,8 +63,9 @@ pub fn del(session: &Session<'_>) -> Result<String> {
     warn(&session.runtime.del(&session.list, &conf)?);
     match unread {
         Some(error) => note(&format!(
-            "cnitool: warning: {error}. DEL was run for container ID {} without the cache: an attachment that another \
-             runtime made is not found by its namespace then. Make the folder readable, or name the attachment with --container-id",
+            "cnitool: warning: {error}. DEL was run for container ID {} without the cache: an \
+             attachment that another runtime made is not found by its namespace then. Make the \
+             folder readable, or name the attachment with --container-id",
             conf.attachment.container
         )),
         None if !is_cached => {
@@ -82,8 +83,8 @@ pub fn status(session: &Session<'_>) -> Result<String> {
     runtime.status(list)?;
     if list.version < Version::new(1, 1, 0) {
         note(&format!(
-            "nothing was checked: the configuration of {0} is of version {1}, in which plugins know no STATUS. Give it \
-             \"cniVersions\": [\"{1}\", \"1.1.0\"] too",
+            "nothing was checked: the configuration of {0} is of version {1}, in which plugins \
+             know no STATUS. Give it \"cniVersions\": [\"{1}\", \"1.1.0\"] too",
             list.name, list.version
         ));
         return Ok(String::new());

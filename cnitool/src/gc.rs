@@ -27,8 +27,8 @@ pub fn gc(session: &Session<'_>) -> Result<String, Failure> {
     }
     if list.version < Version::new(1, 1, 0) {
         note(&format!(
-            "the configuration of {0} is of version {1}, in which plugins know no GC: only what is in the cache goes. \
-             Give it \"cniVersions\": [\"{1}\", \"1.1.0\"] too",
+            "the configuration of {0} is of version {1}, in which plugins know no GC: only what is \
+             in the cache goes. Give it \"cniVersions\": [\"{1}\", \"1.1.0\"] too",
             list.name, list.version
         ));
     }
@@ -126,8 +126,8 @@ fn refusal(session: &Session<'_>, unlisted: &BTreeMap<Who, Unlisted>) -> Option<
         list.name
     );
     Some(Error::internal(msg).details(format!(
-        "If another runtime made it, name its cache (--cache-dir) or what is valid (--valid, --valid-file). {one}--all \
-         removes everything, living containers included"
+        "If another runtime made it, name its cache (--cache-dir) or what is valid (--valid, \
+         --valid-file). {one}--all removes everything, living containers included"
     )))
 }
 
@@ -143,8 +143,8 @@ fn refusal_of_entries(session: &Session<'_>, living: &[(&Attachment, Life)]) -> 
     );
     let one = one_by_one(session, &(container.to_string(), ifname.to_string()));
     Some(Error::internal(msg).details(format!(
-        "Run gc on the host itself, where the paths lead to the namespaces, or say what is valid (--valid, --valid-file). {one}; \
-         --all removes everything, living containers included"
+        "Run gc on the host itself, where the paths lead to the namespaces, or say what is valid \
+         (--valid, --valid-file). {one}; --all removes everything, living containers included"
     )))
 }
 

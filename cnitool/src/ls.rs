@@ -6,11 +6,11 @@ mod json;
 mod leak;
 mod networks;
 mod pool;
+mod remedy;
 mod reserved;
 mod table;
 mod text;
 pub mod time;
-mod way;
 
 use std::collections::BTreeSet;
 
@@ -23,15 +23,15 @@ use attached::{Attached, Cached};
 use leak::{Leak, Why};
 use networks::Networks;
 use pool::Pool;
+use remedy::Step;
 use reserved::Folders;
-use way::Way;
 
 /// The state of the node.
 struct Look {
     attached: Vec<Attached>,
     pools: Vec<Pool>,
     leaks: Vec<Leak>,
-    ways: Vec<Way>,
+    remedy: Vec<Step>,
     /// Whether the cache could be read.
     is_cache_known: bool,
 }
@@ -101,9 +101,9 @@ fn look(arguments: &Arguments, problems: &mut Problems) -> Result<Look, Failure>
         pools.retain(|pool| pool.network == only);
         leaks.retain(|leak| leak.network == only);
     }
-    let ways = way::ways(&leaks, &networks, &cached, &pools, arguments);
+    let remedy = remedy::steps(&leaks, &networks, &cached, &pools, arguments);
     let Cached { attached, is_known: is_cache_known, .. } = cached;
-    Ok(Look { attached, pools, leaks, ways, is_cache_known })
+    Ok(Look { attached, pools, leaks, remedy, is_cache_known })
 }
 
 /// Fails for a network that is neither configured, cached nor has reservations: its name is most

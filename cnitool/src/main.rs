@@ -141,8 +141,8 @@ fn finish(text: &str) -> ExitCode {
 
 /// Prints a message on standard error. Names and paths from files can hold any characters; a
 /// terminal must not interpret them.
-fn note(said: &str) {
-    let said = text::lines(said);
+fn note(message: &str) {
+    let message = text::lines(message);
     // There is nowhere to report that standard error is closed.
-    writeln!(io::stderr(), "{said}").ok();
+    writeln!(io::stderr(), "{message}").ok();
 }

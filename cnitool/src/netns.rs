@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_at_a_path_is_told_apart() {
+    fn the_states_of_a_namespace_path_are_distinguished() {
         assert_eq!(state("/proc/self/ns/net"), State::There);
         assert_eq!(state("/proc/self/ns/nothing"), State::Gone);
         assert_eq!(state("/"), State::NoNamespace);

@@ -107,7 +107,8 @@ fn add_check_and_del_speak_as_the_references() {
     let bed = Bed::new(&["one", "two"]);
     let add = bed.run(&["add", "net", "/run//netns/../netns/p"]);
     assert_eq!((add.status, &*add.stderr), (Some(0), ""));
-    let result = "{\n    \"cniVersion\": \"1.1.0\",\n    \"ips\": [\n        {\n            \"address\": \"10.1.0.2/16\"\n        }\n    ]\n}";
+    let result = "{\n    \"cniVersion\": \"1.1.0\",\n    \"ips\": [\n        {\n            \
+                  \"address\": \"10.1.0.2/16\"\n        }\n    ]\n}";
     assert_eq!(add.stdout, result);
     // printf /run/netns/p | sha512sum | cut -c -20
     assert_eq!(bed.env("CNI_CONTAINERID"), "cnitool-e814646c1f09fccf34e0");
@@ -146,14 +147,14 @@ fn variables_are_read_and_options_are_stronger() {
     assert_eq!(stdin()["runtimeConfig"], json!({ "mac": "02::2" }));
     let elsewhere = bed.run(&["add", "net", "p", "--conf-dir", "/nowhere"]);
     let said = "no net configurations found in /nowhere: the cache has attachments of it: run \
-        `cnitool ls net --conf-dir /nowhere";
+                `cnitool ls net --conf-dir /nowhere";
     assert!(elsewhere.stderr.starts_with(said), "{}", elsewhere.stderr);
     let elsewhere = bed.run(&["add", "net", "p", "--plugin-dir", "/nowhere"]);
     assert!(elsewhere.stderr.contains("in path [/nowhere]"), "{}", elsewhere.stderr);
 }
 
 #[test]
-fn what_is_not_understood_is_an_error() {
+fn invalid_arguments_are_errors() {
     let bed = Bed::new(&["one"]);
     for (args, said) in [
         (&[][..], "connects network namespaces"),
@@ -253,7 +254,7 @@ fn a_plugin_that_hangs_is_given_up() {
 }
 
 #[test]
-fn gc_keeps_what_is_alive_unless_told_otherwise() {
+fn gc_keeps_live_attachments_by_default() {
     let bed = Bed::new(&["one"]);
     let alive = bed.path("namespace");
     fs::write(&alive, "").unwrap();
@@ -270,7 +271,7 @@ fn gc_keeps_what_is_alive_unless_told_otherwise() {
     let dry = bed.run(&["gc", "net", "--dry-run"]);
     assert_eq!((dry.status, &*dry.stdout), (Some(0), ""));
     let said = "would remove gone1/eth0 from net (/nowhere/1 is gone)\nwould remove gone2/eth0 \
-        from net (/nowhere/2 is gone)\n";
+                from net (/nowhere/2 is gone)\n";
     assert_eq!(dry.stderr, said);
     assert!(bed.calls().is_empty());
     let gc = bed.run(&["gc", "net"]);
@@ -296,7 +297,7 @@ fn gc_keeps_what_is_alive_unless_told_otherwise() {
 /// The version that a runtime speaks may be too old for GC; with `cniVersions`, cnitool takes a
 /// newer one.
 #[test]
-fn gc_says_that_the_configuration_is_too_old_for_it() {
+fn gc_reports_a_configuration_that_is_too_old() {
     let bed = Bed::new(&["one"]);
     let configure = |mut list: Value| {
         list["name"] = json!("net");
@@ -310,8 +311,8 @@ fn gc_says_that_the_configuration_is_too_old_for_it() {
     let (note, removing) = gc.stderr.split_once('\n').unwrap();
     assert_eq!(
         note,
-        "the configuration of net is of version 1.0.0, in which plugins know no GC: only what is in the cache goes. \
-         Give it \"cniVersions\": [\"1.0.0\", \"1.1.0\"] too"
+        "the configuration of net is of version 1.0.0, in which plugins know no GC: only what is \
+         in the cache goes. Give it \"cniVersions\": [\"1.0.0\", \"1.1.0\"] too"
     );
     assert_eq!(removing, "removing gone/eth0 from net (/nowhere/1 is gone)\n");
     assert_eq!((gc.status, bed.calls()), (Some(0), vec!["DEL one".to_owned()]));
@@ -327,7 +328,7 @@ fn a_plan_is_printed_and_nothing_is_kept() {
     let plan = bed.run(&["plan", "net"]);
     assert_eq!((plan.status, &*plan.stderr), (Some(0), ""));
     let tree = "net (CNI 1.1.0)\n├─ one\n│  └─ pod /run/netns/p\n│     └─ ip link set lo up\n└─ \
-        result\n   └─ empty\n";
+                result\n   └─ empty\n";
     assert_eq!(plan.stdout, tree);
     assert_eq!(
         (bed.env("CNI_CONTAINERID"), bed.env("CNI_NETNS")),
@@ -342,7 +343,7 @@ fn a_plan_is_printed_and_nothing_is_kept() {
 }
 
 #[test]
-fn repair_goes_over_what_is_cached() {
+fn repair_repairs_the_cached_attachments() {
     let bed = Bed::new(&["one"]);
     let none = bed.run(&["repair", "net"]);
     assert_eq!((none.status, &*none.stderr), (Some(0), "no attachment of net is in the cache\n"));
@@ -392,8 +393,8 @@ fn a_capability_that_no_plugin_declares_is_refused_before_anything_is_done() {
         assert_eq!((misspelt.status, &*misspelt.stdout), (Some(1), ""), "{verb}");
         assert_eq!(
             misspelt.stderr,
-            "--capabilities: no plugin of net declares the capability \"mca\": Did you mean \"mac\"? The names have to be \
-             spelt exactly.\n"
+            "--capabilities: no plugin of net declares the capability \"mca\": Did you mean \
+             \"mac\"? The names have to be spelt exactly.\n"
         );
         let undeclared = bed.run(&[
             verb,
@@ -416,8 +417,8 @@ fn a_capability_that_no_plugin_declares_is_refused_before_anything_is_done() {
     assert_eq!(add.status, Some(0));
     assert!(
         add.stderr.starts_with(
-            "cnitool: CAP_ARGS: no plugin of net declares the capability \
-             \"ips\"; its value is not used."
+            "cnitool: CAP_ARGS: no plugin of net declares the capability \"ips\"; its value is not \
+             used."
         ),
         "{}",
         add.stderr
@@ -425,7 +426,7 @@ fn a_capability_that_no_plugin_declares_is_refused_before_anything_is_done() {
 }
 
 #[test]
-fn status_below_1_1_0_says_that_nothing_was_checked() {
+fn status_below_1_1_0_reports_that_nothing_was_checked() {
     let bed = Bed::new(&["one"]);
     let list = json!({ "name": "net", "cniVersion": "1.0.0", "plugins": [{ "type": "one" }] });
     fs::write(bed.path("net.d/net.conflist"), list.to_string()).unwrap();
@@ -433,8 +434,8 @@ fn status_below_1_1_0_says_that_nothing_was_checked() {
     assert_eq!((status.status, &*status.stdout), (Some(0), ""));
     assert_eq!(
         status.stderr,
-        "nothing was checked: the configuration of net is of version 1.0.0, in which plugins know no STATUS. Give it \
-         \"cniVersions\": [\"1.0.0\", \"1.1.0\"] too\n"
+        "nothing was checked: the configuration of net is of version 1.0.0, in which plugins know \
+         no STATUS. Give it \"cniVersions\": [\"1.0.0\", \"1.1.0\"] too\n"
     );
     assert!(bed.calls().is_empty());
 }

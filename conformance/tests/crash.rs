@@ -50,7 +50,7 @@ fn a_plugin_that_removes_all_of_it_passes() {
 }
 
 #[test]
-fn a_plugin_without_gc_leaves_what_gc_should_remove() {
+fn a_plugin_without_gc_fails_the_requirement_of_gc() {
     let all = r#""$CNI_CONTAINERID" "$CNI_CONTAINERID.half""#;
     let (passed, said) = judge(all, "CRASH.ADD.3");
     assert!(!passed && said.contains("namespace deleted: left file /var/lib/cni/"), "{said}");

@@ -24,7 +24,7 @@ fn at(number: usize, scope: KillScope) -> Option<Kill> {
 }
 
 #[test]
-fn a_program_that_is_left_alone_does_what_it_always_does() {
+fn an_untraced_program_is_not_affected() {
     let traced = trace(&["/bin/sh", "-c", "cat; echo no >&2; exit 7"], None);
     assert_eq!((traced.status, traced.hung), (Some(7), false));
     assert_eq!((&*traced.stdout, &*traced.stderr), ("read me", "no\n"));
@@ -131,7 +131,7 @@ fn threads_are_followed() {
 }
 
 #[test]
-fn what_hangs_is_ended() {
+fn a_hanging_program_is_killed() {
     let started = Instant::now();
     let traced =
         within(&["/bin/sh", "-c", "sleep 60 & sleep 60"], None, Duration::from_millis(300));
@@ -139,7 +139,7 @@ fn what_hangs_is_ended() {
 }
 
 #[test]
-fn what_cannot_be_started_is_an_error() {
+fn a_program_that_cannot_be_started_is_an_error() {
     let mut launcher = Command::new(env!("CARGO_BIN_EXE_cni-conformance"));
     launcher.arg(OPTION).arg("/no/such/program");
     let error = run(launcher, b"", None, DEADLINE).unwrap_err();

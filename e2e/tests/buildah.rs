@@ -28,7 +28,7 @@ fn ptp(version: &str) -> Value {
 const FETCH: &str = "wget -qO- http://192.0.2.2/ && wget -qO- http://[2001:db8:ffff::2]/";
 
 /// Runs and builds on a network reach the outside. Returns what stays behind.
-fn reach_what_is_beyond(networks: [Value; 2]) -> String {
+fn reach_other_hosts(networks: [Value; 2]) -> String {
     let machine = Machine::new();
     let outside = machine.outside();
     let _web = Web::start(&machine, &outside);
@@ -56,12 +56,12 @@ fn reach_what_is_beyond(networks: [Value; 2]) -> String {
 
 #[test]
 fn over_a_bridge() {
-    insta::assert_snapshot!(reach_what_is_beyond(["0.4.0", "1.0.0"].map(bridge)));
+    insta::assert_snapshot!(reach_other_hosts(["0.4.0", "1.0.0"].map(bridge)));
 }
 
 #[test]
-fn by_wires() {
-    insta::assert_snapshot!(reach_what_is_beyond(["0.4.0", "1.0.0"].map(ptp)));
+fn by_veth_pairs() {
+    insta::assert_snapshot!(reach_other_hosts(["0.4.0", "1.0.0"].map(ptp)));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn commands_that_fail_leave_nothing() {
 }
 
 #[test]
-fn a_chain_that_fails_says_why_and_leaves_nothing() {
+fn a_chain_that_fails_gives_the_reason_and_leaves_nothing() {
     let machine = Machine::new();
     let mut chain = bridge("1.0.0");
     chain["plugins"]

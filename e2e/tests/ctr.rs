@@ -64,8 +64,9 @@ fn cnitool(machine: &Machine, arguments: &[&str]) -> Output {
 }
 
 /// The first message of `cnitool gc` on a network in version 1.0.0.
-const NO_GC: &str = "the configuration of pods is of version 1.0.0, in which plugins know no GC: only what is in the cache \
-    goes. Give it \"cniVersions\": [\"1.0.0\", \"1.1.0\"] too\n";
+const NO_GC: &str = "the configuration of pods is of version 1.0.0, in which plugins know no GC: \
+                     only what is in the cache goes. Give it \"cniVersions\": [\"1.0.0\", \
+                     \"1.1.0\"] too\n";
 
 #[test]
 fn attached_containers_leave_nothing() {
@@ -154,7 +155,7 @@ fn detached_containers_are_taken_down_by_cnitool() {
 }
 
 #[test]
-fn a_network_that_fails_says_why_and_leaves_nothing() {
+fn a_network_that_fails_gives_the_reason_and_leaves_nothing() {
     let machine = Machine::new();
     let link = json!({ "type": "macvlan", "master": "no-such-link", "ipam": bridge()["ipam"] });
     machine.network(network(json!([link])));

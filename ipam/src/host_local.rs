@@ -136,7 +136,10 @@ pub(crate) struct Ipam {
     /// "unavailable", error 50. With "unavailable", Kubernetes treats a full node as broken, and
     /// evicts its pods.
     #[serde(default)]
-    #[cfg_attr(test, schemars(with = "Option<String>", extend("enum" = ["available", "unavailable", null])))]
+    #[cfg_attr(
+        test,
+        schemars(with = "Option<String>", extend("enum" = ["available", "unavailable", null]))
+    )]
     status_when_full: serde_json::Value,
 }
 

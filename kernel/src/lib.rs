@@ -10,7 +10,8 @@
 //!
 //! let owner = Owner { network: "pods".into(), container: "c1".into(), ifname: "eth0".into() };
 //! let mut plan = Plan::new(owner, Some(Path::new("/run/netns/c1")));
-//! plan.share(Place::Host, Bridge { name: "cbr0".into(), mtu: 0, vlan_filtering: false, promiscuous: false });
+//! let (vlan_filtering, promiscuous) = (false, false);
+//! plan.share(Place::Host, Bridge { name: "cbr0".into(), mtu: 0, vlan_filtering, promiscuous });
 //! plan.share(Place::Host, Up::of("cbr0"));
 //! assert_eq!(plan.steps[1].shown, "ip link set cbr0 up");
 //! plan.apply()?;

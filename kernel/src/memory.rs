@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn gc_removes_what_is_not_valid_and_of_its_network() {
+    fn gc_removes_files_of_stale_attachments_of_its_network() {
         let folder = tempfile::tempdir().unwrap();
         for (network, container) in [("pods", "c1"), ("pods", "c2"), ("more", "c3")] {
             let memory = Memory::of(folder.path(), &owner(network, container)).unwrap();

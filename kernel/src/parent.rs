@@ -55,9 +55,13 @@ fn unfit(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Err
         && wireless::is_client(side, parent.index)
     {
         return Ok(found(
-            format!("{name} is a wireless link, whose access point accepts frames from one MAC \
-                address only"),
-            "use ptp, or ipvlan, which keep the host's MAC address; or mode passthru for a single container".into(),
+            format!(
+                "{name} is a wireless link, whose access point accepts frames from one MAC address \
+                 only"
+            ),
+            "use ptp, or ipvlan, which keep the host's MAC address; or mode passthru for a single \
+             container"
+                .into(),
         ));
     }
     Ok(None)
@@ -92,7 +96,7 @@ fn taken(side: &mut Side, parent: &Link) -> Result<Option<Error>> {
 }
 
 const OTHER_PARENT: &str = "a parent carries either macvlan or ipvlan links, or a single macvlan \
-    link in mode passthru: use another parent";
+                            link in mode passthru: use another parent";
 
 /// Controllers that receive a port's frames before a macvlan link could. A VRF is not one of them.
 fn takes_all_frames(master: &Link) -> bool {

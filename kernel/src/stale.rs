@@ -107,8 +107,8 @@ pub fn stale_links(network: &str, valid: &[Owner], swept: &[Swept]) -> Result<Ve
     Ok(links.into_iter().map(Stale::link).collect())
 }
 
-/// The objects of the kinds `swept` that [`collect`] would remove, except neighbour entries, which are a cache of the
-/// kernel. Changes nothing.
+/// The objects of the kinds `swept` that [`collect`] would remove, except neighbour entries, which
+/// are a cache of the kernel. Changes nothing.
 ///
 /// # Errors
 ///

@@ -389,7 +389,10 @@ impl Egress {
         let Some(link) = key.oif.filter(|_| route.header.kind == RouteType::Unicast) else {
             return Ok(None);
         };
-        let expires = |attribute: &RouteAttribute| matches!(attribute, RouteAttribute::CacheInfo(info) if info.expires != 0);
+        let expires = |attribute: &RouteAttribute| match attribute {
+            RouteAttribute::CacheInfo(info) => info.expires != 0,
+            _ => false,
+        };
         let is_learnt = route.attributes.iter().any(expires);
         let mtu = if is_learnt { 0 } else { mtu_of(&route) };
         Ok(Some(Egress {

@@ -149,16 +149,16 @@ impl Sysctl {
         let hint = match (is_refused(error), by_hand) {
             (true, _) if error.kind() == ErrorKind::NotFound => match key.starts_with("ipv6/") {
                 true => "This kernel runs without IPv6: give the network no IPv6 addresses, or \
-                    boot without ipv6.disable=1."
+                         boot without ipv6.disable=1."
                     .to_owned(),
                 false => String::new(),
             },
             (true, Some(key)) => format!(
-                "/proc/sys is read-only for the plugin: run `sysctl -w net/{key}={value}` where it is writable, before the \
-                 network is used."
+                "/proc/sys is read-only for the plugin: run `sysctl -w net/{key}={value}` where it \
+                 is writable, before the network is used."
             ),
             (true, None) => "/proc/sys is read-only for the plugin: run it where /proc/sys is \
-                writable."
+                             writable."
                 .to_owned(),
             (false, _) => String::new(),
         };

@@ -62,15 +62,16 @@ impl Users {
         }
         if !using.is_empty() {
             return Some(format!(
-                "{address} is in use on {bridge}, by {}. Give this network another \"bridge\", or the subnet and the \
-                 gateway that {bridge} has.",
+                "{address} is in use on {bridge}, by {}. Give this network another \"bridge\", or \
+                 the subnet and the gateway that {bridge} has.",
                 using.join(" and ")
             ));
         }
         (self.own > 0).then(|| {
             format!(
-                "{address} is in use on {bridge}, by {} of this network. Go back to the subnet that they have, or delete \
-                 them before you remove the address: ip address del {address} dev {bridge}",
+                "{address} is in use on {bridge}, by {} of this network. Go back to the subnet \
+                 that they have, or delete them before you remove the address: ip address del \
+                 {address} dev {bridge}",
                 counted(self.own, "container")
             )
         })
@@ -100,8 +101,8 @@ mod tests {
         let all = all.instead("cni0", "10.1.0.1/24").unwrap();
         assert!(
             all.starts_with(
-                "10.1.0.1/24 is in use on cni0, by 2 containers of the network \"blue\" and 1 port of unknown owners. \
-                 Give this network another \"bridge\""
+                "10.1.0.1/24 is in use on cni0, by 2 containers of the network \"blue\" and 1 port \
+                 of unknown owners. Give this network another \"bridge\""
             ),
             "{all}"
         );

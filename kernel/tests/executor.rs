@@ -138,7 +138,7 @@ fn a_plan_is_applied_compared_and_removed() {
 }
 
 #[test]
-fn what_was_changed_by_hand_is_named_and_repaired() {
+fn manual_changes_are_named_and_repaired() {
     host();
     let pod = Pod_::new();
     let plan = plan(owner("one"), &pod, 2);
@@ -261,7 +261,7 @@ fn an_address_used_again_answers_its_first_packet() {
 }
 
 #[test]
-fn nobody_can_hold_up_an_add() {
+fn an_unprivileged_user_cannot_block_an_add() {
     host();
     let pod = Pod_::new();
     // Any process of the host can do this.
@@ -272,7 +272,7 @@ fn nobody_can_hold_up_an_add() {
 }
 
 #[test]
-fn gc_removes_what_is_not_valid() {
+fn gc_removes_stale_objects() {
     host();
     let (first, second) = (Pod_::new(), Pod_::new());
     let (mut one, two) = (plan(owner("one"), &first, 2), plan(owner("two"), &second, 3));
@@ -343,7 +343,7 @@ fn mac_addresses_are_read_in_every_usual_form() {
 
 /// A kernel that does not support a kind reports that; one that does creates nothing.
 #[test]
-fn kinds_that_the_kernel_makes_are_told_apart_without_making_any() {
+fn support_for_link_kinds_is_detected_without_creating_links() {
     host();
     let before = sh("ip -o link").1;
     for kind in ["veth", "macvlan", "bridge"] {

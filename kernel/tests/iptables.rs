@@ -61,7 +61,7 @@ fn the_rules_are_the_references() {
 }
 
 #[test]
-fn what_is_missing_is_named_and_mended() {
+fn missing_rules_are_named_and_restored() {
     let net = Net::new();
     assert_snapshot!(missing(&net, "c1", "10.1.2.5/24"), @r#"
     missing: iptables -t nat -N CNI-1383eeb27000e215038bb823
@@ -175,7 +175,7 @@ fn reference(node: &Net, pod: &Net, data: &tempfile::TempDir, verb: &'static str
 }
 
 #[test]
-fn what_the_reference_made_is_recognised_and_removed() {
+fn rules_of_the_reference_are_recognised_and_removed() {
     let (node, pod, data) = (Net::new(), Net::new(), tempfile::tempdir().unwrap());
     reference(&node, &pod, &data, "ADD", "c1");
     assert_eq!(missing(&node, "c1", "10.1.2.2/24 fd00::2/64"), "");
@@ -191,7 +191,7 @@ fn what_the_reference_made_is_recognised_and_removed() {
 }
 
 #[test]
-fn what_we_made_the_reference_removes() {
+fn the_reference_removes_our_rules() {
     let (node, pod, data) = (Net::new(), Net::new(), tempfile::tempdir().unwrap());
     reference(&node, &pod, &data, "ADD", "c1");
     let made = rules(&node);
@@ -226,7 +226,7 @@ fn only_masqueraded_pods_reach_beyond_the_node() {
 }
 
 #[test]
-fn a_host_without_iptables_is_told_the_way_out() {
+fn a_host_without_iptables_gets_the_remedy() {
     let net = Net::new();
     net.enter(|| nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap());
     net.run("mount --make-rprivate /");

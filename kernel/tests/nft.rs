@@ -107,7 +107,7 @@ fn repeating_changes_nothing() {
 }
 
 #[test]
-fn what_nft_prints_can_be_loaded_again() {
+fn the_output_of_nft_can_be_loaded_again() {
     let net = Net::new();
     both_families(&net);
     for (address, prefix) in [("10.9.9.9", 32), ("fd01::1", 128), ("10.8.8.8", 0), ("fd02::1", 8)] {
@@ -336,7 +336,7 @@ fn sixty_four_at_once_make_one_skeleton() {
 }
 
 #[test]
-fn a_removal_never_takes_what_has_just_become_anothers() {
+fn a_removal_keeps_an_element_that_another_attachment_just_took() {
     let net = Net::new();
     for _ in 0..100 {
         masquerade(&net, ONE, "10.1.2.5", 24);

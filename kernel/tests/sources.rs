@@ -78,7 +78,7 @@ fn each_network_has_one_set_and_its_rules_stand_in_order() {
 }
 
 #[test]
-fn what_differs_is_named_and_written_anew() {
+fn differences_are_named_and_repaired() {
     let net = Net::new();
     limit(&net, "pods", Some(OWN), &[], Some(&["192.0.2.2", "198.51.100.0/24"]));
     let differences = |from: &'static [&'static str]| {

@@ -60,8 +60,8 @@ pub(crate) fn check(args: &[(String, String)], plugin: &str, known: &[&str]) -> 
     refused(
         format!("unknown args [{}]", unknown.join(" ")),
         format!(
-            "{plugin} knows only {} in CNI_ARGS. Correct the key, or add IgnoreUnknown=1 to CNI_ARGS if the pair is meant \
-             for another plugin.",
+            "{plugin} knows only {} in CNI_ARGS. Correct the key, or add IgnoreUnknown=1 to \
+             CNI_ARGS if the pair is meant for another plugin.",
             known.join(" and ")
         ),
     )
@@ -93,8 +93,8 @@ mod tests {
         let error = check(&parse("IP=10.0.0.2"), "bridge", &["MAC"]).unwrap_err();
         assert_eq!(
             error.details,
-            "bridge knows only MAC= in CNI_ARGS. Correct the key, or add IgnoreUnknown=1 to CNI_ARGS if the pair is meant \
-             for another plugin."
+            "bridge knows only MAC= in CNI_ARGS. Correct the key, or add IgnoreUnknown=1 to \
+             CNI_ARGS if the pair is meant for another plugin."
         );
         let error = check(&parse("IP"), "bridge", &["MAC"]).unwrap_err();
         assert_eq!(

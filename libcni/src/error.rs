@@ -78,7 +78,8 @@ impl fmt::Display for Code {
 /// ```
 /// use libcni::{Code, Error};
 ///
-/// let error = Error::new(Code::INVALID_CONFIG, "mtu is larger than the bridge's").details("9000 > 1500");
+/// let error = Error::new(Code::INVALID_CONFIG, "mtu is larger than the bridge's");
+/// let error = error.details("9000 > 1500");
 /// assert_eq!(error.to_string(), "mtu is larger than the bridge's: 9000 > 1500");
 /// ```
 ///

@@ -55,7 +55,8 @@ pub fn find(plugin: &PluginType, path: &[PathBuf]) -> Result<PathBuf> {
 /// use libcni::exec::Exec;
 ///
 /// let program = std::path::Path::new("/bin/cat");
-/// let exec = Exec { program, env: &[], stdin: b"{\"name\": \"pods\"}", deadline: None, cancel: None };
+/// let stdin = br#"{"name": "pods"}"#;
+/// let exec = Exec { program, env: &[], stdin, deadline: None, cancel: None };
 /// assert_eq!(exec.run()?, b"{\"name\": \"pods\"}");
 /// # Ok::<(), libcni::Error>(())
 /// ```

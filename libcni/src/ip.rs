@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_with_a_prefix_is_refused() {
+    fn invalid_addresses_with_a_prefix_are_refused() {
         for text in ["", "/", "/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "fd00::/129"] {
             let error = cidr(text).unwrap_err();
             assert_eq!(error.msg, format!("invalid CIDR address: {text}"));

@@ -2,7 +2,7 @@
 //!
 //! # CNI in five lines
 //!
-//! To join a container to a network, a container runtime runs a program, the *plugin* that the
+//! To connect a container to a network, a container runtime runs a program, the *plugin* that the
 //! network's configuration names. `CNI_COMMAND` has the verb: ADD, CHECK, DEL, GC, STATUS or
 //! VERSION. Other variables name the container, its network namespace and the interface to make.
 //! The configuration comes on stdin, the result (interfaces, addresses, routes) goes to stdout, and
@@ -11,19 +11,20 @@
 //!
 //! # A plugin is a plan
 //!
-//! This crate does all of that. A plugin only declares what should exist: it is a pure function,
-//! [`Plugin::plan`], from its configuration, the [`Call`] and the [`Addresses`] to a plan. An
-//! [`Executor`] makes, compares and removes what is in plans; several plugins can share one.
-//! Everything else follows:
+//! This crate implements the protocol. A plugin only declares the objects that should exist: it is
+//! a pure function, [`Plugin::plan`], from its configuration, the [`Call`] and the [`Addresses`] to
+//! a plan. An [`Executor`] creates, compares and removes the objects of plans; several plugins can
+//! share one. Everything else follows:
 //!
 //! | verb | what happens |
 //! |---|---|
-//! | ADD | the IPAM plugin is asked, the plan is made and applied; if that fails, the addresses are released |
-//! | CHECK | the plan is made again from `prevResult`; every difference is reported |
-//! | DEL | what is in the plan is removed, then the addresses are released |
-//! | GC | what belongs to no valid attachment is removed, here and in the IPAM plugin |
-//! | STATUS | the plugin and the IPAM plugin check that they can serve an ADD |
-//! | PLAN, REPAIR | not in the specification: shows what ADD would do; repairs what CHECK would report |
+//! | ADD | calls the IPAM plugin, makes the plan and applies it; releases the addresses on failure |
+//! | CHECK | makes the plan from `prevResult`, and reports every difference |
+//! | DEL | removes the objects of the plan, then releases the addresses |
+//! | GC | removes the objects of stale attachments, and runs GC of the IPAM plugin |
+//! | STATUS | verifies that the plugin and the IPAM plugin can serve an ADD |
+//! | PLAN | not in the specification: shows what ADD would do |
+//! | REPAIR | not in the specification: repairs the differences that CHECK would report |
 //!
 //! # A complete plugin
 //!
@@ -38,10 +39,10 @@
 //!
 //! # Modules
 //!
-//! [`run`] is the body of a plugin's `main`. [`AddResult`] knows the shapes that results had in every version of the
-//! specification. [`json`] and [`ip`] read configurations by the rules that all existing ones were written against.
-//! [`exec`] runs plugins. With the feature `runtime` there is also what a container runtime needs: network
-//! configurations, chains of plugins, and the cache of results.
+//! [`run`] is the body of a plugin's `main`. [`AddResult`] supports the results of every version of
+//! the specification. [`json`] and [`ip`] read configurations by the same rules as Go plugins do.
+//! [`exec`] runs plugins. The feature `runtime` adds the runtime's side: network configurations,
+//! chains of plugins, and the cache of results.
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 

@@ -141,7 +141,7 @@ fn adding_twice_fails_and_leaves_the_first_alone() {
 }
 
 #[test]
-fn a_result_that_cannot_be_said_is_found_before_anything_is_made() {
+fn a_result_that_the_version_cannot_express_fails_before_any_change() {
     let network = Network::new().with("cniVersion", "0.2.0");
     let (_, msg, _) = network.call("ADD").err();
     assert!(msg.ends_with("cannot convert: no valid IP addresses"), "{msg}");
@@ -207,7 +207,7 @@ fn the_ipam_type_is_a_name_that_has_to_be_found() {
 }
 
 #[test]
-fn gc_removes_what_is_not_listed_under_either_key() {
+fn gc_removes_attachments_that_neither_key_lists() {
     let valid = |container: &str| json!([{"containerID": container, "ifname": "eth0"}]);
     let network = Network::new()
         .ipam_says(ADDRESS)

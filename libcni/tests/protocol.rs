@@ -158,7 +158,7 @@ fn version_reads_nothing_and_answers_in_one_line() {
 }
 
 #[test]
-fn a_person_is_told_what_this_is() {
+fn a_person_gets_an_explanation() {
     let network = Network::new();
     let by_hand = |args: &[&str]| {
         let mut command = network.command();
@@ -246,7 +246,7 @@ fn gc_with_a_list_that_cannot_be_read_removes_nothing() {
 }
 
 #[test]
-fn cni_args_are_nobodys_business_but_those_who_look() {
+fn cni_args_are_read_only_by_plugins_that_use_them() {
     with_env("ADD", &[("CNI_ARGS", "A=B=C;;K8S_POD_NAME")]).ok();
 }
 
@@ -317,7 +317,7 @@ fn an_add_that_cannot_answer_is_undone() {
 }
 
 #[test]
-fn an_output_nobody_reads_is_a_failure() {
+fn an_unread_output_is_a_failure() {
     let network = Network::new();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -101,7 +101,7 @@ fn whatever_else_is_there_is_run_and_answers_the_same() {
 }
 
 #[test]
-fn what_may_not_be_run_is_not_called_either() {
+fn a_file_that_may_not_be_run_is_not_called_in_process() {
     let node = Node::new();
     fs::set_permissions(suite(), Permissions::from_mode(0o644)).unwrap();
     let (_, message, _) = call(&node, "one").add().err();

@@ -32,8 +32,8 @@ fn network() -> (Node, Outside, [Running; 2]) {
     let outside = node.outside();
     fs::write(
         "/run/udhcpd.conf",
-        "start 192.0.2.50\nend 192.0.2.50\ninterface eth0\nlease_file /run/udhcpd.leases\npidfile /run/udhcpd.pid\n\
-         option subnet 255.255.255.0\noption router 192.0.2.2\noption lease 600\n",
+        "start 192.0.2.50\nend 192.0.2.50\ninterface eth0\nlease_file /run/udhcpd.leases\npidfile \
+         /run/udhcpd.pid\noption subnet 255.255.255.0\noption router 192.0.2.2\noption lease 600\n",
     )
     .unwrap();
     fs::write("/run/udhcpd.leases", "").unwrap();

@@ -34,7 +34,7 @@ fn pages() -> Vec<String> {
 }
 
 #[test]
-fn made_parts_are_what_the_code_says() {
+fn generated_parts_match_the_code() {
     for page in pages() {
         let text = read(&page);
         let made = remade(&text);

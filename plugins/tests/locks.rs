@@ -153,7 +153,7 @@ fn where_run_is_read_only_the_lock_is_beside_the_addresses() {
 }
 
 #[test]
-fn without_any_lock_all_works_and_what_is_shared_stays() {
+fn without_locks_all_works_and_shared_objects_stay() {
     let node = Node::new();
     node.outside();
     let pod = node.pod("a");

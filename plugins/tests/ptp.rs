@@ -122,7 +122,7 @@ fn nothing_is_shared_between_containers() {
 }
 
 #[test]
-fn status_says_why_nothing_could_be_masqueraded() {
+fn status_gives_the_reason_why_masquerading_is_impossible() {
     let node = Node::new();
     let status = |plugin: &str, keys: Value| {
         let mut config = config(keys);
@@ -197,7 +197,7 @@ fn ipv6_alone_and_an_ipam_plugin_without_a_gateway() {
 }
 
 #[test]
-fn what_is_left_is_what_was_before() {
+fn the_earlier_state_is_restored() {
     let node = Node::new();
     let pod = node.pod("a");
     let config = config(json!({ "ipMasq": true }));
@@ -314,7 +314,7 @@ fn thirty_two_at_once() {
 }
 
 #[test]
-fn gc_removes_what_is_not_listed() {
+fn gc_removes_stale_attachments() {
     let node = Node::new();
     let (keep, stale) = (node.pod("keep"), node.pod("stale"));
     let config = config(json!({ "ipMasq": true }));

@@ -115,7 +115,7 @@ fn config(plugin: &str, keys: &str) -> Value {
 }
 
 #[test]
-fn status_says_no_where_add_fails_and_yes_where_it_works() {
+fn status_predicts_whether_add_succeeds() {
     for fault in FAULTS {
         let tried = fault.fails.iter().map(|it| (it, false));
         for ((plugin, keys), works) in tried.chain(fault.works.iter().map(|it| (it, true))) {
@@ -154,7 +154,7 @@ fn status_says_no_where_add_fails_and_yes_where_it_works() {
 
 /// STATUS rejects a configuration that every ADD rejects, with a message.
 #[test]
-fn what_no_add_accepts_status_does_not_either() {
+fn status_rejects_configurations_that_add_rejects() {
     for (plugin, keys) in [
         ("bridge", r#"{"hairpinMode": true, "promiscMode": true}"#),
         ("bridge", r#"{"vlan": 5000}"#),

@@ -347,7 +347,7 @@ fn the_allow_list() {
 }
 
 #[test]
-fn what_the_reference_refuses() {
+fn values_that_the_reference_refuses() {
     let chain = Chain::new();
     let text = config("tuning", &json!({ "prevResult": chain.made })).to_string();
     let twice = r#""sysctl": { "net.core.somaxconn": "1", "net.core.somaxconn": "2" }"#;

@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn elements_of_a_set_are_sorted() {
-        let listed = "table inet t {\n\tset s {\n\t\ttype ipv4_addr\n\t\telements = { 10.0.0.9 comment \"b, c\",\n\t\t\t     10.0.0.1 }\n\t}\n\n}\n";
+        let listed = "table inet t {\n\tset s {\n\t\ttype ipv4_addr\n\t\telements = { 10.0.0.9 \
+                      comment \"b, c\",\n\t\t\t     10.0.0.1 }\n\t}\n\n}\n";
         assert_eq!(
             ruleset(listed),
             [
@@ -94,7 +95,7 @@ mod tests {
     #[test]
     fn of_a_connection_age_and_counters_are_left_out() {
         let listed = "ipv4     2 icmp     1 29 src=10.1.2.2 dst=10.1.2.1 type=8 code=0 id=7 \
-            src=10.1.2.1 dst=10.1.2.2 type=0 code=0 id=7 mark=0 zone=0 use=2";
+                      src=10.1.2.1 dst=10.1.2.2 type=0 code=0 id=7 mark=0 zone=0 use=2";
         assert_eq!(
             connection(listed),
             "conntrack icmp src=10.1.2.2 dst=10.1.2.1 type=8 src=10.1.2.1 dst=10.1.2.2 type=0 \

@@ -149,7 +149,7 @@ impl Tool {
         started.stdin(if stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
         let started = started.spawn();
         let mut child = started.unwrap_or_else(|error| {
-            panic!("{shown}: {error}{}", crate::pod::way_out(command[0], &error))
+            panic!("{shown}: {error}{}", crate::pod::remedy(command[0], &error))
         });
         if let Some(mut pipe) = child.stdin.take() {
             pipe.write_all(stdin.as_bytes()).unwrap_or_else(|error| panic!("{shown}: {error}"));

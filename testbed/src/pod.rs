@@ -98,7 +98,7 @@ impl Pod {
         child.args(&command[1..]).stdin(Stdio::null());
         let output = self.enter(|| child.output());
         let output = output.unwrap_or_else(|error| {
-            panic!("in {}: {program}: {error}{}", self.name, way_out(program, &error))
+            panic!("in {}: {program}: {error}{}", self.name, remedy(program, &error))
         });
         Output {
             status: output.status,
@@ -152,7 +152,7 @@ pub(crate) fn file_name(path: &Path) -> String {
 }
 
 /// The remedy for a program of the tests that cannot be started.
-pub(crate) fn way_out(program: &str, error: &std::io::Error) -> String {
+pub(crate) fn remedy(program: &str, error: &std::io::Error) -> String {
     let package = match program {
         "ip" | "bridge" | "tc" => "iproute2",
         "ping" => "iputils-ping",

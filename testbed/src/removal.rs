@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getpid, gettid};
 
-use crate::pod::way_out;
+use crate::pod::remedy;
 
 /// The link that disappears with its peer's namespace.
 const NEAR: &str = "near";
@@ -40,8 +40,7 @@ fn in_a_new_one(deadline: Instant) -> bool {
                 .args(["link", "add", "far", "type", "veth", "peer", "name", NEAR, "netns", &here])
                 .stdin(Stdio::null())
                 .status();
-            let status =
-                made.unwrap_or_else(|error| panic!("ip: {error}{}", way_out("ip", &error)));
+            let status = made.unwrap_or_else(|error| panic!("ip: {error}{}", remedy("ip", &error)));
             assert!(status.success(), "make a veth pair between two namespaces: {status}");
         });
     });

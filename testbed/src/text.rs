@@ -133,9 +133,9 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_from_run_to_run_gets_a_number() {
-        let text = "veth34619c60@if2: mac 7a:cf:d3:14:52:a8, mac 7a:cf:d3:14:52:a9 again veth34619c60: \
-                    fe80::78cf:d3ff:fe14:52a8/64 CNI-9b00b9b7c2795a8a61a6eec1";
+    fn varying_values_get_numbers() {
+        let text = "veth34619c60@if2: mac 7a:cf:d3:14:52:a8, mac 7a:cf:d3:14:52:a9 again \
+                    veth34619c60: fe80::78cf:d3ff:fe14:52a8/64 CNI-9b00b9b7c2795a8a61a6eec1";
         assert_eq!(
             normalise(text),
             "<veth1>@if2: mac <mac1>, mac <mac2> again <veth1>: <linklocal1>/64 <chain1>"
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_chose_stays() {
+    fn configured_values_stay() {
         let text = "veth0 10.1.2.3/24 fd00:9::2/64 ff:ff:ff:ff:ff:ff deadbeef vethlong-name.";
         assert_eq!(normalise(text), text);
     }

@@ -67,7 +67,7 @@ fn newer_tests_and_documents_do_not_make_binaries_stale() {
 }
 
 #[test]
-fn no_binaries_at_all_is_said() {
+fn missing_binaries_are_reported() {
     let said = said(workspace(&[("plugins/bridge.rs", 20), ("bin/.bridge.new", 1)]).path());
     assert!(said.starts_with("no binaries in "), "{said}");
     assert!(said.ends_with("run scripts/build"), "{said}");

@@ -53,8 +53,9 @@ fn new_plugins_are_green() {
     cargo("clippy -p plugins --all-targets --all-features --offline -- -D warnings");
     // Tests that drive built binaries need a release build of the copy.
     cargo(
-        "test -p plugins --offline --lib --test docs --test suite --test made_link --test made_change -- \
-         --skip the_built_programs --skip del_leaves_the_host --skip it_follows_ptp --skip one_program",
+        "test -p plugins --offline --lib --test docs --test suite --test made_link --test \
+         made_change -- --skip the_built_programs --skip del_leaves_the_host --skip it_follows_ptp \
+         --skip one_program",
     );
 }
 

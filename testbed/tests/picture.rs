@@ -53,7 +53,7 @@ fn texts<'a>(svg: &'a str, class: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn every_link_address_and_wire_is_drawn_once() {
+fn every_link_address_and_veth_pair_is_drawn_once() {
     let node = world();
     let svg = drawn(&node, &NAMES);
     // The kernel's own list, independent of the script.
@@ -112,7 +112,7 @@ fn the_same_state_gives_the_same_picture() {
 }
 
 #[test]
-fn a_tunnel_joins_what_its_routes_lead_to() {
+fn a_tunnel_is_joined_to_the_targets_of_its_routes() {
     let node = Node::new();
     let tunnel = |name: &str, address: &str, other: &str| {
         let link = |name: &str, kind: &str, addresses: Value, gateways: Value| {
@@ -179,7 +179,7 @@ fn pods_have_the_names_that_the_runtime_knows() {
 }
 
 #[test]
-fn whom_a_masquerade_is_for_is_said() {
+fn the_networks_of_a_masquerade_are_shown() {
     let node = Node::new();
     let said = |rules: &str| {
         fs::write("/run/rules", format!("flush ruleset\n{rules}")).unwrap();
@@ -207,7 +207,7 @@ fn whom_a_masquerade_is_for_is_said() {
 }
 
 #[test]
-fn what_cannot_be_drawn_is_an_error_that_says_why() {
+fn an_undrawable_state_is_an_error_with_the_reason() {
     let node = world();
     let fails = |arguments: &[&str], why: &str| {
         let output = picture(&node, arguments);

@@ -41,7 +41,7 @@ fn two_pods_reach_each_other_and_beyond_the_node() {
 }
 
 #[test]
-fn tcp_says_where_it_came_from_and_how_much_arrived() {
+fn tcp_reports_the_source_and_the_amount() {
     let node = Node::new();
     let outside = node.outside();
     let (a, b) = (node.pod("a"), node.pod("b"));
@@ -69,7 +69,7 @@ fn packets_are_counted_where_they_arrive() {
 }
 
 #[test]
-fn del_leaves_only_what_is_shared() {
+fn del_leaves_only_shared_objects() {
     let node = Node::new();
     let pod = node.pod("a");
     let before = node.state();
@@ -169,7 +169,7 @@ fn a_namespace_deleted_is_gone_with_its_links() {
 
 #[test]
 #[should_panic(expected = "in a: false: exit status: 1")]
-fn a_command_that_fails_is_a_panic_with_what_it_said() {
+fn a_failed_command_is_a_panic_with_its_output() {
     let node = Node::new();
     node.pod("a").run(&["false"]);
 }

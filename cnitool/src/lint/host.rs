@@ -49,7 +49,7 @@ impl Host {
             }
             for range in pool.ranges() {
                 let mut routes = self.routes.iter().filter(|route| overlap(route.to, range.subnet));
-                problems.extend(routes.find_map(|route| self.other_way(&pool, range, route)));
+                problems.extend(routes.find_map(|route| self.foreign_route(&pool, range, route)));
             }
             self.held_addresses(&pool, problems);
         }
@@ -72,7 +72,12 @@ impl Host {
     }
 
     /// Reports a route of another program to addresses of a range.
-    fn other_way(&self, pool: &Pool<'_>, range: &Range<'_>, route: &KnownRoute) -> Option<Problem> {
+    fn foreign_route(
+        &self,
+        pool: &Pool<'_>,
+        range: &Range<'_>,
+        route: &KnownRoute,
+    ) -> Option<Problem> {
         let link = self.link(route.link);
         if is_own(pool.plugin, pool.network.name(), route, link) {
             return None;
@@ -126,8 +131,14 @@ impl Host {
         );
         Some(
             Problem::warning("host-route", &at.key_at, what)
-                .why(format!("\"{} dev {link}\": machines there that have such an address cannot be reached", route.to))
-                .help("give containers addresses that are used nowhere else; `ip route` shows what is"),
+                .why(format!(
+                    "\"{} dev {link}\": machines there that have such an address cannot be reached",
+                    route.to
+                ))
+                .help(
+                    "give containers addresses that are used nowhere else; `ip route` shows what \
+                     is",
+                ),
         )
     }
 
@@ -153,25 +164,55 @@ impl Host {
             let Some(other) = of_family.into_iter().find(|held| conflict(**held, wanted)) else {
                 continue;
             };
+            let is_forced = pool.plugin.node.is_on("forceAddress");
             let instead = users.instead(name, other);
-            if pool.plugin.node.is_on("forceAddress") {
+            problems.extend(match is_forced {
                 // Without users of the other address, no container is cut off.
-                let Some(instead) = instead else { continue };
-                problems.push(
-                    Problem::warning("bridge-address", range.at, format!("{name} is to be the gateway {wanted}, and on this host containers use {other}"))
-                        .why(format!("\"forceAddress\" removes {other} from {name} at the next ADD, which cuts these containers off"))
-                        .help(instead),
-                );
-                continue;
-            }
-            let remedy = instead.unwrap_or_else(|| format!("remove the old address (ip address del {other} dev {name}), or add \"forceAddress\": true"));
-            problems.push(
-                Problem::warning("bridge-address", range.at, format!("{name} is to be the gateway {wanted}, and on this host it has {other}"))
-                    .why(format!("ADD is refused here: \"{name}\" already has an IP address different from {wanted}"))
-                    .help(remedy),
-            );
+                true => instead.map(|instead| cut_off(range, name, wanted, *other, instead)),
+                false => Some(other_address(range, name, wanted, *other, instead)),
+            });
         }
     }
+}
+
+/// `forceAddress` would remove an address that containers use.
+fn cut_off(
+    range: &Range<'_>,
+    bridge: &str,
+    wanted: IpNetwork,
+    used: IpNetwork,
+    help: String,
+) -> Problem {
+    let what =
+        format!("{bridge} is to be the gateway {wanted}, and on this host containers use {used}");
+    Problem::warning("bridge-address", range.at, what)
+        .why(format!(
+            "\"forceAddress\" removes {used} from {bridge} at the next ADD, which cuts these \
+             containers off"
+        ))
+        .help(help)
+}
+
+/// The bridge has another address.
+fn other_address(
+    range: &Range<'_>,
+    bridge: &str,
+    wanted: IpNetwork,
+    other: IpNetwork,
+    instead: Option<String>,
+) -> Problem {
+    let what = format!("{bridge} is to be the gateway {wanted}, and on this host it has {other}");
+    let remedy = instead.unwrap_or_else(|| {
+        format!(
+            "remove the old address (ip address del {other} dev {bridge}), or add \
+             \"forceAddress\": true"
+        )
+    });
+    Problem::warning("bridge-address", range.at, what)
+        .why(format!(
+            "ADD is refused here: \"{bridge}\" already has an IP address different from {wanted}"
+        ))
+        .help(remedy)
 }
 
 /// Whether a route belongs to the network itself.

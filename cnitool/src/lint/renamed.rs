@@ -47,13 +47,14 @@ pub fn check(
     };
     for network in networks.iter().filter(|network| *network.place == Place::Whole) {
         for (name, old) in &old {
-            problems
-                .extend(old.shared(network).map(|shared| said(network, name, old.live, &shared)));
+            problems.extend(
+                old.shared(network).map(|shared| finding(network, name, old.live, &shared)),
+            );
         }
     }
 }
 
-fn said(network: &Network<'_>, old: &str, live: usize, shared: &str) -> Problem {
+fn finding(network: &Network<'_>, old: &str, live: usize, shared: &str) -> Problem {
     let attachments = match live {
         1 => "1 live attachment".to_owned(),
         many => format!("{many} live attachments"),
@@ -62,13 +63,13 @@ fn said(network: &Network<'_>, old: &str, live: usize, shared: &str) -> Problem 
         "the cache has {attachments} of a network {old:?} with {shared}, and no file configures it"
     );
     let why = format!(
-        "if {:?} was called {old:?} before, DEL of those containers uses the new name, finds nothing and releases nothing; \
-         and their addresses are handed out again",
+        "if {:?} was called {old:?} before, DEL of those containers uses the new name, finds \
+         nothing and releases nothing; and their addresses are handed out again",
         network.name()
     );
     let help = format!(
-        "give it the name {old:?} back until those containers are gone; run `cnitool ls {old}` to see what is left of them, \
-         and how to remove it"
+        "give it the name {old:?} back until those containers are gone; run `cnitool ls {old}` to \
+         see what is left of them, and how to remove it"
     );
     Problem::warning("renamed", &network.name_at(), what).why(why).help(help)
 }

@@ -28,7 +28,7 @@ mod tests {
     use super::nearest;
 
     #[test]
-    fn only_what_is_near_is_meant() {
+    fn only_similar_words_are_suggested() {
         let known = ["bridge", "macvlan", "mtu", "isGateway"];
         for (word, meant) in [
             ("brdige", Some("bridge")),

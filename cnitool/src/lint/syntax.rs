@@ -42,12 +42,11 @@ pub fn read(file: usize, bytes: &[u8]) -> Read {
             Problem::error(
                 "byte-order-mark",
                 &At::piece(file, 0, base),
-                "the file begins with a \
-                 byte order mark",
+                "the file begins with a byte order mark",
             )
             .why(
-                "Go's decoder, and so the runtime, refuses it: \"invalid character 'ï' \
-                 looking for beginning of value\"",
+                "Go's decoder, and so the runtime, refuses it: \"invalid character 'ï' looking for \
+                 beginning of value\"",
             )
             .help("save it as UTF-8 without BOM"),
         );
@@ -82,11 +81,14 @@ fn text_of(file: usize, bytes: &[u8]) -> Result<&str, Box<Problem>> {
         // the byte.
         let at = At::piece(file, start, start + '\u{fffd}'.len_utf8());
         let problem = Problem::error("not-utf-8", &at, what).help("save it as UTF-8");
-        Box::new(problem.why("cnitool and the plugins of this suite refuse it, and runtimes in Go read another character"))
+        Box::new(problem.why(
+            "cnitool and the plugins of this suite refuse it, and runtimes in Go read another \
+             character",
+        ))
     })?;
     if text.trim_start_matches(BYTE_ORDER_MARK).trim().is_empty() {
         let help = "delete it, or write the network into it: containerd stops at a file that it \
-            cannot read";
+                    cannot read";
         return Err(refused("empty", 0, 0, "the file is empty", help));
     }
     Ok(text)

@@ -21,7 +21,7 @@ pub fn check(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Prob
     let Ok(version) = Version::parse(&network.version.0) else { return };
     let mut prev = None;
     for plugin in &network.plugins {
-        if !can_tell(plugin, binaries) {
+        if !knows_plan(plugin, binaries) {
             return;
         }
         match ask(network, plugin, prev.as_ref(), binaries) {
@@ -40,7 +40,7 @@ pub fn check(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Prob
 
 /// Whether a plugin and its IPAM plugin know PLAN. Other plugins are not called with a verb that is
 /// not in the specification.
-fn can_tell(plugin: &Plugin<'_>, binaries: &Binaries) -> bool {
+fn knows_plan(plugin: &Plugin<'_>, binaries: &Binaries) -> bool {
     let is_ours = |kind| binaries.get(kind).is_ours;
     // With the capability `ipRanges`, the runtime provides ranges that are missing here.
     plugin.kind.as_ref().is_some_and(is_ours)
@@ -67,7 +67,10 @@ fn ask(
     let id = ContainerId::new("cnitool-lint")?;
     let conf = AttachmentConfig::new(id, IfName::new("eth0")?, NO_NAMESPACE);
     let previews = runtime.plan(&list, &conf, false)?;
-    previews.into_iter().next().map_or_else(|| Err(Error::internal("no plan")), |(_, told)| told)
+    previews
+        .into_iter()
+        .next()
+        .map_or_else(|| Err(Error::internal("no plan")), |(_, answer)| answer)
 }
 
 /// Reports a tunnel that accepts packets from every machine although the configuration does not

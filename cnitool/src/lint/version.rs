@@ -37,8 +37,8 @@ pub fn check(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Prob
 fn missing(at: &At, network: &Network<'_>, binaries: &Binaries) -> Problem {
     Problem::warning("no-version", at, "\"cniVersion\" is missing, which means 0.1.0")
         .why(
-            "with 0.1.0 there is no CHECK, no GC and no STATUS, and results name no interfaces \
-             and one address of each family",
+            "with 0.1.0 there is no CHECK, no GC and no STATUS, and results name no interfaces and \
+             one address of each family",
         )
         .help(format!("add \"cniVersion\": \"{}\"", best(network, binaries)))
 }
@@ -77,8 +77,14 @@ fn name(
     Some(
         problem
             .label(did_you_mean(meant))
-            .why("plugins compare it with the versions that they speak, letter by letter, and refuse any other")
-            .help(format!("write \"{}\"", meant.map_or_else(|| best(network, binaries), str::to_owned))),
+            .why(
+                "plugins compare it with the versions that they speak, letter by letter, and \
+                 refuse any other",
+            )
+            .help(format!(
+                "write \"{}\"",
+                meant.map_or_else(|| best(network, binaries), str::to_owned)
+            )),
     )
 }
 
@@ -91,10 +97,16 @@ fn listed_name(node: &Node) -> Option<Problem> {
                 .help("versions are written as 1.1.0"),
         ),
         Ok(version) if version <= Version::CURRENT && !is_known(text) => Some(
-            Problem::error("unknown-version", &node.at, format!("there is no version {text} of \
-                CNI"))
-                .why("plugins compare it with the versions that they speak, letter by letter, and refuse any other")
-                .help("take it out, or write one that there is, such as 1.1.0"),
+            Problem::error(
+                "unknown-version",
+                &node.at,
+                format!("there is no version {text} of CNI"),
+            )
+            .why(
+                "plugins compare it with the versions that they speak, letter by letter, and \
+                 refuse any other",
+            )
+            .help("take it out, or write one that there is, such as 1.1.0"),
         ),
         Ok(_) => None,
     }
@@ -121,15 +133,14 @@ fn spoken(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Problem
         problems.push(
             Problem::error("version", at, format!("{kind} does not speak version {version}"))
                 .why(format!(
-                    "{} speaks {}, and refuses the \
-                     configuration",
+                    "{} speaks {}, and refuses the configuration",
                     file.display(),
                     speaks.join(", ")
                 ))
                 .help(match common(network, binaries) {
                     Some(best) => format!("all plugins of this network speak {best}"),
                     None => "there is no version that all plugins of this network speak: update \
-                        the oldest"
+                             the oldest"
                         .to_owned(),
                 }),
         );

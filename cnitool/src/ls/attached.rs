@@ -55,15 +55,15 @@ impl Cached {
         let entries = problems.note(cache.entries());
         let is_known = entries.is_some();
         for entry in entries.into_iter().flatten() {
-            let said = || format!("read {}", entry.file.display());
+            let doing = || format!("read {}", entry.file.display());
             let Some(cached) = problems.note(entry.cached) else {
                 let name = entry.file.file_name().unwrap_or_default();
                 broken.push(name.to_string_lossy().into_owned());
                 continue;
             };
             let learnt = networks.learn(&cached, &entry.file).context(|| "its configuration");
-            problems.note(learnt.context(said));
-            let result = problems.note(cached.add_result().context(|| "its result").context(said));
+            problems.note(learnt.context(doing));
+            let result = problems.note(cached.add_result().context(|| "its result").context(doing));
             let result = result.unwrap_or_default();
             attached.push(Attached::new(cached, &result, entry.file, entry.written));
         }
@@ -87,7 +87,7 @@ impl Cached {
     }
 
     /// Whether the cache has no attachments.
-    pub fn knows_nobody(&self) -> bool {
+    pub fn has_no_attachments(&self) -> bool {
         self.containers.is_empty()
     }
 

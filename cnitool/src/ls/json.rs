@@ -12,16 +12,16 @@ use crate::ls::time::unix;
 use crate::netns::State;
 
 pub fn of(look: &Look) -> String {
-    let ways = look.ways.iter().map(|way| {
-        let command = Some(&way.command).filter(|command| !command.is_empty());
-        json!({ "command": command, "about": way.about })
+    let remedy = look.remedy.iter().map(|step| {
+        let command = Some(&step.command).filter(|command| !command.is_empty());
+        json!({ "command": command, "about": step.about })
     });
     let attachments = || look.attached.iter().map(attached).collect::<Vec<_>>();
     let json = json!({
         "attachments": look.is_cache_known.then(attachments),
         "pools": look.pools.iter().map(pool).collect::<Vec<_>>(),
         "looksLeaked": look.leaks.iter().map(leak).collect::<Vec<_>>(),
-        "wayOut": ways.collect::<Vec<_>>(),
+        "wayOut": remedy.collect::<Vec<_>>(),
     });
     format!("{json:#}\n")
 }
@@ -59,7 +59,7 @@ fn pool(pool: &Pool) -> Value {
     let (known_by, file) = match &pool.known_by {
         KnownBy::File(file) => ("file", Some(file)),
         KnownBy::Cache => ("cache", None),
-        KnownBy::Nobody => ("nobody", None),
+        KnownBy::Nothing => ("nobody", None),
     };
     let coming = pool.reservations.iter().filter(|one| one.state == Holding::BeingAdded);
     let coming = coming.map(|one| {

@@ -142,9 +142,9 @@ fn request(plugin: &PluginConfig, key: &str, value: Option<&Value>) -> Value {
     let mut config = plugin.config.clone();
     let value = value.filter(|_| plugin.capabilities.contains(key));
     if let (Some(config), Some(value)) = (config.as_object_mut(), value) {
-        let mut said = Map::new();
-        said.insert(key.to_owned(), value.clone());
-        config.insert("runtimeConfig".to_owned(), json!(said));
+        let mut runtime_config = Map::new();
+        runtime_config.insert(key.to_owned(), value.clone());
+        config.insert("runtimeConfig".to_owned(), json!(runtime_config));
     }
     config
 }

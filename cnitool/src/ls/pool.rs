@@ -31,7 +31,7 @@ pub struct Pool {
 pub enum KnownBy {
     File(PathBuf),
     Cache,
-    Nobody,
+    Nothing,
 }
 
 /// The use of a range.
@@ -132,7 +132,7 @@ impl Pool {
         let known_by = match networks.get(network).map(|network| &network.origin) {
             Some(Origin::File(file)) => KnownBy::File(file.clone()),
             Some(Origin::Cache { .. }) => KnownBy::Cache,
-            None => KnownBy::Nobody,
+            None => KnownBy::Nothing,
         };
         Pool {
             network: network.to_owned(),

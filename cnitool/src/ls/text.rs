@@ -11,7 +11,7 @@ use rustix::termios::tcgetwinsize;
 
 use crate::args::Arguments;
 use crate::ls::Look;
-use crate::ls::way::Way;
+use crate::ls::remedy::Step;
 use crate::tree::{self, Colour};
 
 /// The maximum width of prose, which is also its width if the output is not a terminal.
@@ -31,28 +31,28 @@ pub fn of(look: &Look, arguments: &Arguments) -> String {
         true => leaks::tree(&look.leaks).render(colours),
         false => "whether something is leaked is not known either\n".to_owned(),
     });
-    if !look.ways.is_empty() {
+    if !look.remedy.is_empty() {
         let width = width.unwrap_or(PROSE).min(PROSE);
-        parts.push(Colour::Bold.paint("remedy", colours) + "\n" + &ways(&look.ways, width));
+        parts.push(Colour::Bold.paint("remedy", colours) + "\n" + &steps(&look.remedy, width));
     }
     parts.join("\n")
 }
 
 /// The width from `COLUMNS` or of the terminal; `None` if the output is not a terminal.
 fn terminal_width() -> Option<usize> {
-    let said = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let configured = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let asked = || tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col.into());
-    said.or_else(asked).filter(|width| *width > 0)
+    configured.or_else(asked).filter(|width| *width > 0)
 }
 
 /// Formats each command, followed by its description. Consecutive commands with the same
 /// description share one.
-fn ways(ways: &[Way], width: usize) -> String {
+fn steps(steps: &[Step], width: usize) -> String {
     let mut text = String::new();
-    for same in ways.chunk_by(|a, b| a.about == b.about) {
+    for same in steps.chunk_by(|a, b| a.about == b.about) {
         let Some(first) = same.first() else { continue };
-        for way in same.iter().filter(|way| !way.command.is_empty()) {
-            text += &format!("  {}\n", tree::printable(&way.command));
+        for step in same.iter().filter(|step| !step.command.is_empty()) {
+            text += &format!("  {}\n", tree::printable(&step.command));
         }
         let indent = if first.command.is_empty() { "  " } else { "      " };
         text += &wrapped(&tree::printable(&first.about), indent, width);

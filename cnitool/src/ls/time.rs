@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_said_in_one_unit() {
+    fn times_have_one_unit() {
         let said = |seconds| ago(SystemTime::now() - Duration::from_secs(seconds));
         assert_eq!(
             [said(130), said(7500), said(86_400 * 3)],

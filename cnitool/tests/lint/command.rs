@@ -30,7 +30,7 @@ fn the_configuration_folder_is_looked_at_unless_something_else_is_named() {
 }
 
 #[test]
-fn what_cannot_be_read_is_an_error() {
+fn unreadable_paths_are_errors() {
     let bed = Bed::new();
     let run = bed.lint(&["nowhere"]);
     assert_eq!((run.status, &*run.stdout), (Some(1), ""));

@@ -45,7 +45,7 @@ fn every_mistake_is_found_where_it_is() {
 }
 
 #[test]
-fn the_documentation_shows_what_is_said() {
+fn the_documentation_shows_the_real_output() {
     let page = folder().join("../../../docs/cnitool.md");
     let said = fs::read_to_string(folder().join("broken/net.d.expected")).unwrap();
     let (said, _) = said.rsplit_once("exit status").unwrap();

@@ -163,7 +163,7 @@ fn a_pool_with_little_left() {
 
 /// What only the plugin itself can know of this host.
 #[test]
-fn plugins_are_asked_what_they_would_do() {
+fn plans_of_the_plugins_are_checked() {
     let (node, bed) = (node(), Bed::new());
     let macvlan = |keys: &str| network(&format!("\"type\": \"macvlan\", {keys}"), "192.168.7.0/24");
     let before = node.state();

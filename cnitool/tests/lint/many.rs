@@ -36,7 +36,7 @@ fn files() -> Vec<(String, &'static str, usize)> {
 }
 
 #[test]
-fn of_a_file_of_3_kb_a_few_kb_are_said() {
+fn the_report_about_a_file_of_3_kb_has_a_few_kb() {
     for (text, rule, count) in files() {
         let pretty = serde_json::to_string_pretty(&serde_json::from_str::<Value>(&text).unwrap());
         for text in [text.clone(), pretty.unwrap()] {
@@ -69,7 +69,7 @@ fn of_a_file_of_3_kb_a_few_kb_are_said() {
 
 /// Each of many equal networks conflicts with every other.
 #[test]
-fn of_many_equal_networks_not_all_pairs_are_said() {
+fn not_all_pairs_of_many_equal_networks_are_reported() {
     let bed = Bed::new();
     let mut bytes = 0;
     for number in 0..300 {
@@ -121,7 +121,7 @@ fn a_large_file_is_not_compared_pair_by_pair() {
 
 /// Text from a file is shown, and cannot control the terminal.
 #[test]
-fn what_is_shown_of_a_file_is_short_and_harmless() {
+fn excerpts_of_files_are_short_and_harmless() {
     let bed = Bed::new();
     let long = format!("n/\u{1b}[31m{}", "x\u{9b}\r".repeat(20_000));
     let kind = format!("bri/{}", "\u{7}y".repeat(20_000));

@@ -144,7 +144,7 @@ impl Bed {
 
     /// Runs every command of the remedy, after which nothing may look leaked.
     #[track_caller]
-    pub fn follow_the_way_out(&self) {
+    pub fn follow_the_remedy(&self) {
         let ways = self.ways();
         for way in &ways {
             // Beside what it removes, gc may say why it is not all of it.

@@ -209,7 +209,7 @@ fn files_of_plugins_are_listed_before_they_go() {
 
 /// A folder of results that cannot be read: nothing is said to be removed that is not.
 #[test]
-fn a_del_without_a_readable_cache_does_not_claim_what_it_does_not_know() {
+fn a_del_without_a_readable_cache_does_not_claim_success() {
     let bed = Bed::new();
     let pod = bed.add("c1");
     bed.sh("ip netns list");

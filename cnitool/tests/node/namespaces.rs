@@ -151,7 +151,7 @@ fn the_entry_of_another_id_is_found_and_plugins_get_the_path_that_add_had() {
 }
 
 #[test]
-fn a_verb_that_finds_nothing_to_do_says_so() {
+fn a_verb_without_work_reports_that() {
     let bed = Bed::new();
     let alive = bed.add("c1");
     bed.pod("c2");

@@ -40,7 +40,7 @@ fn is_marked(plan: &str, command: &str) -> bool {
 }
 
 #[test]
-fn a_plan_marks_what_exists() {
+fn a_plan_marks_existing_objects() {
     let bed = Bed::with(&network(&host_local(), &[]));
     bed.pod("c2");
     bed.sh("sysctl -qw net/ipv4/ip_forward=0");
@@ -114,7 +114,7 @@ fn a_plan_looks_and_changes_nothing() {
 const TUNING: &str = "plugin tuning cannot repair: it does not know REPAIR";
 
 #[test]
-fn a_repair_names_what_it_did_beside_a_plugin_of_the_reference() {
+fn repair_reports_its_changes_beside_a_plugin_of_the_reference() {
     let tuning = json!({ "type": "tuning", "sysctl": { "net.core.somaxconn": "500" } });
     let bed = with_reference("tuning", &network(&host_local(), &[tuning]));
     let planned = bed.cnitool(&["plan", "pods"]);

@@ -184,7 +184,7 @@ pages! {
 }
 
 #[test]
-fn files_have_the_permissions_that_the_security_page_says() {
+fn files_have_the_permissions_of_the_security_page() {
     let page = fs::read_to_string(root().join("docs/security.md")).unwrap();
     let stage = Stage::new();
     stage.sh("ip netns add a; cnitool add pods a");

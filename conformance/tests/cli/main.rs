@@ -64,7 +64,7 @@ fn the_command_that_repeats_a_failure_repeats_it() {
 }
 
 #[test]
-fn what_cannot_be_done_ends_with_2_and_says_what_was_meant() {
+fn invalid_calls_end_with_status_2_and_a_suggestion() {
     let suite = good_and_bad();
     let no_plugins = Suite::new(&[]);
     for (run, statement) in [
@@ -92,7 +92,7 @@ fn impossible(suite: &Suite) -> String {
 }
 
 #[test]
-fn what_cannot_be_tested_is_said_and_with_strict_a_failure() {
+fn untestable_requirements_are_reported_and_fail_with_strict() {
     let suite = Suite::new(&[("bridge", GOOD)]);
     let profile = impossible(&suite);
     let run = suite.version(&["--config", &profile]);
@@ -234,7 +234,7 @@ fn ctrl_c_while_a_plugin_is_tested_leaves_nothing() {
 }
 
 #[test]
-fn a_run_that_a_limit_ends_reports_what_it_judged() {
+fn a_run_that_a_limit_ends_reports_its_verdicts() {
     let hangs = format!("if mkdir \"${{0%/*}}/asked\"; then {GOOD}; else {HANG}; fi");
     let suite = Suite::new(&[("bridge", GOOD), ("ptp", &hangs)]);
     let [json, junit, html] = ["json", "junit", "html"].map(|name| suite.file(name));

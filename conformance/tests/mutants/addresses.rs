@@ -47,7 +47,8 @@ pub const MUTANTS: &[Mutant] = &[
         "host-local",
         "IPAM.FULL.2",
         "a failed ADD keeps addresses",
-        "of ADD && { OUT=$(real) && { printf %s \"$OUT\"; exit 0; }; config '.ipam.ranges |= .[:1]'; real > /dev/null; echo '{\"code\": 100, \"msg\": \"full\"}'; exit 1; }; real",
+        "of ADD && { OUT=$(real) && { printf %s \"$OUT\"; exit 0; }; config '.ipam.ranges |= \
+         .[:1]'; real > /dev/null; echo '{\"code\": 100, \"msg\": \"full\"}'; exit 1; }; real",
     ),
     mutant(
         "host-local",
@@ -67,16 +68,15 @@ pub const MUTANTS: &[Mutant] = &[
         "host-local",
         "IPAM.DEL.3",
         "DEL again is an error",
-        "D=/run/testbed/del-$CNI_CONTAINERID; of DEL && \
-         { [ -e $D ] && { echo '{\"code\": 3, \"msg\": \"unknown\"}'; exit 1; }; touch $D; }; \
-         real",
+        "D=/run/testbed/del-$CNI_CONTAINERID; of DEL && { [ -e $D ] && { echo '{\"code\": 3, \
+         \"msg\": \"unknown\"}'; exit 1; }; touch $D; }; real",
     ),
     mutant(
         "host-local",
         "IPAM.DEL.4",
         "the first free address",
-        "of DEL && rm -f /var/lib/cni/networks/*/last_reserved_ip.*; of DEL && \
-         { real; rm -f /var/lib/cni/networks/*/last_reserved_ip.*; exit 0; }; real",
+        "of DEL && rm -f /var/lib/cni/networks/*/last_reserved_ip.*; of DEL && { real; rm -f \
+         /var/lib/cni/networks/*/last_reserved_ip.*; exit 0; }; real",
     ),
     mutant("host-local", "IPAM.CHECK.1", "CHECK always succeeds", "of CHECK && exit 0; real"),
     mutant(

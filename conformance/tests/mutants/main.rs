@@ -123,7 +123,7 @@ fn not_passed(folder: &Path, plugin: &str, ids: &BTreeSet<&str>) -> Vec<String> 
 }
 
 #[test]
-fn nothing_is_said_against_the_unbroken_plugins() {
+fn the_unbroken_plugins_pass() {
     let of = |(plugin, ids): (&&str, &_)| not_passed(&testbed::bin(), plugin, ids);
     let wrong: Vec<String> = ids().iter().flat_map(of).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -131,7 +131,7 @@ fn nothing_is_said_against_the_unbroken_plugins() {
 
 /// Otherwise the requirement would detect the shell script around the plugin.
 #[test]
-fn nothing_is_said_against_shell_that_breaks_nothing() {
+fn a_harmless_shell_wrapper_passes() {
     let script = "case $CNI_COMMAND in ADD) result .;; *) error .;; esac";
     let of = |(plugin, ids): (&&'static str, &_)| {
         let folder = folder_with(&Mutant { name: "nothing", plugin, script, caught_by: "" });

@@ -19,7 +19,7 @@ fn over_a_bridge() {
 }
 
 #[test]
-fn over_routed_wires() {
+fn over_routed_veth_pairs() {
     insta::assert_snapshot!(behind_the_machine(networks::ptp()));
 }
 
@@ -75,7 +75,7 @@ fn on_the_network_of_the_machine_and_the_machine_too() {
 }
 
 #[test]
-fn without_masquerade_nobody_outside_knows_the_way_back() {
+fn without_masquerade_other_hosts_have_no_route_back() {
     let scene = Scene::new(&with(networks::bridge(), json!({ "ipMasq": false })));
     let Scene { containerd, outside, .. } = &scene;
     let pod = containerd.pod("a");

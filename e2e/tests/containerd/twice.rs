@@ -16,7 +16,7 @@ fn stopped_and_removed_twice_on_a_bridge() {
 }
 
 #[test]
-fn stopped_and_removed_twice_on_a_routed_wire() {
+fn stopped_and_removed_twice_on_a_routed_veth_pair() {
     stopped_and_removed_twice(networks::ptp());
 }
 
@@ -52,7 +52,7 @@ fn stopped_without_its_namespace_on_a_bridge() {
 }
 
 #[test]
-fn stopped_without_its_namespace_on_a_routed_wire() {
+fn stopped_without_its_namespace_on_a_routed_veth_pair() {
     stopped_without_its_namespace(networks::ptp());
 }
 

@@ -33,7 +33,7 @@ fn the_plugins_that_are_missing_are_named() {
 }
 
 #[test]
-fn a_file_replaces_the_default_network_and_cnitool_frees_what_it_left() {
+fn a_file_replaces_the_default_network_and_cnitool_removes_its_leaks() {
     let machine = Machine::new();
     let podman = Podman::new(&machine);
     podman.try_run(&["run", IMAGE]);

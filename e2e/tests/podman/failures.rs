@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{addresses, bridge, ptp};
 
 #[test]
-fn a_chain_that_fails_says_why_and_leaves_nothing() {
+fn a_chain_that_fails_gives_the_reason_and_leaves_nothing() {
     let machine = Machine::new();
     let mut chain = bridge();
     let second = json!({ "type": "macvlan", "master": "no-such-link", "ipam": addresses(90, &[]) });

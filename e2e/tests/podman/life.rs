@@ -124,7 +124,7 @@ fn containers_of_a_pod_share_a_network() {
 }
 
 #[test]
-fn what_a_crash_leaves_is_found_by_cnitool() {
+fn cnitool_finds_the_leaks_of_a_crash() {
     let machine = Machine::new();
     machine.network(bridge());
     let before = machine.state();

@@ -54,7 +54,7 @@ fn over_a_bridge() {
 }
 
 #[test]
-fn by_wires() {
+fn by_veth_pairs() {
     insta::assert_snapshot!(reach_each_other(ptp(&["0.0.0.0/0", "::/0"])));
 }
 

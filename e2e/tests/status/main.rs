@@ -66,12 +66,14 @@ fn assert_unready(containerd: &Containerd, reason: &str) {
 
 /// The message about the network of [`strict`].
 const FULL: &str = "network pods, range set 0 (10.1.2.10-10.1.2.11): all 2 addresses are taken; \
-    Run \"cnitool ls pods\" to see who holds them; remove containers, or give the set another range";
+                    Run \"cnitool ls pods\" to see who holds them; remove containers, or give the \
+                    set another range";
 
 /// The message for an ADD of one more pod.
 const REFUSED: &str = "failed to allocate for range 0: no IP addresses available in range set: \
-    10.1.2.10-10.1.2.11; all 2 addresses are taken, and by /var/lib/cni/results none of them looks leaked. \
-    Run \"cnitool ls pods\" to see who holds them and how to release what is leaked";
+                       10.1.2.10-10.1.2.11; all 2 addresses are taken, and by /var/lib/cni/results \
+                       none of them looks leaked. Run \"cnitool ls pods\" to see who holds them \
+                       and how to release what is leaked";
 
 /// A node that is not ready loses its pods. So it stays ready when its pool is full, and a pod
 /// without an address waits for one.
@@ -174,37 +176,38 @@ fn needs() -> [Need; 5] {
             plugin: json!({ "type": "bridge", "bridge": "pods0", "ipam": ipam() }),
             goes: "ip link del pods0; ip link add pods0 type veth peer name eth9",
             comes: "ip link del pods0",
-            reason: "use the bridge pods0: \"pods0\" already exists but is not a bridge (it is veth); \
-                set \"bridge\" to a name that no interface has",
+            reason: "use the bridge pods0: \"pods0\" already exists but is not a bridge (it is \
+                     veth); set \"bridge\" to a name that no interface has",
         },
         Need {
             plugin: ptp(ipam()),
             goes: "mv /opt/cni/bin/host-local /opt/cni/host-local",
             comes: "mv /opt/cni/host-local /opt/cni/bin/host-local",
-            reason: "failed to find plugin \"host-local\" in path [/opt/cni/bin]; \
-                install it in one of these folders, or set CNI_PATH",
+            reason: "failed to find plugin \"host-local\" in path [/opt/cni/bin]; install it in \
+                     one of these folders, or set CNI_PATH",
         },
         Need {
             plugin: ptp(ipam()),
             goes: "mount -o remount,ro /var/lib/cni",
             comes: "mount -o remount,rw /var/lib/cni",
             reason: "write reservations in /var/lib/cni/networks/pods: /var/lib/cni/networks/pods: \
-                Read-only file system (os error 30)",
+                     Read-only file system (os error 30)",
         },
         Need {
             plugin: json!({ "type": "ptp", "ipMasq": true, "ipMasqBackend": "iptables", "ipam": ipam() }),
             // A device is not a program.
             goes: "mount --bind /dev/null $(readlink -f /usr/sbin/iptables-save)",
             comes: "umount /usr/sbin/iptables-save",
-            reason: "masquerade with iptables: iptables-save is in no directory of PATH, \
-                nor in /usr/sbin:/sbin:/usr/local/sbin (No such file or directory (os error 2)); \
-                install iptables, or set \"ipMasqBackend\": \"nftables\", which needs no program",
+            reason: "masquerade with iptables: iptables-save is in no directory of PATH, nor in \
+                     /usr/sbin:/sbin:/usr/local/sbin (No such file or directory (os error 2)); \
+                     install iptables, or set \"ipMasqBackend\": \"nftables\", which needs no \
+                     program",
         },
     ]
 }
 
 #[test]
-fn what_a_network_needs_is_missed_and_seen_again() {
+fn status_reports_missing_requirements_until_they_are_restored() {
     let machine = Machine::new();
     machine.sh(needs()[0].comes);
     machine.network(network("1.1.0", ptp(ipam())));

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gave_up_does_not_get_the_lock_later() {
+    fn a_waiter_that_gave_up_does_not_get_the_lock_later() {
         let folder = tempfile::tempdir().unwrap();
         let held = take(folder.path(), Instant::now()).unwrap().unwrap();
         let soon = Instant::now() + Duration::from_millis(20);

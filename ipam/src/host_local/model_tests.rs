@@ -103,8 +103,8 @@ impl Bed {
             [v4, v6].into_iter().map(|ranges| RangeSet::new(ranges).unwrap()).collect();
         let v4 = "10.1.2.2 10.1.2.3 10.1.2.4 10.1.2.5 10.1.2.6 10.2.1.252 10.2.1.253 10.2.1.254 \
                   10.2.2.0 10.2.2.1 10.2.2.2 10.2.2.3";
-        let v6 = "fd00::fe fd00::ff fd00::100 fd00::101 fd00::102 fd00::103 fd00::104 fd00::105 fd00::106 \
-                  fd00::107 fd00::108 fd00::109";
+        let v6 = "fd00::fe fd00::ff fd00::100 fd00::101 fd00::102 fd00::103 fd00::104 fd00::105 \
+                  fd00::106 fd00::107 fd00::108 fd00::109";
         let orders = [v4, v6].map(|all| all.split(' ').map(|ip| ip.parse().unwrap()).collect());
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("pods")).unwrap();

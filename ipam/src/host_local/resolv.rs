@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_says_nothing() {
+    fn an_empty_file_has_no_settings() {
         assert!(parse("").is_empty());
     }
 

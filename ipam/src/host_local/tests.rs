@@ -59,7 +59,7 @@ fn the_manual_is_true() {
 }
 
 #[test]
-fn a_failing_add_takes_back_only_what_it_reserved() {
+fn a_failed_add_releases_only_its_own_reservations() {
     let dir = tempfile::tempdir().unwrap();
     let config = json!({"ipam": {"dataDir": dir.path(), "ranges":
         [[{"subnet": "10.1.2.0/24"}], [{"subnet": "10.1.3.0/24"}]]}});
@@ -85,7 +85,7 @@ fn a_failing_add_takes_back_only_what_it_reserved() {
 }
 
 #[test]
-fn check_names_what_is_missing_and_repair_brings_it_back() {
+fn check_names_missing_reservations_and_repair_restores_them() {
     let dir = tempfile::tempdir().unwrap();
     let plugin = plugin(&dir, "10.1.2.0/24");
     let mut call = call(Verb::Add);
@@ -109,7 +109,7 @@ fn check_names_what_is_missing_and_repair_brings_it_back() {
 }
 
 #[test]
-fn gc_keeps_what_is_valid_or_not_ours() {
+fn gc_keeps_valid_and_foreign_reservations() {
     let dir = tempfile::tempdir().unwrap();
     let pods = dir.path().join("pods");
     std::fs::create_dir(&pods).unwrap();
@@ -140,7 +140,7 @@ fn gc_keeps_what_is_valid_or_not_ours() {
 }
 
 #[test]
-fn status_tells_of_a_full_set_if_asked_and_of_a_folder_that_cannot_be() {
+fn status_reports_a_full_set_on_request_and_an_impossible_folder() {
     let dir = tempfile::tempdir().unwrap();
     let call = call(Verb::Status);
     let plugin = |when_full: Value| {
@@ -191,7 +191,7 @@ fn status_does_without_ranges_where_the_runtime_gives_them() {
 }
 
 #[test]
-fn a_preview_is_what_add_does_and_makes_nothing() {
+fn a_preview_predicts_add_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let plugin = plugin(&dir, "10.1.2.0/24");
     let preview = plugin.preview(&call(Verb::Plan)).unwrap();

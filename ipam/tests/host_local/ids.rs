@@ -68,7 +68,7 @@ fn gc_knows_an_id_of_any_length() {
 /// A file written by hand that is longer than any plugin writes reserves its address for an unknown
 /// holder.
 #[test]
-fn what_is_longer_than_any_id_is_not_cut_off() {
+fn over_long_ids_are_not_truncated() {
     let net = Net::of("10.1.2.0/24");
     net.add(OURS, "c1").unwrap();
     let file = net.dir.path().join("pods/10.1.2.3");

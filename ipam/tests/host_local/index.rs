@@ -171,7 +171,7 @@ fn whatever_is_in_the_place_of_the_index_is_no_obstacle() {
 }
 
 #[test]
-fn the_index_is_made_once_and_not_by_who_only_looks() {
+fn the_index_is_made_once_and_not_by_readers() {
     let mut net = Net::new(json!({"cniVersion": "1.1.0", "ipam": {"subnet": "10.1.2.0/24"}}));
     let index = net.dir.path().join(".index");
     net.write("10.1.2.2", "c1\r\neth0");

@@ -60,7 +60,7 @@ fn with_one(net: &Net) {
 }
 
 #[test]
-fn a_kill_leaves_nothing_or_what_del_removes() {
+fn a_killed_add_leaves_nothing_that_del_does_not_remove() {
     kill_everywhere("ADD", with_one, |net, at| {
         let content = net.files().remove("10.1.2.3");
         assert!(content.is_none_or(|it| it == "600 c1\r\neth0"), "{at}");
@@ -89,7 +89,7 @@ fn a_killed_first_add_is_no_obstacle() {
 }
 
 #[test]
-fn what_a_killed_del_leaves_the_next_one_removes() {
+fn the_next_del_completes_a_killed_del() {
     let with_two = |net: &Net| {
         with_one(net);
         net.add(OURS, "c1").unwrap();

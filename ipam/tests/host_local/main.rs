@@ -135,7 +135,7 @@ fn a_failing_add_changes_no_file() {
 }
 
 #[test]
-fn what_an_old_version_or_a_killed_one_left_is_dealt_with() {
+fn files_of_old_versions_and_killed_plugins_are_handled() {
     let net = Net::of("10.1.2.0/24");
     net.write("10.1.2.2", "");
     net.write("10.1.2.3", "old");
@@ -148,7 +148,7 @@ fn what_an_old_version_or_a_killed_one_left_is_dealt_with() {
 }
 
 #[test]
-fn gc_gives_back_what_is_not_listed() {
+fn gc_releases_reservations_that_are_not_listed() {
     let mut net = Net::of("10.1.2.0/24");
     net.config["cniVersion"] = "1.1.0".into();
     for container in ["c1", "c2", "c3"] {
@@ -161,7 +161,7 @@ fn gc_gives_back_what_is_not_listed() {
 
 /// A full pool fails STATUS only if the configuration asks for it.
 #[test]
-fn status_says_what_is_full_only_if_it_is_asked_to() {
+fn status_reports_full_sets_only_on_request() {
     let mut net = Net::of("10.1.2.0/30");
     net.config["cniVersion"] = "1.1.0".into();
     assert_eq!(net.call(OURS, "STATUS", ""), Ok(Value::Null));
@@ -175,7 +175,7 @@ fn status_says_what_is_full_only_if_it_is_asked_to() {
 
 /// STATUS fails only if the next ADD fails because of the host, and then that ADD does fail.
 #[test]
-fn status_says_no_where_add_fails_and_yes_where_it_works() {
+fn status_predicts_whether_add_succeeds() {
     let files = tempfile::tempdir().unwrap();
     let file = files.path().join("file");
     fs::write(&file, "nameserver 192.0.2.1").unwrap();

@@ -34,14 +34,14 @@ fn each_suite_takes_over_from_the_other() {
 }
 
 /// A sequence of calls: verb, container, interface, CNI_ARGS.
-const TWO: &str = "ADD a eth0, ADD b eth0, ADD a eth1, CHECK a eth0, DEL a eth0, ADD c eth0, \
-    CHECK x eth0, DEL x eth0";
+const TWO: &str = "ADD a eth0, ADD b eth0, ADD a eth1, CHECK a eth0, DEL a eth0, ADD c eth0, CHECK \
+                   x eth0, DEL x eth0";
 const TWICE: &str = "ADD a eth0, ADD a eth0, DEL a eth0, DEL a eth0";
-const FILL: &str = "ADD a eth0, ADD b eth0, ADD c eth0, ADD d eth0, ADD e eth0, ADD f eth0, DEL b eth0, \
-    DEL d eth0, ADD g eth0, DEL g eth0, ADD h eth0, ADD i eth0, ADD j eth0";
+const FILL: &str = "ADD a eth0, ADD b eth0, ADD c eth0, ADD d eth0, ADD e eth0, ADD f eth0, DEL b \
+                    eth0, DEL d eth0, ADD g eth0, DEL g eth0, ADD h eth0, ADD i eth0, ADD j eth0";
 const ASK: &str = "ADD a eth0 IP=10.1.2.88, ADD b eth0 IP=10.1.2.88/16, ADD c eth0, DEL a eth0, \
-    ADD b eth0 IgnoreUnknown=1;K8S_POD_NAME=x;IP=10.1.2.88, ADD d eth0 IP=10.1.2.1, ADD e eth0 IP=10.1.2, \
-    ADD f eth0 A=B";
+                   ADD b eth0 IgnoreUnknown=1;K8S_POD_NAME=x;IP=10.1.2.88, ADD d eth0 IP=10.1.2.1, \
+                   ADD e eth0 IP=10.1.2, ADD f eth0 A=B";
 
 /// Calls, and their configuration.
 const TABLE: &[(&str, &str)] = &[
@@ -180,7 +180,7 @@ fn gist(outcome: &Outcome) -> Outcome {
 }
 
 #[test]
-fn the_same_calls_give_what_the_reference_gives() {
+fn the_same_calls_give_the_results_of_the_reference() {
     let resolv = tempfile::NamedTempFile::new().unwrap();
     fs::write(
         &resolv,

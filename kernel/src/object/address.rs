@@ -224,8 +224,8 @@ impl Address {
             Err(why) => format!("cannot find out which containers use {other}: {why}"),
             Ok(users) => users.instead(&self.link, other).unwrap_or_else(|| {
                 format!(
-                    "{} has no ports. If {other} is left over from an older configuration, remove it (ip address del \
-                     {other} dev {}) or set \"forceAddress\": true.",
+                    "{} has no ports. If {other} is left over from an older configuration, remove \
+                     it (ip address del {other} dev {}) or set \"forceAddress\": true.",
                     self.link, self.link
                 )
             }),

@@ -240,8 +240,8 @@ impl Changes<'_> {
             table => {
                 let to = if other.to.length > wanted.to.length { other.to } else { wanted.to };
                 format!(
-                    "packets to {to} do not take the route {route}: table {table} comes before the main one and has \
-                     {article} to {}",
+                    "packets to {to} do not take the route {route}: table {table} comes before the \
+                     main one and has {article} to {}",
                     other.to
                 )
             }

@@ -103,7 +103,8 @@ impl Net {
     /// Counts matching packets that arrive here.
     pub fn count(&self, matching: &str) {
         self.load(&format!(
-            "table inet seen {{ chain arrivals {{ type filter hook prerouting priority -300; {matching} counter; }}; }}"
+            "table inet seen {{ chain arrivals {{ type filter hook prerouting priority -300; \
+             {matching} counter; }}; }}"
         ));
     }
 

@@ -37,7 +37,7 @@ fn large_input_and_output_do_not_block_each_other() {
 }
 
 #[test]
-fn input_nobody_reads_is_no_error() {
+fn unread_input_is_not_an_error() {
     assert_eq!(run("echo done", &vec![b'x'; 3 << 20]).unwrap(), b"done\n");
 }
 
@@ -58,7 +58,7 @@ fn a_plugins_own_error_passes_unchanged() {
 }
 
 #[test]
-fn failures_without_an_error_say_how_it_ended_and_what_was_printed() {
+fn failures_without_an_error_report_the_status_and_the_output() {
     let silent = fails("exit 3");
     assert_eq!(silent.msg, "netplugin failed with no error message: exit status 3");
     let stderr = fails("echo 'out of ideas' >&2; exit 1");
@@ -155,7 +155,7 @@ fn a_binary_that_is_being_written_is_tried_again_within_the_deadline() {
 }
 
 #[test]
-fn what_cannot_be_run_says_why() {
+fn a_plugin_that_cannot_be_run_is_an_error_with_the_reason() {
     let program = Path::new("/nonexistent/plugin");
     let exec = Exec { program, env: &[], stdin: b"", deadline: None, cancel: None };
     let error = exec.run().unwrap_err();

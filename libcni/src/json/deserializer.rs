@@ -242,8 +242,8 @@ where
     }
 }
 
-/// A key of a map. Only a struct with `#[serde(flatten)]`, which serde reads from a map, requests an
-/// identifier.
+/// A key of a map. Only a struct with `#[serde(flatten)]`, which serde reads from a map, requests
+/// an identifier.
 struct MapKey<'de>(&'de str);
 
 impl<'de> Deserializer<'de> for MapKey<'de> {

@@ -15,7 +15,8 @@ impl Call {
     ///
     /// ```
     /// # fn main() -> libcni::Result<()> {
-    /// let call = libcni::Call::example(libcni::Verb::Add, serde_json::json!({ "type": "notes" }))?;
+    /// let config = serde_json::json!({ "type": "notes" });
+    /// let call = libcni::Call::example(libcni::Verb::Add, config)?;
     /// assert_eq!(call.attachment()?.ifname.as_str(), "eth0");
     /// # Ok(())
     /// # }

@@ -20,7 +20,7 @@ fn versions_are_compared_as_names() {
 }
 
 #[test]
-fn the_details_list_what_the_plugin_speaks() {
+fn the_details_list_the_supported_versions() {
     let error =
         version_of(&json!({"cniVersion": "9.9.9"}), Verb::Del, &SUPPORTED[..2]).unwrap_err();
     assert_eq!(error.details, r#"config is "9.9.9", plugin supports ["0.1.0" "0.2.0"]"#);

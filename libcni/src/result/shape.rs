@@ -84,7 +84,8 @@ impl AddResult {
     ///
     /// let empty = AddResult::default();
     /// assert_eq!(empty.to_json(Version::new(1, 1, 0))?, "{\n    \"cniVersion\": \"1.1.0\"\n}");
-    /// assert!(empty.to_json(Version::new(0, 2, 0)).is_err(), "0.2.0 knows no result without an address");
+    /// // Version 0.2.0 cannot express a result without an address.
+    /// assert!(empty.to_json(Version::new(0, 2, 0)).is_err());
     /// # Ok::<(), libcni::Error>(())
     /// ```
     ///

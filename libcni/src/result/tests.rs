@@ -43,7 +43,7 @@ fn empty_dns_is_printed_before_1_0_only() {
 }
 
 #[test]
-fn a_result_without_addresses_cannot_be_said_in_the_oldest_versions() {
+fn the_oldest_versions_cannot_express_a_result_without_addresses() {
     let result = AddResult { ips: Vec::new(), ..example() };
     let error = result.to_json(Version::new(0, 1, 0)).unwrap_err();
     assert_eq!(error.msg, "cannot convert: no valid IP addresses");
@@ -72,7 +72,7 @@ fn a_result_of_another_family_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_an_address_is_refused_and_named() {
+fn invalid_addresses_are_refused_and_named() {
     let error = wrong(json!({"ips": [{"address": "10.1.2.03/24"}]}), "1.1.0");
     assert_eq!(error.msg, "ips[0].address: invalid CIDR address: 10.1.2.03/24");
     let error = wrong(json!({"ips": [{"address": "10.1.2.3/24", "interface": -1}]}), "1.1.0");

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_base64_is_none() {
+    fn invalid_base64_is_rejected() {
         for text in ["Zg", "Zg=", "Z===", "Zm9v!Zg=", "Zm\n8"] {
             assert_eq!(decode(text), None, "{text:?}");
         }

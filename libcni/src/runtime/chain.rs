@@ -177,7 +177,7 @@ impl<'fd> Runtime<'fd> {
                 Err(NotDone::Failed(error)) => return Err(missing.beside(error)),
             }
         }
-        missing.said(&list.name)?;
+        missing.into_result(&list.name)?;
         Ok(self.forget(list, conf))
     }
 
@@ -272,12 +272,13 @@ impl Missing {
     }
 
     /// Succeeds if every plugin was called.
-    fn said(self, network: &NetworkName) -> Result<()> {
+    fn into_result(self, network: &NetworkName) -> Result<()> {
         let plugins = self.plugins.join(", ");
         join(self.errors).map_err(|error| {
             error.line(&format!(
-                "every other plugin of {network} was asked; what {plugins} made for this attachment may remain, such as \
-                 firewall rules: repeat DEL when {plugins} is installed"
+                "every other plugin of {network} was asked; what {plugins} made for this \
+                 attachment may remain, such as firewall rules: repeat DEL when {plugins} is \
+                 installed"
             ))
         })
     }

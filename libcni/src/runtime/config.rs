@@ -58,8 +58,12 @@ impl NetworkConfig {
     /// use libcni::Version;
     /// use libcni::runtime::NetworkConfig;
     ///
-    /// let list = NetworkConfig::parse(br#"{"name": "n", "cniVersions": ["1.0.0", "1.1.0", "9.9.9"],
-    ///     "plugins": [{"type": "bridge"}]}"#)?;
+    /// let text = br#"{
+    ///     "name": "n",
+    ///     "cniVersions": ["1.0.0", "1.1.0", "9.9.9"],
+    ///     "plugins": [{"type": "bridge"}]
+    /// }"#;
+    /// let list = NetworkConfig::parse(text)?;
     /// assert_eq!(list.version, Version::CURRENT);
     /// # Ok::<(), libcni::Error>(())
     /// ```

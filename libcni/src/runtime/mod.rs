@@ -7,7 +7,8 @@
 //!
 //! let network = NetworkConfig::find("/etc/cni/net.d".as_ref(), "mynet")?;
 //! let runtime = Runtime::new(vec!["/opt/cni/bin".into()], Cache::default());
-//! let container = AttachmentConfig::new(ContainerId::new("c1")?, IfName::new("eth0")?, "/run/netns/c1");
+//! let (id, ifname) = (ContainerId::new("c1")?, IfName::new("eth0")?);
+//! let container = AttachmentConfig::new(id, ifname, "/run/netns/c1");
 //! match runtime.add(&network, &container) {
 //!     Ok(result) => println!("{:?}", result.ips),
 //!     // Plugins before the one that failed have made their part of the attachment.

@@ -57,16 +57,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_found_whatever_else_is_there() {
+    fn a_name_is_found_beside_any_other_content() {
         let deep =
             format!("{{\"a\": {}{}, \"name\": \"n\"}}", "[".repeat(100_000), "]".repeat(100_000));
-        let said = |text: &str| named(text.as_bytes()).map(|named| named.0);
-        assert_eq!(said(&deep), Some(vec!["n".to_owned()]));
-        assert_eq!(said(r#"{"Name": "m", "name": 5}"#), Some(vec!["m".to_owned()]));
-        assert_eq!(said("{}"), Some(Vec::new()));
+        let name = |text: &str| named(text.as_bytes()).map(|named| named.0);
+        assert_eq!(name(&deep), Some(vec!["n".to_owned()]));
+        assert_eq!(name(r#"{"Name": "m", "name": 5}"#), Some(vec!["m".to_owned()]));
+        assert_eq!(name("{}"), Some(Vec::new()));
         assert_eq!(named(b"{\"x\": \"\xff\", \"name\": \"n\"}"), Some(Named(vec!["n".to_owned()])));
         for text in ["", "{", "[]", "{} x", r#"{"name": }"#, "{\"name\": \"n\", \"x\": [}"] {
-            assert_eq!(said(text), None, "{text}");
+            assert_eq!(name(text), None, "{text}");
         }
     }
 }

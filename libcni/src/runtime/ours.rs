@@ -53,31 +53,33 @@ impl Runtime<'_> {
             prev = self.cached_result(list, conf)?;
         }
         for plugin in &list.plugins {
-            let told = match (&unknown, &prev) {
+            let answer = match (&unknown, &prev) {
                 (Some(before), None) => Err(without_result(plugin, before)),
-                _ => {
-                    tell(&operation, &request(Verb::Plan, list, plugin, Some(conf), prev.as_ref()))
-                }
+                _ => run_plan(
+                    &operation,
+                    &request(Verb::Plan, list, plugin, Some(conf), prev.as_ref()),
+                ),
             };
-            let told = match told {
+            let answer = match answer {
                 Err(error) if unknown.is_none() && !is_of_others(&error) => return Err(error),
-                told => told,
+                answer => answer,
             };
-            match &told {
+            match &answer {
                 Ok(preview) if !is_live => {
                     prev = Some(preview.result.to_value_lossy(list.version)?);
                 }
                 _ => {}
             }
-            if told.as_ref().map_or(true, |preview| !preview.unknown.is_empty()) {
+            if answer.as_ref().map_or(true, |preview| !preview.unknown.is_empty()) {
                 unknown.get_or_insert_with(|| plugin.kind.clone());
             }
-            previews.push((plugin.kind.clone(), told));
+            previews.push((plugin.kind.clone(), answer));
         }
-        match previews.iter().all(|(_, told)| told.is_err()) {
-            true => {
-                previews.into_iter().find_map(|(_, told)| told.err()).map_or(Ok(Vec::new()), Err)
-            }
+        match previews.iter().all(|(_, answer)| answer.is_err()) {
+            true => previews
+                .into_iter()
+                .find_map(|(_, answer)| answer.err())
+                .map_or(Ok(Vec::new()), Err),
             false => Ok(previews),
         }
     }
@@ -121,7 +123,7 @@ impl Runtime<'_> {
 }
 
 /// Runs PLAN of a plugin.
-fn tell(operation: &Operation<'_>, request: &Request<'_>) -> Result<Preview> {
+fn run_plan(operation: &Operation<'_>, request: &Request<'_>) -> Result<Preview> {
     let plugin = request.plugin;
     let answer = operation
         .run(request, |exec| exec.run())

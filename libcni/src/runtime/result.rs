@@ -76,7 +76,7 @@ fn tidy(result: &mut Value) {
         interfaces.iter_mut().for_each(|interface| numbers(interface, &[("mtu", u32::MAX)]));
     }
     for ips in values(result, "ips").filter_map(Value::as_array_mut) {
-        ips.retain(|ip| says(ip, "address"));
+        ips.retain(|ip| is_kept(ip, "address"));
         for ip in ips {
             numbers(ip, &[("interface", u32::MAX)]);
             for index in keys(ip, "interface") {
@@ -102,7 +102,7 @@ fn tidy(result: &mut Value) {
 
 fn routes(routes: &mut Value) {
     let Value::Array(routes) = routes else { return };
-    routes.retain(|route| says(route, "dst"));
+    routes.retain(|route| is_kept(route, "dst"));
     let limits = [
         ("mtu", u32::MAX),
         ("advmss", u32::MAX),
@@ -121,7 +121,7 @@ fn places(items: &[Value]) -> Vec<Option<usize>> {
 
 /// Whether to keep an item of a list. `null` and objects without this key are dropped; any other
 /// mistake is an error.
-fn says(item: &Value, key: &str) -> bool {
+fn is_kept(item: &Value, key: &str) -> bool {
     let has = |(found, _): (&String, &Value)| found.eq_ignore_ascii_case(key);
     item.as_object().map_or(!item.is_null(), |object| object.iter().any(has))
 }

@@ -90,7 +90,7 @@ fn a_bare_result_from_before_is_read_and_converted() {
 }
 
 #[test]
-fn listing_skips_what_is_not_an_attachment() {
+fn listing_skips_files_that_are_not_attachments() {
     let bed = Bed::new();
     let cache = bed.cache();
     assert_eq!(cache.attachments(None), Ok(Vec::new()));

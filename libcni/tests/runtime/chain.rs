@@ -55,7 +55,7 @@ fn plugins_get_the_environment_of_the_specification_and_ours() {
 }
 
 #[test]
-fn runtime_config_has_what_is_declared_and_given() {
+fn runtime_config_has_the_declared_capabilities_with_values() {
     let bed = Bed::with(&["one", "two"]);
     let network = list(json!({ "name": "net", "cniVersion": "1.0.0", "plugins": [
         { "type": "one", "Capabilities": { "mac": true, "ips": false, "portMappings": true }, "RuntimeConfig": { "old": 1 } },
@@ -133,8 +133,8 @@ fn del_goes_on_without_plugins_that_are_missing_and_can_be_repeated() {
         let said = error(runtime.del(&network, &pod("c1"))).to_string();
         assert!(said.starts_with(r#"plugin type="two" failed (delete): failed to "#), "{said}");
         assert!(said.contains(why), "{said}");
-        let rest = "every other plugin of net was asked; what two made for this attachment may remain, such as \
-                    firewall rules: repeat DEL when two is installed";
+        let rest = "every other plugin of net was asked; what two made for this attachment may \
+                    remain, such as firewall rules: repeat DEL when two is installed";
         assert!(said.ends_with(rest), "{said}");
         assert_eq!(bed.calls(), ["DEL three c1", "DEL one c1"]);
         assert!(bed.cached_file("net-c1-eth0").exists());

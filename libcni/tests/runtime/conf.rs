@@ -54,7 +54,7 @@ fn switches_are_booleans_or_words() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn mistakes_are_named() {
     for (text, msg) in [
         (r#"{}"#, "error parsing configuration list: no name"),
         (r#"{"name": 5}"#, "invalid name type number"),

@@ -60,7 +60,7 @@ fn a_malformed_file_before_the_one_looked_for_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_list_in_a_file_for_single_plugins_is_an_error_with_the_way_out() {
+fn a_list_in_a_file_for_single_plugins_is_an_error_with_the_remedy() {
     let bed = Bed::new();
     bed.file("net.d/a.conf", &conflist("a", "x"));
     let said = find(&bed, "a").unwrap_err();

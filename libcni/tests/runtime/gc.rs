@@ -30,7 +30,7 @@ fn containers(bed: &Bed) -> Vec<String> {
 }
 
 #[test]
-fn stale_attachments_are_deleted_with_what_they_were_made_with() {
+fn stale_attachments_are_deleted_with_the_arguments_of_their_add() {
     let bed = occupied();
     bed.runtime().gc(&network("1.1.0", &["one", "two"]), &[attachment("c2")]).unwrap();
     let calls = ["DEL two c1", "DEL one c1", "DEL two c3", "DEL one c3", "GC one", "GC two"];
@@ -91,7 +91,7 @@ fn disable_gc_does_nothing() {
 }
 
 #[test]
-fn what_fails_does_not_keep_the_rest() {
+fn a_failure_does_not_stop_gc() {
     let bed = occupied();
     let body = r#"case "$CNI_COMMAND$CNI_CONTAINERID" in DELc1) m=del;; GC) m=gc;; *) exit 0;; esac
         echo "{\"code\": 11, \"msg\": \"no $m\"}"; exit 1"#;

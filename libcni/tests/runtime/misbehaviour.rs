@@ -20,7 +20,7 @@ fn add(body: &str) -> Error {
 }
 
 #[test]
-fn what_a_plugin_prints_instead_of_a_result_is_shown() {
+fn invalid_output_of_a_plugin_is_shown() {
     for (body, shown) in [
         ("echo oops", "oops"),
         ("echo '[]'", "expected a JSON object"),

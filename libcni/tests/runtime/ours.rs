@@ -27,7 +27,7 @@ fn a_plan_goes_through_the_chain_with_predicted_results() {
 }
 
 #[test]
-fn a_plugin_that_cannot_tell_its_plan_is_named() {
+fn a_plugin_without_the_verb_plan_is_named() {
     let bed = Bed::new();
     bed.plugin(
         "foreign",
@@ -40,7 +40,7 @@ fn a_plugin_that_cannot_tell_its_plan_is_named() {
 }
 
 #[test]
-fn a_repair_needs_a_cached_result_and_says_what_was_done() {
+fn repair_needs_a_cached_result_and_reports_its_changes() {
     let bed = Bed::new();
     let body = r#"case $CNI_COMMAND in ADD) echo '{}';; REPAIR) echo '["put back eth0"]';; esac"#;
     bed.plugin("one", body);
@@ -103,7 +103,7 @@ fn a_plan_goes_on_behind_a_plugin_that_cannot_tell() {
 }
 
 #[test]
-fn a_repair_goes_on_behind_a_plugin_that_cannot_and_check_tells_what_is_left() {
+fn repair_continues_after_a_plugin_without_it_and_check_reports_the_rest() {
     let bed = Bed::new();
     for (plugin, body) in [("one", OURS), ("foreign", FOREIGN), ("two", OURS)] {
         bed.plugin(plugin, body);

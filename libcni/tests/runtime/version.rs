@@ -14,7 +14,7 @@ fn supported(body: &str) -> Result<Vec<String>, String> {
 }
 
 #[test]
-fn every_way_to_answer_is_understood() {
+fn every_form_of_the_answer_is_read() {
     let full = r#"echo '{"cniVersion": "1.1.0", "supportedVersions": ["0.4.0", "1.1.0"]}'"#;
     assert_eq!(supported(full).unwrap(), ["0.4.0", "1.1.0"]);
     assert_eq!(supported(r#"echo '{"cniVersion": "0.2.0"}'"#).unwrap(), ["0.1.0", "0.2.0"]);

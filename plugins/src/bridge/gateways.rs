@@ -22,8 +22,8 @@ impl Bridge {
             if let Some(other) = gateways.iter().take(index).find(|it| ours.conflicts_with(**it)) {
                 let msg = format!("{link} cannot be the gateway {other} and {gateway} at once");
                 return Err(Error::config(msg).details(
-                    "Give each subnet a network of its own, with a \"bridge\" of its own; one network can have one subnet \
-                     of IPv4 and one of IPv6.",
+                    "Give each subnet a network of its own, with a \"bridge\" of its own; one \
+                     network can have one subnet of IPv4 and one of IPv6.",
                 ));
             }
         }

@@ -107,8 +107,8 @@ impl Ipip {
         if node.needs_loose_filter {
             plan.share(Host, Sysctl::new(format!("ipv4/conf/{}/rp_filter", node.device), "2"));
             plan.because(
-                "nodes change between direct and tunnelled routes at different times; the strict filter drops what \
-                 arrives by the other way meanwhile",
+                "nodes change between direct and tunnelled routes at different times; the strict \
+                 filter drops what arrives by the other way meanwhile",
             );
         }
         plan.share(Host, Sysctl::new("ipv4/ip_forward", "1")); // sysctl -w net/ipv4/ip_forward=1
@@ -182,8 +182,8 @@ impl Ipip {
         }
         match self.has_iptables() && self.ip_masq_beyond.is_empty() {
             true => Err(Error::config(
-                "with ipMasqBackend iptables, ipMasq would hide the containers from those of \
-                 other nodes",
+                "with ipMasqBackend iptables, ipMasq would hide the containers from those of other \
+                 nodes",
             )
             .details("Name the network of all nodes' containers in ipMasqBeyond, or use nftables")),
             false => Ok(()),

@@ -37,7 +37,7 @@ impl Cluster {
                 held.prefix() < 32 && held.overlaps(own) && held.prefix() <= own.prefix()
             });
             for (node, cidr) in self.cidrs() {
-                let has = |address: IpAddr| matches!(address, IpAddr::V4(address) if cidr.contains(address));
+                let has = |address: IpAddr| IpNetwork::V4(cidr).contains(address);
                 if has(own.ip().into())
                     || gateway.is_some_and(has)
                     || (is_on_link && cidr.overlaps(own))
@@ -100,8 +100,8 @@ impl Cluster {
     /// The error of an [empty list](Node::is_empty) on a host with routes to peers.
     pub fn emptied() -> Error {
         Error::config("the list of peers is empty, and this host has routes to peers").details(
-            "nothing was changed: to remove the routes, name this host in the list, and no other; an entry is written as \
-             {\"node\": \"192.0.2.1\", \"podCIDRs\": [\"10.1.1.0/24\"]}",
+            "nothing was changed: to remove the routes, name this host in the list, and no other; \
+             an entry is written as {\"node\": \"192.0.2.1\", \"podCIDRs\": [\"10.1.1.0/24\"]}",
         )
     }
 

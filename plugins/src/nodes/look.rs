@@ -171,5 +171,5 @@ fn uplinks(reached: &[&Egress], routes: &[KnownRoute]) -> BTreeSet<u32> {
 }
 
 /// The hint for a list without an entry for this host.
-const NOT_HERE: &str = "no entry of the list of peers is this host: if one should be, give this host its address, \
-                        or correct the entry's \"node\"";
+const NOT_HERE: &str = "no entry of the list of peers is this host: if one should be, give this \
+                        host its address, or correct the entry's \"node\"";

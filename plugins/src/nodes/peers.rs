@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_node_or_container_can_have_is_refused() {
+    fn impossible_addresses_are_refused() {
         for (node, cidr, why) in [
             ("", "10.1.1.0/24", "invalid node"),
             ("nonsense", "10.1.1.0/24", "invalid node"),

@@ -96,7 +96,8 @@ fn try_ipam_plugins_that_fail_hang_or_lie(bed: &Bed) {
         ),
         (
             answer(
-                "{\"ips\": [{\"address\": \"10.1.2.3/24\"}], \"routes\": [{\"dst\": \"10.7.0.0/16\", \"gw\": \"10.99.0.1\"}]}",
+                "{\"ips\": [{\"address\": \"10.1.2.3/24\"}], \"routes\": [{\"dst\": \
+                 \"10.7.0.0/16\", \"gw\": \"10.99.0.1\"}]}",
             ),
             INTERNAL,
             "add the route 10.7.0.0/16 via 10.99.0.1 dev eth0",

@@ -80,7 +80,7 @@ fn keys_of_the_configuration() {
 }
 
 #[test]
-fn what_only_a_bridge_can_be_asked_for() {
+fn keys_that_only_a_bridge_has() {
     let bed = Bed::bridge();
     let mac = bed.call().args("MAC=zz");
     refused(&bed.node, &mac, "ADD", CONFIG, "invalid MAC address: zz");
@@ -234,7 +234,7 @@ fn files_of_peers() {
 /// `ipip sync` is for operators and file watchers: text on stderr, nothing on stdout, and an exit
 /// status.
 #[test]
-fn what_ipip_sync_cannot_do() {
+fn errors_of_ipip_sync() {
     let bed = Bed::new("ipip", &json!({ "mtu": 1480 }));
     let program = testbed::binary("ipip").display().to_string();
     let own = bed.config(json!({ "peers": peer("192.0.2.2", "0.0.0.0/0") }));
@@ -272,7 +272,7 @@ fn what_ipip_sync_cannot_do() {
 }
 
 #[test]
-fn what_ipip_can_be_chained_to() {
+fn plugins_that_ipip_can_follow() {
     let bed = Bed::new(
         "ipip",
         &json!({ "mtu": 1480, "peers": peer("192.0.2.2", "10.1.3.0/24"), "ipam": {} }),

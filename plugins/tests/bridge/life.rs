@@ -6,7 +6,7 @@ use testbed::{Cni, Node, Pod, assert_same};
 use crate::{GATEWAYS, addresses, call, config, host_end, join, main_config, without_counters};
 
 #[test]
-fn del_leaves_only_what_is_shared() {
+fn del_leaves_only_shared_objects() {
     let node = Node::new();
     let pod = node.pod("a");
     let config = config(json!({ "macspoofchk": true }));
@@ -63,7 +63,7 @@ fn a_second_add_is_an_error_and_changes_nothing() {
 }
 
 #[test]
-fn check_names_what_was_changed_and_repair_puts_it_right() {
+fn check_names_changes_and_repair_reverts_them() {
     let node = Node::new();
     let outside = node.outside();
     let pod = node.pod("a");
@@ -155,7 +155,7 @@ fn at_once(pods: &[Pod], call: impl Fn(&Pod) -> Cni, verb: &str) -> Vec<Value> {
 }
 
 #[test]
-fn gc_removes_what_is_not_listed_under_either_key() {
+fn gc_removes_attachments_that_neither_key_lists() {
     for key in ["cni.dev/valid-attachments", "cni.dev/attachments"] {
         std::thread::spawn(move || {
             let node = Node::new();
@@ -175,7 +175,7 @@ fn gc_removes_what_is_not_listed_under_either_key() {
 }
 
 #[test]
-fn status_says_why_add_could_not_be_served() {
+fn status_gives_the_reason_why_add_would_fail() {
     let node = Node::new();
     let plugin = node.plugin("bridge").conf(main_config());
     plugin.status().ok();

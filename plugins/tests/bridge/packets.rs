@@ -60,7 +60,7 @@ fn masquerade_spares_the_subnet() {
 }
 
 #[test]
-fn masquerade_spares_the_networks_it_is_told_of() {
+fn masquerade_excludes_the_configured_networks() {
     for backend in ["nftables", "iptables"] {
         std::thread::spawn(move || {
             let node = Node::new();

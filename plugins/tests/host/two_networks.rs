@@ -125,7 +125,7 @@ fn repair_of_one_network_leaves_the_routes_of_the_other() {
 }
 
 #[test]
-fn del_of_either_network_leaves_the_way_of_the_other() {
+fn del_of_one_network_keeps_the_routes_of_the_other() {
     each_plugin(|plugin| {
         for gone in [0, 1] {
             let plugin = plugin.to_owned();

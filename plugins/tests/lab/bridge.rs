@@ -188,7 +188,7 @@ fn the_first_packet_passes() {
 }
 
 #[test]
-fn check_names_what_was_changed_and_repair_puts_it_right() {
+fn check_names_changes_and_repair_reverts_them() {
     let node = masquerading_node();
     let outside = node.outside();
     let pod = node.pod("a");
@@ -268,7 +268,7 @@ fn a_bridge_that_does_not_filter_yet_is_made_to() {
 }
 
 #[test]
-fn del_leaves_what_was_there_before() {
+fn del_keeps_earlier_objects() {
     let node = crate::node();
     let (keep, _) = join(&node, &gateway(), "keep");
     let before = without_counters(&node.state());

@@ -23,7 +23,7 @@ fn works(lan: &Lan, pod: &Pod, after: &str) {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn check_names_what_was_changed_and_repair_puts_it_right() {
+fn check_names_changes_and_repair_reverts_them() {
     let lan = Lan::new();
     let pod = lan.node.pod("a");
     let call = lan.call(&everything(), &pod);

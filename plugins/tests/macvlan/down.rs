@@ -149,7 +149,7 @@ fn repair_of_host_access_waits_for_the_parent() {
 }
 
 #[test]
-fn a_plan_says_it() {
+fn a_plan_reports_it() {
     let lan = Lan::new();
     let pod = lan.node.pod("a");
     let plan = || lan.call(&config(json!({})), &pod).raw("PLAN").ok().to_string();

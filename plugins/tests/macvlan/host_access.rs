@@ -198,7 +198,7 @@ fn a_network_of_ipv6_only() {
 }
 
 #[test]
-fn what_host_access_does_not_go_with() {
+fn keys_that_host_access_excludes() {
     let lan = Lan::new();
     let pod = lan.node.pod("a");
     let before = lan.node.state();

@@ -99,7 +99,7 @@ fn del_leaves_links_of_other_programs() {
 }
 
 #[test]
-fn gc_takes_what_is_not_listed_and_only_that() {
+fn gc_removes_exactly_the_stale_attachments() {
     let lan = Lan::new();
     let pods = ["keep", "stale", "other"].map(|name| lan.node.pod(name));
     let mut other = access();

@@ -11,7 +11,7 @@ fn plain() -> Value {
 }
 
 #[test]
-fn what_the_reference_made_is_checked_repaired_and_removed() {
+fn attachments_of_the_reference_are_checked_repaired_and_removed() {
     let lan = Lan::new();
     let pod = lan.node.pod("a");
     let before = lasting(&lan.node.state());
@@ -35,7 +35,7 @@ fn what_the_reference_made_is_checked_repaired_and_removed() {
 }
 
 #[test]
-fn what_was_made_here_the_reference_checks_and_removes() {
+fn the_reference_checks_and_removes_our_attachments() {
     let lan = Lan::new();
     let pod = lan.node.pod("a");
     let before = lasting(&lan.node.state());

@@ -75,7 +75,7 @@ fn an_entry_that_is_not_a_file_in_a_networks_directory_is_named() {
 }
 
 #[test]
-fn what_is_no_file_takes_an_address() {
+fn an_entry_that_is_not_a_file_reserves_an_address() {
     let node = Node::new();
     let call = call(&node);
     node.sh(&format!(

@@ -76,7 +76,7 @@ fn mac_addresses_that_no_link_can_have_are_refused() {
 }
 
 #[test]
-fn lint_says_which_mac_addresses_are_none() {
+fn lint_reports_invalid_mac_addresses() {
     let node = Node::new();
     let bed = |config: &serde_json::Value| {
         std::fs::write("/run/pods.conf", config.to_string()).unwrap();

@@ -64,8 +64,8 @@ fn two_networks_on_one_bridge() {
     );
     assert_eq!(
         advice,
-        "10.1.2.1/24 is in use on cni0, by 1 container of the network \"blue\". Give this network another \"bridge\", \
-         or the subnet and the gateway that cni0 has."
+        "10.1.2.1/24 is in use on cni0, by 1 container of the network \"blue\". Give this network \
+         another \"bridge\", or the subnet and the gateway that cni0 has."
     );
     let text = lint(&red);
     assert!(text.contains("1 container of the network \"blue\""), "{text}");

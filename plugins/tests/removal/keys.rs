@@ -152,7 +152,7 @@ fn an_ignored_key_is_named_once() {
 
 /// Without the name DEL cannot find anything.
 #[test]
-fn what_is_needed_is_said() {
+fn missing_keys_are_named() {
     let node = Node::new();
     let pod = node.pod("c");
     let config = config("bridge", json!({}));

@@ -58,7 +58,7 @@ fn del_takes_no_unmarked_link_of_the_host() {
 }
 
 #[test]
-fn del_without_the_result_removes_what_the_reference_made() {
+fn del_without_the_result_removes_attachments_of_the_reference() {
     for kind in ["bridge", "ptp", "macvlan"] {
         on_a_node(|node| {
             let config = plain(kind);

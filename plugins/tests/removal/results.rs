@@ -115,22 +115,22 @@ fn try_all(config: &Value) {
 }
 
 #[test]
-fn del_of_a_bridge_removes_what_the_result_does_not_tell() {
+fn del_of_a_bridge_does_not_need_the_result() {
     try_all(&config("bridge", json!({})));
 }
 
 #[test]
-fn del_of_a_routed_veth_pair_removes_what_the_result_does_not_name() {
+fn del_of_a_routed_veth_pair_does_not_need_the_result() {
     try_all(&config("ptp", json!({})));
 }
 
 #[test]
-fn del_removes_what_the_result_does_not_tell_with_iptables() {
+fn del_with_iptables_does_not_need_the_result() {
     try_all(&config("bridge", json!({ "ipMasqBackend": "iptables" })));
 }
 
 #[test]
-fn del_removes_what_the_result_does_not_tell_with_a_foreign_address_manager() {
+fn del_with_a_foreign_ipam_plugin_does_not_need_the_result() {
     for backend in ["nftables", "iptables"] {
         let keys = json!({ "ipMasqBackend": backend, "ipam": { "type": "foreign" } });
         try_all(&config("bridge", keys));
@@ -218,7 +218,7 @@ fn gc_removes_the_hosts_neighbours_of_stale_attachments_alone() {
 /// The leftovers that docs/plugins/bridge.md lists: the bridge with its addresses, forwarding, the
 /// tables, and host-local's directory. GC of the network removes the chains of its subnets.
 #[test]
-fn after_the_last_del_only_what_the_page_says_is_left() {
+fn after_the_last_del_only_the_documented_objects_are_left() {
     let node = Node::new();
     let (config, pod) = (config("bridge", json!({})), node.pod("a"));
     let before = lasting(&node);

@@ -15,8 +15,8 @@ const CACHE: &str = "/run/cache";
 /// A node with the network as a chain of the plugin and one that fails if `/run/refuses` exists.
 fn lab(plugin: &'static str) -> Lab {
     let lab = Lab::new(plugin);
-    let text = "[ $CNI_COMMAND = DEL ] && exit; [ ! -e /run/refuses ] || { echo '{\"code\": 111, \"msg\": \"no\"}'; exit 1; }; \
-                echo '{\"cniVersion\": \"1.0.0\"}'";
+    let text = "[ $CNI_COMMAND = DEL ] && exit; [ ! -e /run/refuses ] || { echo '{\"code\": 111, \
+                \"msg\": \"no\"}'; exit 1; }; echo '{\"cniVersion\": \"1.0.0\"}'";
     script("later", text);
     let chain = json!({
         "cniVersion": "1.0.0", "name": "pods", "plugins": [lab.config, { "type": "later" }],
@@ -123,7 +123,7 @@ fn an_attachment_of_the_reference_suite_survives() {
 }
 
 #[test]
-fn what_a_failed_add_made_itself_goes() {
+fn a_failed_add_rolls_back_its_own_objects() {
     for plugin in PLUGINS {
         on_a_node(|| {
             let lab = lab(plugin);

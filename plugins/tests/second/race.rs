@@ -67,11 +67,11 @@ fn one_of_several_wins_with_a_host_local_apart() {
 
 /// An ADD that waits for one that finally fails succeeds then.
 #[test]
-fn who_waits_for_an_add_that_fails_gets_the_attachment() {
+fn an_add_that_waits_for_a_failing_one_succeeds() {
     let lab = Lab::new("bridge");
     let (a, b) = (lab.node.pod("a"), lab.node.pod("b"));
-    let text = "[ $CNI_COMMAND = DEL ] || { echo >/run/asked; until [ -e /run/go ]; do sleep 0.01; done; \
-                echo '{\"code\": 111, \"msg\": \"no\"}'; exit 1; }";
+    let text = "[ $CNI_COMMAND = DEL ] || { echo >/run/asked; until [ -e /run/go ]; do sleep 0.01; \
+                done; echo '{\"code\": 111, \"msg\": \"no\"}'; exit 1; }";
     let slow = lab.call("c1", &a).env("CNI_PATH", script("slow", text));
     let slow = slow.key("ipam", serde_json::json!({ "type": "slow" }));
     let next = lab.call("c1", &b);

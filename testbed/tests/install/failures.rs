@@ -49,7 +49,7 @@ fn a_binary_that_answers_only_before_it_is_in_place_is_taken_back() {
 }
 
 #[test]
-fn an_install_that_fails_leaves_the_way_back_from_the_one_before() {
+fn a_failed_install_keeps_the_backup_of_the_previous_one() {
     let machine = Machine::new();
     machine.older();
     let before = machine.installed();
@@ -93,7 +93,7 @@ fn if_one_file_cannot_be_replaced_none_is() {
 }
 
 #[test]
-fn a_full_disk_changes_nothing_and_the_way_back_needs_no_space() {
+fn a_full_disk_changes_nothing_and_an_uninstall_needs_no_space() {
     let machine = Machine::new();
     let node = Node::new();
     let opt = machine.path("opt");
@@ -116,7 +116,7 @@ fn a_full_disk_changes_nothing_and_the_way_back_needs_no_space() {
 }
 
 #[test]
-fn a_folder_that_is_read_only_or_runs_nothing_is_said() {
+fn a_read_only_or_noexec_folder_is_reported() {
     let machine = Machine::new();
     let node = Node::new();
     let opt = machine.path("opt");

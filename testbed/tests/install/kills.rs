@@ -167,7 +167,7 @@ fn a_rollback_that_was_killed_can_go_on_and_can_be_installed_over() {
 }
 
 #[test]
-fn an_install_that_is_interrupted_takes_back_what_it_did() {
+fn an_interrupted_install_rolls_back() {
     let node = Node::new();
     let history = Machine::with_history(&node);
     for step in 1.. {

@@ -188,7 +188,7 @@ fn the_built_binaries_replace_the_references_and_both_are_named() {
 }
 
 #[test]
-fn what_was_replaced_comes_back_and_what_was_new_goes() {
+fn an_uninstall_restores_replaced_files_and_removes_new_ones() {
     let machine = Machine::new();
     machine.older();
     machine.script("opt", "other", "exit 1");
@@ -203,7 +203,7 @@ fn what_was_replaced_comes_back_and_what_was_new_goes() {
 }
 
 #[test]
-fn what_comes_back_is_what_it_was_mode_owner_and_link() {
+fn restored_files_have_their_mode_owner_and_link() {
     let machine = Machine::new();
     machine.provide("macvlan", "macvlan");
     machine.provide("ptp", "ptp");

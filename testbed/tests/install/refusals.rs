@@ -102,7 +102,7 @@ fn so_is_one_in_a_folder_or_behind_a_link_of_another_user() {
 }
 
 #[test]
-fn nothing_built_is_said() {
+fn a_missing_build_is_reported() {
     let machine = Machine::new();
     fs::remove_dir_all(machine.path("new")).unwrap();
     let (ok, said) = machine.install(&[]);
@@ -110,7 +110,7 @@ fn nothing_built_is_said() {
 }
 
 #[test]
-fn what_is_not_a_file_is_not_replaced() {
+fn only_files_are_replaced() {
     let machine = Machine::new();
     machine.make_folder("opt/bridge", 0o755);
     let (ok, said) = machine.install(&[]);

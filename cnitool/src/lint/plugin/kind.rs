@@ -29,9 +29,16 @@ pub fn check(node: &Node, wanted: Wanted, binaries: &Binaries, problems: &mut Ve
     }
     match PluginType::new(text) {
         Err(_) => problems.push(
-            Problem::error("invalid-type", &kind.at, format!("{text:?} cannot be the name of a plugin"))
-                .why("a plugin is a file in a folder of CNI_PATH; a path would run anything on the host (CVE-2021-20206)")
-                .help("write the name of the file alone"),
+            Problem::error(
+                "invalid-type",
+                &kind.at,
+                format!("{text:?} cannot be the name of a plugin"),
+            )
+            .why(
+                "a plugin is a file in a folder of CNI_PATH; a path would run anything on the host \
+                 (CVE-2021-20206)",
+            )
+            .help("write the name of the file alone"),
         ),
         Ok(name) => {
             problems.extend(wrong_role(&kind.at, text, wanted));
@@ -45,7 +52,10 @@ fn missing(node: &Node, wanted: Wanted) -> Option<Problem> {
         let what = "ipam has no type, so no plugin allocates addresses";
         return (!node.members().is_empty()).then(|| {
             Problem::warning("no-ipam-type", &beginning(node), what)
-                .why("plugins that can do without addresses ignore the whole object, the others refuse it")
+                .why(
+                    "plugins that can do without addresses ignore the whole object, the others \
+                     refuse it",
+                )
                 .help("add \"type\": \"host-local\", or what it is meant to be")
         });
     }
@@ -120,22 +130,7 @@ fn present(at: &At, name: &PluginType, wanted: Wanted, binaries: &Binaries) -> O
     }
     let binary = binaries.get(name);
     match (&binary.file, &binary.obstacle) {
-        (None, _) => {
-            let names = binaries.names();
-            let meant = nearest(
-                name,
-                names.iter().map(String::as_str).chain(known::names().map(|name: &str| name)),
-            );
-            let meant = meant.filter(|meant| *meant != name.as_str());
-            let what = format!("there is no plugin {:?}", name.as_str());
-            Some(Problem::error("no-such-plugin", at, what)
-                .label(did_you_mean(meant))
-                .why(format!("{refused}; it was looked for in {}", binaries.described()))
-                .help(match meant {
-                    Some(meant) => format!("write {meant:?}, or install {}", name.as_str()),
-                    None => "install it in one of these folders, or name its folder with CNI_PATH or --path".to_owned(),
-                }))
-        }
+        (None, _) => Some(not_installed(at, name, refused, binaries)),
         (Some(file), Some(obstacle)) => Some(
             Problem::error(
                 "plugin-cannot-run",
@@ -159,4 +154,20 @@ fn present(at: &At, name: &PluginType, wanted: Wanted, binaries: &Binaries) -> O
             .help("is it a CNI plugin, for this kind of machine?")
         }),
     }
+}
+
+fn not_installed(at: &At, name: &PluginType, refused: &str, binaries: &Binaries) -> Problem {
+    let names = binaries.names();
+    let known = names.iter().map(String::as_str).chain(known::names().map(|name: &str| name));
+    let meant = nearest(name, known).filter(|meant| *meant != name.as_str());
+    let what = format!("there is no plugin {:?}", name.as_str());
+    let help = match meant {
+        Some(meant) => format!("write {meant:?}, or install {}", name.as_str()),
+        None => "install it in one of these folders, or name its folder with CNI_PATH or --path"
+            .to_owned(),
+    };
+    Problem::error("no-such-plugin", at, what)
+        .label(did_you_mean(meant))
+        .why(format!("{refused}; it was looked for in {}", binaries.described()))
+        .help(help)
 }

@@ -73,11 +73,11 @@ impl Found<'_, '_> {
             differ && !one.overlaps(two)
         };
         for (index, set) in pool.sets.iter().enumerate() {
-            let in_way = |before: &&Set<'_>| {
+            let conflicts = |before: &&Set<'_>| {
                 let of_set = |one| set.ranges.iter().all(|two| differ(one, two));
                 before.ranges.iter().all(of_set)
             };
-            let before = pool.sets.iter().take(index).find(in_way);
+            let before = pool.sets.iter().take(index).find(conflicts);
             let first = before.and_then(|before| before.ranges.first());
             let (Some(one), Some(two)) = (first, set.ranges.first()) else { continue };
             let what = format!(

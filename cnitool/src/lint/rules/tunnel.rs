@@ -148,8 +148,8 @@ fn overlaps(found: &mut Found<'_, '_>, read: &[(Peer, &Node)]) {
         let of_node = read.iter().filter(move |(peer, _)| peer.node == node);
         let cidrs = of_node.flat_map(|(_, entry)| entry.get("podCIDRs").map(Node::items));
         let is_it = move |item: &&Node| {
-            let text = item.text().and_then(|text| ip::cidr(text).ok());
-            matches!(text, Some(IpNetwork::V4(text)) if text.network() == cidr.network() && text.prefix() == cidr.prefix())
+            let Some(Ok(IpNetwork::V4(found))) = item.text().map(ip::cidr) else { return false };
+            (found.network(), found.prefix()) == (cidr.network(), cidr.prefix())
         };
         cidrs.flatten().find(is_it)
     };

@@ -15,14 +15,14 @@ use crate::lint::suggest::{did_you_mean, nearest};
 /// of objects.
 pub fn misfit(node: &Node, schema: Schema<'_>) -> Option<Problem> {
     let rules = schema.resolved().node;
-    let said = match &node.value {
+    let mismatch = match &node.value {
         Value::Null => None,
         _ if !is_of_type(node, rules) => wrong_type(node, rules),
         Value::Number(_) => out_of_range(node, rules),
         Value::Text(text) => not_allowed(text, rules).or_else(|| malformed(text, rules)),
         _ => None,
     };
-    let Said { rule, what, label, help } = said?;
+    let Mismatch { rule, what, label, help } = mismatch?;
     let key = node.at.path.rsplit(['.', '[']).next().unwrap_or_default().trim_end_matches(']');
     let is_index = key.chars().all(|c| c.is_ascii_digit());
     let why = match schema.description() {
@@ -42,7 +42,7 @@ pub fn no_item(null: &Node, view: &View<'_>) -> Option<Problem> {
     Some(problem.why(format!("{} refuses it", schema.of)).help("take it out"))
 }
 
-struct Said {
+struct Mismatch {
     rule: &'static str,
     what: String,
     label: String,
@@ -71,7 +71,7 @@ fn is_of_type(node: &Node, rules: &Json) -> bool {
     types.is_empty() || types.iter().any(is)
 }
 
-fn wrong_type(node: &Node, rules: &Json) -> Option<Said> {
+fn wrong_type(node: &Node, rules: &Json) -> Option<Mismatch> {
     let types = types(rules);
     let wanted = types.iter().map(|name| in_words(name)).collect::<Vec<_>>().join(" or ");
     let wants = |name: &str| types.contains(&name);
@@ -100,7 +100,7 @@ fn wrong_type(node: &Node, rules: &Json) -> Option<Said> {
         _ => format!("write {wanted}"),
     };
     let what = format!("{wanted} is expected, and this is {}", node.kind());
-    Some(Said { rule: "wrong-type", what, label: String::new(), help })
+    Some(Mismatch { rule: "wrong-type", what, label: String::new(), help })
 }
 
 /// The required key of an object, if there is exactly one.
@@ -123,7 +123,7 @@ fn in_words(name: &str) -> &str {
     }
 }
 
-fn out_of_range(node: &Node, rules: &Json) -> Option<Said> {
+fn out_of_range(node: &Node, rules: &Json) -> Option<Mismatch> {
     let number = node.integer()?;
     let bound = |key: &str| rules.get(key).and_then(Json::as_i64).map(i128::from);
     let of_format = |name: &str| rules.get("format").and_then(Json::as_str) == Some(name);
@@ -142,7 +142,7 @@ fn out_of_range(node: &Node, rules: &Json) -> Option<Said> {
         (None, Some(most)) => format!("at most {most}"),
         (None, None) => return None,
     };
-    (!fits).then(|| Said {
+    (!fits).then(|| Mismatch {
         rule: "out-of-range",
         what: format!("{number} is out of range"),
         label: format!("{range} is possible"),
@@ -151,13 +151,13 @@ fn out_of_range(node: &Node, rules: &Json) -> Option<Said> {
 }
 
 /// Reports a word that is not among the permitted ones. An empty word counts as absent.
-fn not_allowed(text: &str, rules: &Json) -> Option<Said> {
+fn not_allowed(text: &str, rules: &Json) -> Option<Mismatch> {
     let words: Vec<&str> = rules.get("enum")?.as_array()?.iter().filter_map(Json::as_str).collect();
     if words.is_empty() || text.is_empty() || words.contains(&text) {
         return None;
     }
     let shown: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
-    Some(Said {
+    Some(Mismatch {
         rule: "not-allowed",
         what: format!("{text:?} is not possible here"),
         label: did_you_mean(nearest(text, words)),
@@ -166,29 +166,32 @@ fn not_allowed(text: &str, rules: &Json) -> Option<Said> {
 }
 
 /// Reports text that does not have the required format, such as an address.
-fn malformed(text: &str, rules: &Json) -> Option<Said> {
-    let said = |what: &str, help: &str| {
+fn malformed(text: &str, rules: &Json) -> Option<Mismatch> {
+    let mismatch = |what: &str, help: &str| {
         let what = format!("{text:?} is no {what}");
-        Some(Said { rule: "malformed", what, label: String::new(), help: help.to_owned() })
+        Some(Mismatch { rule: "malformed", what, label: String::new(), help: help.to_owned() })
     };
     let is_v4 = |network: &IpNetwork| network.is_ipv4();
     match rules.get("format").and_then(Json::as_str)? {
         "ip" if !text.is_empty() && ip::address(text).is_err() => {
-            said("IP address", of_address(text))
+            mismatch("IP address", of_address(text))
         }
         "ipv4" if !ip::address(text).is_ok_and(|ip| matches!(ip, IpAddr::V4(_))) => {
-            said("IPv4 address", "write it as 192.0.2.1")
+            mismatch("IPv4 address", "write it as 192.0.2.1")
         }
-        "cidr" if ip::cidr(text).is_err() => said("subnet", of_subnet(text)),
+        "cidr" if ip::cidr(text).is_err() => mismatch("subnet", of_subnet(text)),
         "ipv4-cidr" if !ip::cidr(text).is_ok_and(|network| is_v4(&network)) => {
-            said("IPv4 subnet", of_subnet(text))
+            mismatch("IPv4 subnet", of_subnet(text))
         }
-        "network" if text.parse::<IpNetwork>().is_err() => said("subnet", of_subnet(text)),
+        "network" if text.parse::<IpNetwork>().is_err() => mismatch("subnet", of_subnet(text)),
         "mac" if !text.is_empty() => match kernel::Mac::parse(text) {
-            None => said("MAC address", "write it as 02:00:5e:10:00:01"),
+            None => mismatch("MAC address", "write it as 02:00:5e:10:00:01"),
             Some(mac) => {
                 let what = format!("MAC address of an interface: {}", mac.obstacle()?);
-                said(&what, "use a unicast address, whose first byte is even: 02:00:5e:10:00:01")
+                mismatch(
+                    &what,
+                    "use a unicast address, whose first byte is even: 02:00:5e:10:00:01",
+                )
             }
         },
         "interface" => {
@@ -197,7 +200,7 @@ fn malformed(text: &str, rules: &Json) -> Option<Said> {
                 "{}: names have 1 to 15 characters, without / : % and white space",
                 why.msg
             );
-            said("name of an interface", &help)
+            mismatch("name of an interface", &help)
         }
         _ => None,
     }

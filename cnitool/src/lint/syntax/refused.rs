@@ -8,13 +8,13 @@ use jsonc_parser::errors::{ParseError, ParseErrorKind as Kind};
 use crate::lint::problem::{At, Problem};
 
 /// The explanation of an error: the mistake, the label of the position, and the remedy.
-type Said = (String, &'static str, String);
+type Explanation = (String, &'static str, String);
 
 /// Converts the parser's error to a finding.
 pub fn explain(error: &ParseError, json: &str, at: impl Fn(usize, usize) -> At) -> Problem {
     let (range, found) = (error.range(), json.get(error.range().start..).unwrap_or_default());
     let before = json.get(..range.start).unwrap_or_default();
-    let problem = |(start, end), (what, label, help): Said| {
+    let problem = |(start, end), (what, label, help): Explanation| {
         Problem::error("not-json", &at(start, end), what)
             .label(label)
             .why(
@@ -23,13 +23,13 @@ pub fn explain(error: &ParseError, json: &str, at: impl Fn(usize, usize) -> At) 
             )
             .help(help)
     };
-    if let Some(said) = not_json_at_all(json) {
-        return problem(place(error, json), said);
+    if let Some(explanation) = not_json_at_all(json) {
+        return problem(place(error, json), explanation);
     }
-    if let Some((place, said)) = quotes::missing(json, range.start) {
-        return problem(place, said);
+    if let Some((place, explanation)) = quotes::missing(json, range.start) {
+        return problem(place, explanation);
     }
-    let problem = problem(place(error, json), said(error.kind(), found, before));
+    let problem = problem(place(error, json), explanation(error.kind(), found, before));
     let closes = found.starts_with(['}', ']']) && !before.trim_end().ends_with([':', ',']);
     match quotes::last_opened(before).filter(|_| closes) {
         Some(opened) => problem.also(&at(opened, opened + 1), "opened here"),
@@ -61,7 +61,7 @@ fn place(error: &ParseError, json: &str) -> (usize, usize) {
 }
 
 /// Recognizes files of other formats.
-fn not_json_at_all(json: &str) -> Option<Said> {
+fn not_json_at_all(json: &str) -> Option<Explanation> {
     let start = json.trim_start();
     let line = start.lines().next().unwrap_or_default();
     if start.starts_with("---")
@@ -81,12 +81,12 @@ fn starts_a_word(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
-fn said(kind: &Kind, found: &str, before: &str) -> Said {
+fn explanation(kind: &Kind, found: &str, before: &str) -> Explanation {
     let first = found.chars().next();
     let is_word = |c: &char| c.is_alphanumeric() || "_-.".contains(*c);
     let word: String = found.chars().take_while(is_word).collect();
-    if let Some(said) = first.and_then(of_lookalike) {
-        return said;
+    if let Some(explanation) = first.and_then(of_lookalike) {
+        return explanation;
     }
     match kind {
         Kind::ExpectedStringObjectProperty => {
@@ -168,14 +168,14 @@ fn phrases(kind: &Kind) -> Option<(&'static str, &'static str, &'static str)> {
 }
 
 /// Recognizes characters that word processors and web pages use instead of ASCII.
-fn of_lookalike(c: char) -> Option<Said> {
-    let said = |what: &str, help: &str| Some((what.to_owned(), "", help.to_owned()));
+fn of_lookalike(c: char) -> Option<Explanation> {
+    let explained = |what: &str, help: &str| Some((what.to_owned(), "", help.to_owned()));
     match c {
-        '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{2018}' | '\u{2019}' => said(
+        '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{2018}' | '\u{2019}' => explained(
             "a typographic quotation mark",
             "write plain ones, \"..\": were they pasted from a page or a document?",
         ),
-        '\u{a0}' | '\u{200b}' | '\u{feff}' | '\u{2028}' | '\u{2029}' => said(
+        '\u{a0}' | '\u{200b}' | '\u{feff}' | '\u{2028}' | '\u{2029}' => explained(
             "a character that only looks like a space",
             "write a plain space: was it pasted from a page or a document?",
         ),
@@ -184,7 +184,7 @@ fn of_lookalike(c: char) -> Option<Said> {
 }
 
 /// Explains a closing brace or bracket that does not match.
-fn closes(closing: Option<char>, before: &str) -> Said {
+fn closes(closing: Option<char>, before: &str) -> Explanation {
     let closing = closing.unwrap_or('}');
     let what = match before.trim_end().chars().next_back() {
         Some(':') => "a value is expected behind the colon".to_owned(),
@@ -194,7 +194,7 @@ fn closes(closing: Option<char>, before: &str) -> Said {
 }
 
 /// Explains a word without quotation marks.
-fn of_word(word: &str) -> Said {
+fn of_word(word: &str) -> Explanation {
     let help = match word.to_lowercase().as_str() {
         "true" | "yes" | "on" => "write true".to_owned(),
         "false" | "no" | "off" => "write false".to_owned(),
@@ -205,7 +205,7 @@ fn of_word(word: &str) -> Said {
     (format!("{word} is no JSON").trim_start().to_owned(), "", help)
 }
 
-fn of_text(kind: &InText) -> Said {
+fn of_text(kind: &InText) -> Explanation {
     match kind {
         InText::UnterminatedStringLiteral => (
             "this text never ends".to_owned(),
@@ -220,7 +220,7 @@ fn of_text(kind: &InText) -> Said {
     }
 }
 
-fn too_deep() -> Said {
+fn too_deep() -> Explanation {
     (
         "the document is nested too deeply".to_owned(),
         "",

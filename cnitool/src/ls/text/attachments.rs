@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut() {
+    fn long_texts_are_shortened() {
         assert_eq!(cut("default/web", 11), "default/web");
         assert_eq!(cut("default/web-0", 10), "…ult/web-0");
         assert_eq!(cut("default/web-0", usize::MAX), "default/web-0");

@@ -25,7 +25,7 @@ pub fn tree(leaks: &[Leak]) -> Tree {
         let addresses: Vec<String> = group.iter().take(named).map(addresses).collect();
         let width = addresses.iter().map(String::len).max().unwrap_or_default();
         for (leak, addresses) in group.iter().zip(addresses) {
-            let line = format!("{addresses:width$}  {}", whose(leak));
+            let line = format!("{addresses:width$}  {}", owner(leak));
             let remark = remark(leak);
             branch.branches.push(Tree { remark, ..Tree::new(line.trim(), Colour::Plain) });
         }
@@ -69,7 +69,7 @@ fn addresses(leak: &Leak) -> String {
     addresses.collect::<Vec<_>>().join(" ")
 }
 
-fn whose(leak: &Leak) -> String {
+fn owner(leak: &Leak) -> String {
     let link = if leak.why == Why::LinkNotInCache { leak.link.clone() } else { None };
     let id = match leak.ifname.as_str() {
         "" => short(&leak.container),

@@ -19,7 +19,7 @@ fn of_pool(pool: &Pool) -> Tree {
     let origin = match &pool.known_by {
         KnownBy::File(file) => file.display().to_string(),
         KnownBy::Cache => "no file configures it, but the cache knows it".to_owned(),
-        KnownBy::Nobody => "no configuration knows it".to_owned(),
+        KnownBy::Nothing => "no configuration knows it".to_owned(),
     };
     let remark = format!("{origin}; {}", pool.folder.display());
     let mut branches: Vec<Tree> = pool.ranges.iter().map(|it| of_range(it, pool)).collect();
@@ -68,7 +68,7 @@ fn without_ranges(pool: &Pool) -> Tree {
     let line = format!("{} taken{last}", pool.elsewhere.taken());
     let remark = match &pool.known_by {
         KnownBy::File(_) | KnownBy::Cache => "a plugin or the runtime says of which ranges",
-        KnownBy::Nobody => "of which ranges is not known",
+        KnownBy::Nothing => "of which ranges is not known",
     };
     Tree { remark: remark.to_owned(), ..counted(&line, Colour::Plain, &pool.elsewhere) }
 }
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_said_sensibly() {
+    fn large_sizes_are_powers_of_two() {
         assert_eq!(size(253), "253");
         assert_eq!(size(16_777_214), "16777214");
         assert_eq!(size((1 << 64) - 2), "about 2^64");

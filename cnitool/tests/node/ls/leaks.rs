@@ -22,7 +22,7 @@ fn a_namespace_that_is_gone() {
         "{text}"
     );
     assert_eq!(bed.ways(), ["cnitool gc pods"]);
-    bed.follow_the_way_out();
+    bed.follow_the_remedy();
     assert!(!bed.ls().contains("dead"));
     assert!(fs::exists(format!("{NETWORKS}/pods/10.88.0.2")).unwrap());
 }
@@ -40,7 +40,7 @@ fn a_namespace_whose_file_is_left() {
     bed.cnitool(&["gc", "pods"]).ok();
     assert_eq!(bed.leaks(), ["noNamespace c1"]);
     bed.shell("rm /run/netns/c1").ok();
-    bed.follow_the_way_out();
+    bed.follow_the_remedy();
 }
 
 /// Something holds the namespace whose path is gone: it is said, since gc takes the network from
@@ -76,7 +76,7 @@ fn a_host_interface_that_is_gone() {
 
 /// The runtime lost its cache, or was killed between the plugins' end and the entry.
 #[test]
-fn what_is_in_no_cache_entry() {
+fn leaks_without_a_cache_entry() {
     let bed = Bed::new();
     bed.add("kept");
     let pod = bed.add("lost");
@@ -88,14 +88,14 @@ fn what_is_in_no_cache_entry() {
     assert!(text.contains("10.88.0.3  lost/eth0  (reserved 3 hours ago)"), "{text}");
     assert!(text.contains(&format!("{link}  lost/eth0\n")), "{text}");
     assert_eq!(bed.ways(), ["cnitool gc pods"]);
-    bed.follow_the_way_out();
+    bed.follow_the_remedy();
     assert!(!pod.sh("ip link").contains("eth0"));
     assert!(bed.ls().contains("1 of 253 taken"), "{}", bed.ls());
 }
 
 /// Plugins of such networks are asked for no GC.
 #[test]
-fn what_is_in_no_cache_entry_of_a_network_of_an_older_version() {
+fn leaks_without_a_cache_entry_in_a_network_of_an_older_version() {
     let bed = Bed::with(&network("pods", "1.0.0", json!([[{ "subnet": "10.88.0.0/24" }]])));
     for id in ["kept", "lost"] {
         bed.add(id);
@@ -105,12 +105,12 @@ fn what_is_in_no_cache_entry_of_a_network_of_an_older_version() {
     age(format!("{NETWORKS}/pods"), HOUR);
     let del = "cnitool del pods /nowhere --container-id lost --ifname eth0";
     assert_eq!(bed.ways(), [del, "rm /var/lib/cni/networks/pods/10.88.0.9"]);
-    bed.follow_the_way_out();
+    bed.follow_the_remedy();
     assert!(bed.ls().contains("1 of 253 taken"), "{}", bed.ls());
 }
 
 #[test]
-fn what_gc_is_forbidden_to_touch() {
+fn leaks_of_a_network_with_disable_gc() {
     let mut conf = network("pods", "1.1.0", json!([[{ "subnet": "10.88.0.0/24" }]]));
     conf["disableGC"] = true.into();
     let bed = Bed::with(&conf);
@@ -122,7 +122,7 @@ fn what_gc_is_forbidden_to_touch() {
     assert!(bed.ls().contains("and so for each of the 4: "), "{}", bed.ls());
     bed.shell(del).ok();
     assert_eq!(bed.ways().len(), 3);
-    bed.follow_the_way_out();
+    bed.follow_the_remedy();
 }
 
 /// All namespaces are gone, what is on the disk is not, and the pool is full.
@@ -147,7 +147,7 @@ fn a_reboot() {
     ] {
         assert!(text.contains(said), "{said}\n{text}");
     }
-    bed.follow_the_way_out();
+    bed.follow_the_remedy();
     assert!(bed.ls().contains("0 of 13 taken"), "{}", bed.ls());
     bed.cnitool(&["add", "pods", "new"]).ok();
 }
@@ -161,10 +161,11 @@ fn a_network_that_lost_its_file() {
     assert!(text.contains("pods  (no file configures it, but the cache knows it; "), "{text}");
     assert!(text.contains("10.88.0.2-10.88.0.254: 1 of 253 taken"), "{text}");
     // Not into the configuration folder, or the next pod would be attached to this network.
-    let restore = "mkdir -p /run/cnitool/pods && grep -o '\"config\":\"[^\"]*' /var/lib/cni/results/pods-dead-eth0 | head -n 1 \
-                   | cut -d '\"' -f 4 | base64 -d >/run/cnitool/pods/pods.conflist";
+    let restore = "mkdir -p /run/cnitool/pods && grep -o '\"config\":\"[^\"]*' \
+                   /var/lib/cni/results/pods-dead-eth0 | head -n 1 | cut -d '\"' -f 4 | base64 -d \
+                   >/run/cnitool/pods/pods.conflist";
     assert_eq!(bed.ways(), [restore, "cnitool gc pods --conf-dir /run/cnitool/pods"]);
-    bed.follow_the_way_out();
+    bed.follow_the_remedy();
     assert!(!fs::exists(CONF).unwrap());
 }
 
@@ -189,14 +190,14 @@ fn a_network_that_only_has_a_folder() {
     assert!(text.contains("2 taken, last 10.1.2.4  (of which ranges is not known)"), "{text}");
     let rm = "rm /var/lib/cni/networks/inner/10.1.3.4 /var/lib/cni/networks/inner/fd00::4";
     assert_eq!(bed.ways(), [rm, "rm -r /var/lib/cni/networks/old"]);
-    bed.follow_the_way_out();
+    bed.follow_the_remedy();
     assert!(fs::exists(format!("{NETWORKS}/inner/10.1.3.3")).unwrap());
 }
 
 /// An attachment that looks leaked by one cache may be live in another, so `ls` reads all caches
 /// that it knows.
 #[test]
-fn what_another_cache_knows_is_not_leaked_and_is_kept() {
+fn attachments_of_another_cache_are_kept() {
     let bed = Bed::new();
     let pod = bed.join("pods", "c1", &["--cache-dir", "/var/lib/cni/cache"]);
     age(format!("{NETWORKS}/pods"), HOUR);
@@ -230,7 +231,7 @@ fn what_another_cache_knows_is_not_leaked_and_is_kept() {
 
 /// Also of what only the plugins know, however young it is.
 #[test]
-fn a_dry_run_of_gc_lists_what_gc_then_removes() {
+fn a_dry_run_of_gc_lists_the_removals_of_gc() {
     let bed = Bed::new();
     let alive = bed.add("alive");
     bed.delete(&bed.add("gone"));
@@ -306,7 +307,7 @@ fn a_node_without_a_cache_is_warned_of() {
 }
 
 #[test]
-fn the_way_out_leads_through_the_same_folders() {
+fn the_remedy_has_the_folders_of_the_call() {
     let bed = Bed::new();
     let elsewhere = ["--cache-dir", "/run/it's a cache"];
     bed.delete(&bed.join("pods", "c1", &elsewhere));

@@ -11,7 +11,7 @@ fn ranges(bed: &Bed) -> Vec<Value> {
 }
 
 #[test]
-fn each_range_is_counted_by_who_has_its_addresses() {
+fn each_range_is_counted_by_the_holders_of_its_addresses() {
     let sets = json!([
         [
             { "subnet": "10.88.0.0/24", "rangeStart": "10.88.0.10", "rangeEnd": "10.88.0.11" },
@@ -109,7 +109,7 @@ fn a_set_with_little_left_is_warned_of() {
 
 /// The error of an ADD that finds no address counts as `ls` does, and names `ls`.
 #[test]
-fn add_says_how_many_look_leaked_as_ls_does() {
+fn add_reports_as_many_leaks_as_ls() {
     let bed = Bed::with(&network("pods", "1.1.0", json!([[{ "subnet": "10.88.0.0/29" }]])));
     let (live, dead) = (bed.add("live"), bed.add("dead"));
     bed.add("other");
@@ -150,7 +150,7 @@ fn add_says_how_many_look_leaked_as_ls_does() {
         "{text}"
     );
     // The command that it names releases the addresses, and affects no live container.
-    bed.follow_the_way_out();
+    bed.follow_the_remedy();
     bed.add("late");
     assert!(live.ping("10.88.0.1"));
     // Without an entry of the network, the error makes no claim.
@@ -197,11 +197,11 @@ fn ranges_of_the_runtime_and_a_folder_of_ones_own() {
     let text = bed.ls();
     assert!(text.contains("(/etc/cni/net.d/pods.conflist; /run/addresses/pods)"), "{text}");
     assert!(text.contains("10.77.0.2-10.77.0.6: 1 of 5 taken, last 10.77.0.2"), "{text}");
-    bed.follow_the_way_out();
+    bed.follow_the_remedy();
 }
 
 #[test]
-fn what_else_is_in_the_folder_is_no_leak() {
+fn other_files_in_the_folder_are_not_leaks() {
     let bed = Bed::new();
     bed.add("c1");
     // The index is there, the lock, and the last address that was handed out.

@@ -81,7 +81,7 @@ fn broken_files_are_named_and_the_rest_is_shown() {
 /// As a user who may read only world-readable files: the files belong to root, and root's right to
 /// read every file is dropped.
 #[test]
-fn what_may_not_be_read_is_not_taken_for_leaked() {
+fn unreadable_objects_do_not_count_as_leaks() {
     let bed = Bed::new();
     bed.add("c1");
     age(format!("{NETWORKS}/pods"), HOUR);
@@ -131,7 +131,7 @@ fn what_may_not_be_read_is_not_taken_for_leaked() {
 /// While the chain's last plugin works, the reservation and the link are there, and the cache's
 /// entry is not.
 #[test]
-fn an_add_under_way_is_no_leak() {
+fn an_add_in_progress_is_not_a_leak() {
     let bed = Bed::new();
     let mut conf: Value = serde_json::from_slice(&fs::read(CONF).unwrap()).unwrap();
     conf["plugins"].as_array_mut().unwrap().push(json!({ "type": "waits" }));
@@ -179,7 +179,7 @@ fn too_much_is_refused() {
 }
 
 #[test]
-fn who_reads_only_the_beginning_hears_no_complaint() {
+fn a_reader_that_stops_early_causes_no_error() {
     let bed = Bed::new();
     (0..50).for_each(|number| drop(bed.add(&format!("c{number}"))));
     let run = bed.shell("cnitool ls | true");

@@ -101,7 +101,7 @@ const ROWS: &[Row] = &[
         hint: "the cache has attachments of it: run `cnitool ls pods` to see how to remove them",
         follow: Follow::Do(|live| {
             live.shell("cnitool ls pods").ok();
-            live.follow_the_way_out();
+            live.follow_the_remedy();
             live.run(&["mv", "/run/pods.conflist", CONF]);
         }),
         works: "cnitool gc pods",
@@ -166,7 +166,7 @@ const ROWS: &[Row] = &[
         hint: "Run \"cnitool ls pods\" to see who holds them and how to release what is leaked",
         follow: Follow::Do(|live| {
             live.shell("cnitool ls pods").ok();
-            live.follow_the_way_out();
+            live.follow_the_remedy();
         }),
         ..USUAL
     },

@@ -233,7 +233,7 @@ fn not_configured(_: &Live) {
 }
 
 #[test]
-fn every_way_out_of_ls_leads_out() {
+fn every_remedy_of_ls_works() {
     each(ROWS, |row| {
         let live = Live::with(&(row.pods)());
         live.remember();
@@ -266,7 +266,7 @@ fn every_way_out_of_ls_leads_out() {
 
 /// The effect and the output of a command while a plugin is missing.
 #[test]
-fn del_and_gc_release_what_the_other_plugins_hold() {
+fn del_and_gc_release_the_objects_of_the_other_plugins() {
     each(&["del", "gc"], |verb| {
         let live = Live::with(&chained("pods", 88, "1.1.0"));
         live.remember();
@@ -299,7 +299,7 @@ fn del_and_gc_release_what_the_other_plugins_hold() {
 
 /// GC that leaves something leaked fails, and names the next command.
 #[test]
-fn gc_fails_if_what_it_should_remove_stays() {
+fn gc_fails_if_a_leak_remains() {
     let conf = |version: &str, disabled: bool| {
         let mut conf = network("pods", 88, version);
         conf["disableGC"] = json!(disabled);
@@ -317,7 +317,7 @@ fn gc_fails_if_what_it_should_remove_stays() {
         assert!(run.stderr.contains(why), "{}", run.stderr);
         assert!(run.stderr.contains("`cnitool ls pods` shows"), "{}", run.stderr);
         live.shell("cnitool ls pods").ok();
-        live.follow_the_way_out();
+        live.follow_the_remedy();
         assert_eq!(live.cnitool(&["gc", "pods"]).status, Some(0));
         live.assert_untouched(why);
     });
@@ -326,7 +326,7 @@ fn gc_fails_if_what_it_should_remove_stays() {
 /// Nothing counts as leaked while DEL of the containers fails. When the plugin is installed again,
 /// DEL succeeds.
 #[test]
-fn ls_says_which_plugin_is_missing_before_anything_is_leaked() {
+fn ls_names_a_missing_plugin_before_anything_leaks() {
     let live = Live::with(&chained("pods", 88, "1.1.0"));
     live.remember();
     let pod = live.join("pods", "c1", &[]);
@@ -343,7 +343,7 @@ fn ls_says_which_plugin_is_missing_before_anything_is_leaked() {
 /// Other suites' plugins accept GC and do nothing. `ls` cannot know that, but `gc` sees that the
 /// leak is still there.
 #[test]
-fn gc_names_the_way_out_where_plugins_do_nothing() {
+fn gc_names_the_remedy_if_plugins_do_nothing() {
     let mut conf = network("pods", 88, "1.1.0");
     conf["plugins"][0]["type"] = json!("deaf");
     let live = Live::prepared(&conf, |_| {

@@ -69,7 +69,7 @@ fn lint_warns_of_a_network_that_was_renamed_under_live_containers() {
 }
 
 #[test]
-fn nothing_is_said_if_nothing_is_shared_or_nothing_lives() {
+fn no_warning_without_shared_resources_or_live_containers() {
     let live = renamed(|conf| {
         conf["plugins"][0]["bridge"] = json!("new");
         conf["plugins"][0]["ipam"]["subnet"] = json!("10.91.0.0/24");
@@ -85,7 +85,7 @@ fn nothing_is_said_if_nothing_is_shared_or_nothing_lives() {
 
 /// The remedy: with the old name restored, DEL finds everything.
 #[test]
-fn the_old_name_frees_what_the_new_one_does_not() {
+fn the_old_name_releases_the_attachments_of_a_renamed_network() {
     let live = renamed(|_| {});
     live.cnitool(&["del", "new", "c1", "--container-id", "c1"]);
     assert_eq!(live.reserved("old"), ["10.90.0.2"]);
@@ -100,7 +100,7 @@ fn the_old_name_frees_what_the_new_one_does_not() {
 
 /// If it is too late for that, `ls` prints the remedy.
 #[test]
-fn ls_removes_what_is_left_under_the_old_name() {
+fn the_remedy_of_ls_removes_leaks_of_a_renamed_network() {
     let live = renamed(|_| {});
     live.run(&["ip", "netns", "del", "c1"]);
     live.cnitool(&["del", "new", "c1", "--container-id", "c1"]);
@@ -108,7 +108,7 @@ fn ls_removes_what_is_left_under_the_old_name() {
     assert!(
         live.cnitool(&["ls", "old"]).stdout.contains("cnitool gc old --conf-dir /run/cnitool/old")
     );
-    live.follow_the_way_out();
+    live.follow_the_remedy();
     assert_eq!(live.reserved("old"), Vec::<String>::new());
     assert!(!fs::exists(OLD).unwrap());
     live.assert_untouched("the old name is gone");

@@ -30,7 +30,7 @@ fn sets_come_from_the_runtime_then_the_subnet_then_the_ranges() {
 }
 
 #[test]
-fn what_does_not_make_sense_is_refused_with_code_7() {
+fn invalid_configurations_are_refused_with_code_7() {
     let says = |config: Value, msg: &str| {
         let error = sets(config).unwrap_err();
         assert_eq!((error.code, error.msg.as_str()), (Code::INVALID_CONFIG, msg));

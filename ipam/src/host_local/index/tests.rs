@@ -72,7 +72,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     /// Compares the tree with a simple set, in memory and in a file.
     #[test]
-    fn what_is_free_is_found(start in prop::sample::select(&STARTS[..]), file in any::<bool>(), steps in steps()) {
+    fn free_addresses_are_found(start in prop::sample::select(&STARTS[..]), file in any::<bool>(), steps in steps()) {
         let mut table = Table::new();
         if file {
             table = in_file(table);
@@ -110,7 +110,7 @@ proptest! {
 
     /// Compares the owners with a simple set, while the table grows.
     #[test]
-    fn what_an_owner_holds_is_known(
+    fn the_addresses_of_an_owner_are_found(
         file in any::<bool>(),
         steps in prop::collection::vec((0..40_u8, 0..3_u8, 0..20_u32, any::<bool>()), 1..400),
     ) {

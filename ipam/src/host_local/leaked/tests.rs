@@ -53,7 +53,7 @@ impl Bed {
 }
 
 #[test]
-fn what_the_cache_can_tell() {
+fn leaks_are_judged_by_the_cache() {
     let bed = Bed::new();
     let (there, gone) = (bed.dir.path().join("networks"), bed.dir.path().join("nothing"));
     bed.reserve("10.1.2.2", "live\r\neth0", HOUR);

@@ -12,7 +12,7 @@ fn network() -> NetworkName {
 }
 
 #[test]
-fn a_pool_is_what_host_local_would_hand_out() {
+fn a_pool_has_the_addresses_that_host_local_assigns() {
     let ranges =
         json!([[{ "subnet": "10.1.2.0/29" }], [{ "subnet": "fd00::/64", "rangeEnd": "fd00::ff" }]]);
     let ipam = json!({ "TYPE": "host-local", "dataDir": "/var/tmp/pool", "ranges": ranges });

@@ -36,7 +36,7 @@ fn sequence(set: &RangeSet, last: &str) -> String {
 }
 
 #[test]
-fn what_is_left_out_is_filled_in() {
+fn missing_keys_get_defaults() {
     let is = |text, shown: &str, gateway| {
         let range = range(text).unwrap();
         assert_eq!((range.to_string().as_str(), range.gateway), (shown, ip(gateway)));
@@ -52,7 +52,7 @@ fn what_is_left_out_is_filled_in() {
 }
 
 #[test]
-fn what_makes_no_range_is_refused() {
+fn invalid_ranges_are_refused() {
     let says = |text, msg: &str| assert_eq!(range(text).unwrap_err().msg, msg, "{text}");
     says("10.0.0.0/31", "Network 10.0.0.0/31 too small to allocate from");
     says("10.0.0.0/32", "Network 10.0.0.0/32 too small to allocate from");
@@ -70,7 +70,7 @@ fn what_makes_no_range_is_refused() {
 }
 
 #[test]
-fn what_makes_no_set_is_refused() {
+fn invalid_range_sets_are_refused() {
     let says = |ranges: &[&str], msg: &str| {
         let ranges = ranges.iter().map(|text| range(text).unwrap()).collect();
         assert_eq!(RangeSet::new(ranges).unwrap_err().msg, msg);

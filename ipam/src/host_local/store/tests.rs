@@ -75,7 +75,7 @@ fn a_reservation_is_a_file_like_the_references() {
 }
 
 #[test]
-fn owners_are_told_apart_and_old_files_go_by_container() {
+fn owners_are_distinguished_and_old_files_match_by_container() {
     let (dir, folder) = with(&[
         ("10.1.2.2", "c1\r\neth0"),
         ("10.1.2.3", "c1\r\neth1"),
@@ -108,7 +108,7 @@ fn an_empty_file_reserves_nothing() {
 }
 
 #[test]
-fn what_others_put_there_is_taken_but_never_read_through_or_written_to() {
+fn foreign_files_reserve_an_address_but_links_are_never_followed() {
     let (dir, folder) =
         with(&[("notes", "c1\r\neth0"), ("2001:DB8::0", "c1"), ("10.1.2.9", "two words")]);
     let elsewhere = dir.path().join("elsewhere");
@@ -193,7 +193,7 @@ fn index(dir: &TempDir) -> PathBuf {
 /// The index misses a change that is made without the lock while the plugin holds it, because the
 /// plugin's own change comes later.
 #[test]
-fn what_a_wrong_index_says_does_no_harm() {
+fn a_wrong_index_does_no_harm() {
     let (dir, folder) = with(&[("10.1.2.2", "c1\r\neth0"), ("10.1.2.3", "c2\r\neth0")]);
     let mut reservations = open(&dir);
     assert!(reservations.reserve(ip("10.1.2.4"), &owner("c3", "eth0")).unwrap());

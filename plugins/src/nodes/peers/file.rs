@@ -123,8 +123,8 @@ impl PeersFile {
 }
 
 /// An entry with exactly the documented keys and without a mistake, as programs write it. Thousands
-/// of such entries are read without copying each word. [`entry::read`] handles any other list, and names
-/// the mistake.
+/// of such entries are read without copying each word. [`entry::read`] handles any other list, and
+/// names the mistake.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Plain {

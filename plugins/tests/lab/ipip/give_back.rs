@@ -49,7 +49,7 @@ fn gc_gives_tunl0_back_as_it_was() {
 }
 
 #[test]
-fn gc_leaves_tunl0_to_those_who_use_it() {
+fn gc_keeps_tunl0_if_other_programs_use_it() {
     let cluster = Cluster::joined(Between::Switch, Use::Alone);
     let [one, two] = &cluster.hosts;
     // The objects of another program on tunl0; those that are listed afterwards; whether the

@@ -184,7 +184,7 @@ fn routed_containers_are_not_given_away() {
 
 /// A node that has lost its address, or does not have it yet, is not told that its list is wrong.
 #[test]
-fn a_node_without_its_address_is_told_so() {
+fn a_node_without_its_address_gets_an_error() {
     let cluster = Cluster::joined(Between::Switch, Use::Chained);
     let [one, _] = &cluster.hosts;
     let result = cluster.results.borrow()[0].clone();

@@ -93,7 +93,7 @@ fn direct_routes_to_peers_are_not_masqueraded() {
 }
 
 #[test]
-fn ip_masq_is_refused_where_it_would_not_do_what_it_says() {
+fn ip_masq_is_refused_if_it_would_have_no_effect() {
     for (used, keys, said) in [
         (Use::Chained, json!({ "ipMasq": true }), "ipMasq has no effect in ipip without \"ipam\""),
         (

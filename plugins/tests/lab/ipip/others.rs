@@ -32,8 +32,8 @@ fn routes_of_others_over_a_peers_containers_are_named() {
         ("10.1.2.0/28 via 192.0.2.9", "packets to 10.1.2.0/28 do not take the route"),
         (
             "blackhole 10.0.0.0/8 table 77",
-            "packets to 10.1.2.0/24 do not take the route 10.1.2.0/24 via 192.0.2.2 dev tunl0: table 77 comes before the \
-             main one and has a blackhole route to 10.0.0.0/8",
+            "packets to 10.1.2.0/24 do not take the route 10.1.2.0/24 via 192.0.2.2 dev tunl0: \
+             table 77 comes before the main one and has a blackhole route to 10.0.0.0/8",
         ),
         ("prohibit 10.1.2.2 table 77", "table 77 comes before the main one"),
     ] {

@@ -84,7 +84,7 @@ fn cross_subnet(rows: &mut Vec<Row>) {
 }
 
 #[test]
-fn what_passes_is_what_the_documentation_says() {
+fn exactly_the_documented_packets_pass() {
     let mut rows = Vec::new();
     for scenarios in [plain, routed, named, cross_subnet] {
         // Each runs on a node of its own.

@@ -69,7 +69,7 @@ fn unusable() -> [(&'static str, &'static str, Value, &'static str); 9] {
 }
 
 #[test]
-fn what_cannot_be_the_tunnel_is_refused_with_the_reason() {
+fn unsuitable_tunnels_are_refused_with_the_reason() {
     let mut cluster = Cluster::new(Between::Switch, Use::Alone);
     let before = cluster.look(0);
     for (damage, undo, keys, said) in unusable() {

@@ -180,7 +180,7 @@ fn a_second_address_is_filtered_beside_a_foreign_tunl0() {
 
 /// The plan gives the reason if the filter is impossible, and no ADD fails because of it.
 #[test]
-fn where_sources_cannot_be_limited_the_plan_says_why() {
+fn the_plan_has_the_reason_why_sources_are_not_limited() {
     let mut cluster = Cluster::new(Between::Switch, Use::Alone);
     // A kernel without netfilter sockets: one of the first sockets is a netfilter socket.
     let without = |cluster: &Cluster, verb: &str, is_so: &dyn Fn(&Outcome) -> bool| {

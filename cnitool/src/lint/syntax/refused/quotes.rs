@@ -1,6 +1,6 @@
 //! Finds missing quotation marks and brackets, because a parser reports only the text after them.
 
-use super::Said;
+use super::Explanation;
 
 /// A string with its quotation marks, or a brace or bracket outside of strings.
 enum Piece {
@@ -50,7 +50,7 @@ pub(super) fn last_opened(json: &str) -> Option<usize> {
 
 /// The position of a missing quotation mark, if it is the reason why the parser stopped at
 /// `stopped`.
-pub(super) fn missing(json: &str, stopped: usize) -> Option<((usize, usize), Said)> {
+pub(super) fn missing(json: &str, stopped: usize) -> Option<((usize, usize), Explanation)> {
     let texts = pieces(json).into_iter().filter_map(|piece| match piece {
         Piece::Text(start, end) if start <= stopped => Some((start, end)),
         _ => None,

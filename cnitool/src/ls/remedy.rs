@@ -13,7 +13,7 @@ use crate::ls::pool::Pool;
 use crate::ls::reserved::Holding;
 
 /// A step of the remedy.
-pub struct Way {
+pub struct Step {
     /// Empty if the step is not a command.
     pub command: String,
     pub about: String,
@@ -26,32 +26,32 @@ const EACH: usize = 3;
 /// A path that does not exist, for DEL without a namespace.
 const NOWHERE: &str = "/nowhere";
 
-impl Way {
-    fn new(command: impl Into<String>, about: impl Into<String>) -> Way {
-        Way { command: command.into(), about: about.into() }
+impl Step {
+    fn new(command: impl Into<String>, about: impl Into<String>) -> Step {
+        Step { command: command.into(), about: about.into() }
     }
 }
 
 /// The steps for all possible leaks, network by network.
-pub fn ways(
+pub fn steps(
     leaks: &[Leak],
     networks: &Networks,
     cached: &Cached,
     pools: &[Pool],
     arguments: &Arguments,
-) -> Vec<Way> {
+) -> Vec<Step> {
     let mut by_network: BTreeMap<&str, Vec<&Leak>> = BTreeMap::new();
     for leak in leaks {
         by_network.entry(&leak.network).or_default().push(leak);
     }
-    let mut ways = Vec::new();
+    let mut steps = Vec::new();
     // A network without leaks also gets a step if a plugin is missing, because DEL of its pods will
     // fail.
     for name in networks.names().filter(|name| !by_network.contains_key(name)) {
         let network = networks.get(name).filter(|it| matches!(it.origin, Origin::File(_)));
         if cached.attached.iter().any(|one| &*one.network == name && !one.is_loopback()) {
             let of = Of { name, leaks: Vec::new(), options: arguments.folders() };
-            ways.extend(network.and_then(|network| of.missing(network, arguments)));
+            steps.extend(network.and_then(|network| of.missing(network, arguments)));
         }
     }
     for (name, leaks) in by_network {
@@ -59,39 +59,40 @@ pub fn ways(
         let of = Of { name, leaks, options: options(network, name, arguments) };
         match network {
             Some(network) => {
-                ways.extend(of.missing(network, arguments));
-                ways.extend(of.restored(network));
-                ways.extend(of.gc(network));
-                ways.extend(of.del(network));
+                steps.extend(of.missing(network, arguments));
+                steps.extend(of.restored(network));
+                steps.extend(of.gc(network));
+                steps.extend(of.del(network));
             }
-            None => ways.extend(of.unknown(pools)),
+            None => steps.extend(of.unknown(pools)),
         }
-        ways.extend(of.by_hand());
+        steps.extend(of.by_hand());
     }
-    if ways.iter().any(|way| way.command.starts_with("cnitool gc")) {
+    if steps.iter().any(|step| step.command.starts_with("cnitool gc")) {
         if cached.is_broken() {
-            let about = "first see to the files of the cache that cannot be read: gc takes down what is in no other";
-            ways.insert(0, Way::new("", about));
+            let about = "first see to the files of the cache that cannot be read: gc takes down \
+                         what is in no other";
+            steps.insert(0, Step::new("", about));
         }
-        let about = "gc goes by this cache and by namespaces: do not run it while containers are being started, nor for a \
-                     runtime that keeps another cache (--cache-dir)";
-        ways.push(Way::new("", about));
+        let about = "gc goes by this cache and by namespaces: do not run it while containers are \
+                     being started, nor for a runtime that keeps another cache (--cache-dir)";
+        steps.push(Step::new("", about));
     }
-    ways.splice(0..0, warning(leaks, cached, arguments));
-    ways
+    steps.splice(0..0, warning(leaks, cached, arguments));
+    steps
 }
 
 /// A container without an entry in this cache may have one in a cache in another place.
-fn warning(leaks: &[Leak], cached: &Cached, arguments: &Arguments) -> Option<Way> {
-    if !leaks.iter().any(|leak| OF_NO_CACHE.contains(&leak.why)) || !cached.knows_nobody() {
+fn warning(leaks: &[Leak], cached: &Cached, arguments: &Arguments) -> Option<Step> {
+    if !leaks.iter().any(|leak| OF_NO_CACHE.contains(&leak.why)) || !cached.has_no_attachments() {
         return None;
     }
     let about = format!(
-        "no attachment is in {} at all: if a runtime has its cache elsewhere, name that (--cache-dir), because all that it \
-         attached would be taken down",
+        "no attachment is in {} at all: if a runtime has its cache elsewhere, name that \
+         (--cache-dir), because all that it attached would be taken down",
         arguments.cache_dir.join("results").display()
     );
-    Some(Way::new("", about))
+    Some(Step::new("", about))
 }
 
 /// The folder for the configuration of a network that only the cache has. It is in `/run`, which a
@@ -133,7 +134,7 @@ impl Of<'_> {
     }
 
     /// The step for plugins of DEL and GC that are not installed.
-    fn missing(&self, network: &Network, arguments: &Arguments) -> Option<Way> {
+    fn missing(&self, network: &Network, arguments: &Arguments) -> Option<Step> {
         let is_missing = |kind: &&PluginType| exec::find(kind, &arguments.path).is_err();
         let missing: Vec<&str> =
             network.plugins.iter().filter(is_missing).map(PluginType::as_str).collect();
@@ -142,18 +143,19 @@ impl Of<'_> {
         }
         let folders: Vec<_> = arguments.path.iter().map(|it| it.display().to_string()).collect();
         let about = format!(
-            "first install {} in {}: without it DEL of {} fails in every runtime, and pods stay Terminating. cnitool del and gc \
-             go on without it, and end with status 1: what it made may remain, such as firewall rules",
+            "first install {} in {}: without it DEL of {} fails in every runtime, and pods stay \
+             Terminating. cnitool del and gc go on without it, and end with status 1: what it made \
+             may remain, such as firewall rules",
             missing.join(" and "),
             folders.join(" or "),
             self.name
         );
-        Some(Way::new("", about))
+        Some(Step::new("", about))
     }
 
     /// The step that restores the configuration, in a folder that only `gc` and `del` read: a
     /// runtime that reads it would start pods on this network.
-    fn restored(&self, network: &Network) -> Option<Way> {
+    fn restored(&self, network: &Network) -> Option<Step> {
         let Origin::Cache { file, ending } = &network.origin else { return None };
         if self.is_loopback(network) {
             return None;
@@ -171,10 +173,10 @@ impl Of<'_> {
             "copies the configuration of {} out of the cache, to a folder that no runtime reads",
             self.name
         );
-        Some(Way::new(command, about))
+        Some(Step::new(command, about))
     }
 
-    fn gc(&self, network: &Network) -> Option<Way> {
+    fn gc(&self, network: &Network) -> Option<Step> {
         let (gone, rest) = (self.has(&[Why::NamespaceGone]), self.has(&OF_NO_CACHE));
         let rest = rest && asks_plugins(network);
         if network.disable_gc || self.is_loopback(network) || !(gone || rest) {
@@ -184,17 +186,17 @@ impl Of<'_> {
             "runs DEL for the attachments whose namespace is gone (--dry-run: only names them)",
         );
         let rest = rest.then_some(
-            "has the plugins remove what is in no cache entry, if they know GC (the reference's \
-             do not)",
+            "has the plugins remove what is in no cache entry, if they know GC (the reference's do \
+             not)",
         );
         let about: Vec<_> = gone.into_iter().chain(rest).collect();
         let command = format!("cnitool gc {}{}", self.name, self.options);
-        Some(Way::new(command, about.join(", and ")))
+        Some(Step::new(command, about.join(", and ")))
     }
 
     /// The steps for leaks that gc of this network does not remove.
-    fn del(&self, network: &Network) -> Vec<Way> {
-        let mut ways = Vec::new();
+    fn del(&self, network: &Network) -> Vec<Step> {
+        let mut steps = Vec::new();
         if self.is_loopback(network) {
             let about = "a loopback interface holds nothing but this file";
             return each(&self.leaks, rm, about);
@@ -212,7 +214,7 @@ impl Of<'_> {
         };
         if network.disable_gc {
             let about = "takes down what gc does not, because the configuration has disableGC";
-            ways.extend(each(&self.all(&[Why::NamespaceGone]), del, about));
+            steps.extend(each(&self.all(&[Why::NamespaceGone]), del, about));
         }
         if network.disable_gc || !asks_plugins(network) {
             let about = match network.disable_gc {
@@ -227,18 +229,18 @@ impl Of<'_> {
             let mut rest = self.all(&[Why::NotInCache, Why::LinkNotInCache]);
             let mut seen = BTreeSet::new();
             rest.retain(|leak| seen.insert((leak.container.as_str(), ifname_of(leak))));
-            ways.extend(each(&rest, del, about));
+            steps.extend(each(&rest, del, about));
             let about =
                 "an empty file reserves nothing here, but does with the reference's host-local";
-            ways.extend(each(&self.all(&[Why::Empty]), rm, about));
+            steps.extend(each(&self.all(&[Why::Empty]), rm, about));
         }
-        ways
+        steps
     }
 
     /// The steps for a network that has only a folder or links.
-    fn unknown(&self, pools: &[Pool]) -> Vec<Way> {
+    fn unknown(&self, pools: &[Pool]) -> Vec<Step> {
         let about = format!("if no container uses the network {} any more", self.name);
-        let mut ways = Vec::new();
+        let mut steps = Vec::new();
         let is_leaked = |pool: &Pool| {
             let leaked = [Holding::NotInCache, Holding::Empty];
             pool.reservations.iter().all(|one| leaked.contains(&one.state))
@@ -248,30 +250,30 @@ impl Of<'_> {
             .filter(|pool| pool.network == self.name && !pool.reservations.is_empty())
             .partition(|pool| is_leaked(pool));
         let remove = |pool: &&Pool| format!("rm -r {}", quoted(&pool.folder.to_string_lossy()));
-        ways.extend(each(&whole, remove, &about));
+        steps.extend(each(&whole, remove, &about));
         if !parts.is_empty() {
-            ways.extend(each(&self.all(&[Why::NotInCache, Why::Empty]), rm, &about));
+            steps.extend(each(&self.all(&[Why::NotInCache, Why::Empty]), rm, &about));
         }
         let links = self.all(&[Why::LinkNotInCache]);
         let links: Vec<_> = links.iter().filter_map(|leak| leak.link.as_ref()).collect();
-        ways.extend(each(&links, |link| format!("ip link del {}", quoted(link)), &about));
-        ways
+        steps.extend(each(&links, |link| format!("ip link del {}", quoted(link)), &about));
+        steps
     }
 
     /// The steps for objects that may still be in use, so no command removes them automatically.
-    fn by_hand(&self) -> Vec<Way> {
-        let mut ways = Vec::new();
+    fn by_hand(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
         let (files, broken) = (self.all(&[Why::NoNamespace]), self.all(&[Why::LinkGone]));
         let about = "if its container is gone: then its namespace is, too, and gc takes the \
-            attachment down";
-        ways.extend(each(&files, |leak| format!("rm {}", quoted(&leak.netns)), about));
+                     attachment down";
+        steps.extend(each(&files, |leak| format!("rm {}", quoted(&leak.netns)), about));
         let repair = |leak: &&Leak| {
             format!("cnitool repair {} {}{}", self.name, quoted(&leak.netns), self.options)
         };
         let about = "makes the host interface again, if the plugins can; otherwise start the \
-            container anew";
-        ways.extend(each(&broken, repair, about));
-        ways
+                     container anew";
+        steps.extend(each(&broken, repair, about));
+        steps
     }
 }
 
@@ -294,12 +296,12 @@ fn rm(leak: &&Leak) -> String {
 }
 
 /// A command for each object, or one command as an example for all.
-fn each<T>(of: &[T], command: impl Fn(&T) -> String, about: &str) -> Vec<Way> {
+fn each<T>(of: &[T], command: impl Fn(&T) -> String, about: &str) -> Vec<Step> {
     let shown = if of.len() <= EACH { of.len() } else { 1 };
-    let mut ways: Vec<Way> =
-        of.iter().take(shown).map(|one| Way::new(command(one), about)).collect();
-    if let Some(first) = ways.first_mut().filter(|_| shown < of.len()) {
+    let mut steps: Vec<Step> =
+        of.iter().take(shown).map(|one| Step::new(command(one), about)).collect();
+    if let Some(first) = steps.first_mut().filter(|_| shown < of.len()) {
         first.about = format!("and so for each of the {}: {about}", of.len());
     }
-    ways
+    steps
 }
