@@ -21,6 +21,9 @@ use crate::sweep::{Deletion, Swept};
 /// that began with an older list of peers and writes thousands of routes.
 const LONGEST_REPAIR: Duration = Duration::from_secs(10);
 
+/// The maximum time for which DEL waits for an ADD of the same attachment.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
 impl Plan {
     /// ADD: creates all objects of the plan. Owned objects must not exist yet; shared ones may.
     ///
@@ -30,6 +33,19 @@ impl Plan {
     /// back what it made, except for shared objects that another attachment uses by now.
     pub fn apply(&self) -> Result<Applied> {
         self.apply_over(self.sides()?, &Locks::open()?)
+    }
+
+    /// As [`apply`](Plan::apply), for a plan without the attachment's interface, which is not
+    /// [`ready`](Plan::ready) before: first waits for another call of the attachment.
+    ///
+    /// # Errors
+    ///
+    /// As of [`apply`](Plan::apply), or an error if the other call takes too long.
+    pub fn apply_alone(&self) -> Result<Applied> {
+        let locks = Locks::open()?;
+        let deadline = self.until.unwrap_or_else(|| Instant::now() + LONGEST_WAIT);
+        locks.take_attachment(&self.owner, deadline, || Ok(()))?;
+        self.apply_over(self.sides()?, &locks)
     }
 
     pub(crate) fn apply_over(&self, mut sides: Sides, locks: &Locks) -> Result<Applied> {
@@ -145,6 +161,9 @@ impl Plan {
     }
 
     fn remove_named(&self, held: &[IpAddr], swept: &[Swept]) -> Result<()> {
+        // A chained plugin has the same owner as the plugin that makes the interface.
+        let is_swept = self.owned().any(|step| step.object.is_interface());
+        let _locks = (!is_swept).then(|| self.exclude());
         let mut sides = Sides::open_lazily(self.pod.as_deref())?;
         sides.held = held.to_vec();
         let mut errors = Vec::new();
@@ -158,8 +177,6 @@ impl Plan {
             step.object.silence(&mut self.at(&mut sides, step, Mode::Repair, &mut Vec::new()))
         });
         errors.extend(silenced.err());
-        // A chained plugin has the same owner as the plugin that makes the interface.
-        let is_swept = self.owned().any(|step| step.object.is_interface());
         if is_swept {
             self.sweep(&mut sides, swept, &mut errors);
         }
@@ -186,6 +203,13 @@ impl Plan {
             errors.extend(ended.err());
         });
         all_of(errors)
+    }
+
+    /// Waits for another call of the attachment. `None` if it takes long: it must not block DEL.
+    fn exclude(&self) -> Option<Locks> {
+        let locks = Locks::open().ok()?;
+        locks.take_attachment(&self.owner, Instant::now() + LONGEST_WAIT, || Ok(())).ok()?;
+        Some(locks)
     }
 
     /// Removes the owner's objects of some kinds, including those that the plan does not name.
@@ -289,7 +313,7 @@ fn roll_back(
     };
     links.into_iter().for_each(|undo| back(sides, undo, false));
     let (mut owned, shared): (Vec<_>, Vec<_>) =
-        others.into_iter().partition(|undo| matches!(undo, Undo::Step(..)));
+        others.into_iter().partition(|undo| !matches!(undo, Undo::Shared(..)));
     if !owned.is_empty() && living::lives(plan, &mut sides.host).unwrap_or(true) {
         owned.clear();
     }
@@ -333,6 +357,7 @@ fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Res
             unused(sides, &name)?.map_or(Ok(()), |link| undo(&mut sides.host, &link))
         }
         Undo::Shared(..) => Ok(()),
+        Undo::Setting(place, before) => sides.side(place)?.inside(|| before.ensure()),
         Undo::Step(place, object) => object.remove(&mut At {
             sides,
             place,

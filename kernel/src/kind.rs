@@ -16,6 +16,7 @@ use crate::netns::Place;
 use crate::owner::{Mac, Owner};
 use crate::side::Side;
 use crate::sides::Sides;
+use crate::sysctl::Sysctl;
 
 /// A kernel object that should exist. Each kind is one file in `object/`.
 pub trait Kind: Any + AsJson + Debug + Send + Sync {
@@ -287,6 +288,21 @@ impl At<'_> {
         self.undo.push(Undo::Step(self.place, self.object.clone()));
     }
 
+    /// Restores a setting if a later step fails. If it cannot be read, there is nothing to restore.
+    pub(crate) fn undo_setting(&mut self, setting: &Sysctl) {
+        let read = self.side().and_then(|side| side.inside(|| setting.read_all()));
+        if let Ok(Some(before)) = read {
+            let before = Sysctl::optional(setting.key.clone(), before);
+            self.undo.push(Undo::Setting(self.place, before));
+        }
+    }
+
+    /// Whether the plan creates the attachment's interface. Otherwise another plugin of the chain
+    /// did.
+    pub(crate) fn makes_interface(&self) -> bool {
+        self.steps.iter().any(|step| step.object.is_interface())
+    }
+
     /// Deletes a shared link of the host that this call created if a later step fails and the link
     /// has no ports then.
     pub(crate) fn undo_shared_link(&mut self, made: Made) {
@@ -316,6 +332,8 @@ pub(crate) enum Undo {
     Shared(String, UndoShared),
     /// Rules and neighbours: rolled back by removing the step.
     Step(Place, Arc<dyn Kind>),
+    /// A setting of the container that another plugin of the chain left: its earlier value.
+    Setting(Place, Sysctl),
 }
 
 type UndoShared = Box<dyn FnOnce(&mut Side, &Link) -> Result<()>>;

@@ -1,6 +1,6 @@
 //! Settings below `/proc/sys/net`, read and written in the thread's namespace.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -62,6 +62,16 @@ impl Sysctl {
                 let is_same = text.split_whitespace().eq(self.value.split_whitespace());
                 Ok(Some(if is_same { self.value.as_str() } else { text.trim_end() }.to_owned()))
             }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).doing(|| format!("read {}", path.display())),
+        }
+    }
+
+    /// The whole current value, of any length.
+    pub(crate) fn read_all(&self) -> Result<Option<String>> {
+        let path = self.path()?;
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim_end().to_owned())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).doing(|| format!("read {}", path.display())),
         }

@@ -105,7 +105,7 @@ impl<P: Sweeps> libcni::Executor for Linux<P> {
     fn apply(plan: &Plan, ready: &mut Option<Ready>, result: &mut AddResult) -> Result<()> {
         let applied = match ready {
             Some(ready) => ready.apply(plan),
-            None => plan.apply(),
+            None => plan.apply_alone(),
         };
         let applied = applied.map_err(into_cni)?;
         for interface in

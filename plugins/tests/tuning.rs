@@ -236,6 +236,61 @@ fn a_failed_add_restores() {
 }
 
 #[test]
+fn a_failed_add_restores_sysctls() {
+    let chain = Chain::new();
+    let keys = ["net.ipv4.conf.eth0.arp_filter", "net.ipv4.ip_forward", "net.ipv4.tcp_rmem"];
+    let sysctls = || keys.map(|key| chain.sysctl(key));
+    let before = sysctls();
+    let mut wanted = json!({ "sysctl": {
+        "net.ipv4.conf.IFNAME.arp_filter": "1",
+        "net.ipv4.ip_forward": "1",
+        "net.ipv4.tcp_rmem": "4096 8192 16384",
+    } });
+    chain.tuning(&wanted).add().ok();
+    assert_eq!(sysctls(), ["1", "1", "4096 8192 16384"]);
+    keys.iter().zip(&before).for_each(|(key, value)| {
+        chain.pod.sh(&format!("sysctl -w '{key}={value}'"));
+    });
+    // The kernel refuses a setting of the link, after the sysctls.
+    wanted["mtu"] = 70_000.into();
+    chain.tuning(&wanted).add().err();
+    assert_eq!(sysctls(), before);
+    // The kernel does not have the last sysctl.
+    wanted["mtu"] = 0.into();
+    wanted["sysctl"]["net.ipv4.zzz"] = "1".into();
+    chain.tuning(&wanted).add().err();
+    assert_eq!(sysctls(), before);
+}
+
+/// An ADD that is slow to write its file, and other calls of the attachment meanwhile.
+#[test]
+fn calls_of_one_attachment_exclude_each_other() {
+    let delay = "inject=rename:delay_enter=500000";
+    let slow = ["strace", "-qq", "-f", "-o", "/dev/null", "-e", "trace=rename", "-e", delay];
+    let chain = Chain::new();
+    let before = chain.link();
+    let wait = || while !fs::exists(format!("{FILE}.new")).unwrap() {};
+    let first = chain.tuning(&json!({ "mtu": 1400 }));
+    std::thread::scope(|scope| {
+        let adding = scope.spawn(|| first.clone().under(&slow).add().ok());
+        wait();
+        chain.tuning(&json!({ "mtu": 1300 })).add().ok();
+        adding.join().unwrap();
+    });
+    assert_eq!(chain.link()["mtu"], 1300);
+    first.del().ok();
+    assert_eq!(chain.link(), before);
+    std::thread::scope(|scope| {
+        let adding = scope.spawn(|| first.clone().under(&slow).add().ok());
+        wait();
+        first.del().ok();
+        adding.join().unwrap();
+    });
+    assert_eq!(chain.link(), before);
+    assert!(!fs::exists(FILE).unwrap());
+}
+
+#[test]
 fn two_entries_in_one_chain() {
     let chain = Chain::new();
     let before = chain.link();

@@ -1,6 +1,9 @@
-//! `scripts/new-plugin` writes plugins that are at once green, in a copy of the workspace.
+//! `scripts/new-plugin` writes plugins that are at once green, in a copy of the workspace. Two
+//! plugins and a kind of kernel object change two files that a person writes.
 #![cfg(test)]
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,13 +44,57 @@ fn run(folder: &Path, command: &str, args: &[&str]) {
     assert!(output.status.success(), "{command} {args:?}\n{printed}{complained}");
 }
 
+/// All files below a folder.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => drop(found.insert(path.clone(), fs::read(&path).unwrap_or_default())),
+        }
+    }
+    found
+}
+
+/// Changes a file of the copy.
+fn edit(copied: &Path, file: &str, from: &str, to: &str) {
+    let text = fs::read_to_string(copied.join(file)).unwrap();
+    assert!(text.contains(from), "{file} has no {from:?}");
+    fs::write(copied.join(file), text.replacen(from, to, 1)).unwrap();
+}
+
+/// Gives the plugin `made-change` a kind of kernel object of its own, which GC removes.
+fn add_kind(copied: &Path) {
+    let objects = copied.join("kernel/src/object");
+    let text = fs::read_to_string(objects.join("dummy.rs")).unwrap().replace("Dummy", "MadeKind");
+    let text = text.replace("InfoKind::MadeKind", "InfoKind::Dummy");
+    fs::write(objects.join("made_kind.rs"), text).unwrap();
+    let list = "kernel/src/object.rs";
+    edit(copied, list, "mod masquerade;", "mod made_kind;\nmod masquerade;");
+    let public = "pub use made_kind::MadeKind;\npub use masquerade::";
+    edit(copied, list, "pub use masquerade::", public);
+    let swept = "impl Chained for MadeChange {\n    const SWEPT: &'static [kernel::Swept] = \
+                 &[kernel::Swept::of::<kernel::MadeKind>()];\n";
+    edit(copied, "plugins/src/made_change.rs", "impl Chained for MadeChange {\n", swept);
+}
+
 #[test]
 fn new_plugins_are_green() {
     let copied = tempfile::tempdir().unwrap();
     let copied = copied.path();
     copy(copied);
+    let before = files(copied);
     run(copied, "scripts/new-plugin", &["made-link"]);
     run(copied, "scripts/new-plugin", &["made-change", "--chained"]);
+    add_kind(copied);
+    let after = files(copied);
+    let changed = before.iter().filter(|(path, text)| after.get(*path) != Some(text));
+    let changed: Vec<_> =
+        changed.map(|(path, _)| path.strip_prefix(copied).unwrap().to_str().unwrap()).collect();
+    // The parts of the pages are generated.
+    let pages = ["README.md", "docs/README.md"];
+    assert_eq!(changed, [&pages[..], &["kernel/src/object.rs", "plugins/src/lib.rs"]].concat());
     let cargo = |args: &str| run(copied, env!("CARGO"), &args.split(' ').collect::<Vec<_>>());
     cargo("fmt -p plugins --check");
     cargo("clippy -p plugins --all-targets --all-features --offline -- -D warnings");

@@ -20,8 +20,11 @@ impl Kind for Sysctl {
             at.sides.flush()?;
         }
         // A setting of this attachment alone is new: no program watches it, and it need not be read
-        // first.
+        // first, unless another plugin of the chain made the interface.
         if !at.is_shared() && at.mode == Mode::Add {
+            if !at.makes_interface() {
+                at.undo_setting(self);
+            }
             at.side()?.write(self.clone());
             return Ok(());
         }
