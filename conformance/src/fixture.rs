@@ -2,6 +2,7 @@
 //! evidence.
 
 use std::cell::{Cell, RefCell};
+use std::fs;
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -13,7 +14,7 @@ use crate::disk::Disk;
 use crate::evidence::RecordedCall;
 use crate::ipam;
 use crate::isolation::broken;
-use crate::json::set;
+use crate::json::{each, set, text};
 use crate::profile::{FIRST_NUMBER, Kind, Profile, Variant, put_number};
 use crate::suite::Suite;
 use crate::timeout::{DEADLINE, scaled};
@@ -75,6 +76,9 @@ impl Fixture {
     /// If the host cannot be made.
     pub fn new(case: Case, profile: Profile) -> Fixture {
         let (disk, host) = host(&case.suite).unwrap_or_else(|error| broken(&error));
+        if profile.forwarding {
+            forward();
+        }
         profile.setup.iter().for_each(|line| drop(host.sh(line)));
         ipam::install(profile.ipv4_only).unwrap_or_else(|error| broken(&error));
         Fixture {
@@ -299,6 +303,15 @@ impl Fixture {
         (calls.iter().skip(first).cloned().collect(), self.notes.borrow().clone())
     }
 
+    /// Whether a result so far contains an interface of that name.
+    pub fn was_returned(&self, interface: &str) -> bool {
+        let returns = |call: &RecordedCall| {
+            let result: Value = serde_json::from_str(&call.stdout).unwrap_or_default();
+            each(&result, "interfaces").any(|known| text(known, "name") == interface)
+        };
+        self.calls.borrow().iter().any(returns)
+    }
+
     /// Records a call that was made with another fixture.
     pub fn keep_call(&self, call: RecordedCall) {
         self.calls.borrow_mut().push(call);
@@ -323,6 +336,14 @@ fn host(suite: &Suite) -> Result<(Disk, Node), String> {
     let host = Node::new();
     disk.show_programs()?;
     Ok((disk, host))
+}
+
+/// Enables forwarding on the host, as on every node of Kubernetes.
+fn forward() {
+    for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+        // Without IPv6 there is nothing to enable.
+        let _ = fs::write(format!("/proc/sys/net/{key}"), "1");
+    }
 }
 
 impl Call<'_> {

@@ -29,7 +29,7 @@ pub(super) fn second(fixture: &Fixture) -> TestResult {
     let left = about(pod, &fixture.host.state(), "eth0");
     ensure(left.is_empty(), "DEL of eth0, while net1 is there", "nothing of eth0", left)?;
     call("net1").del().succeeds()?;
-    same("DEL of eth0, then of net1", pod.name(), &before, &fixture.host.state())
+    same(fixture, "DEL of eth0, then of net1", pod.name(), &before, &fixture.host.state())
 }
 
 /// The lines on one interface in the state of a container.
@@ -61,7 +61,7 @@ fn works(fixture: &Fixture, container: &Container, call: &Call<'_>) -> TestResul
         call.check(&result).succeeds()?;
     }
     call.del().succeeds()?;
-    same("ADD, then DEL", container.pod.name(), &before, &fixture.host.state())
+    same(fixture, "ADD, then DEL", container.pod.name(), &before, &fixture.host.state())
 }
 
 pub(super) fn namespace_of_process(fixture: &Fixture) -> TestResult {
@@ -115,6 +115,6 @@ pub(super) fn alike(fixture: &Fixture) -> TestResult {
     let result = fixture.call(&two).add().succeeds()?;
     as_said(fixture, &two.pod, &result)?;
     fixture.call(&two).del().succeeds()?;
-    all_same("ADD and DEL of the second", &before, &fixture.state())?;
+    all_same(fixture, "ADD and DEL of the second", &before, &fixture.state())?;
     fixture.call(&one).del().succeeds().map(drop)
 }

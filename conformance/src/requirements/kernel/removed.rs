@@ -12,7 +12,7 @@ pub(super) fn container(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     let before = fixture.state();
     round(fixture, &container)?;
-    same("ADD, then DEL", "c1", &before, &fixture.state())
+    same(fixture, "ADD, then DEL", "c1", &before, &fixture.state())
 }
 
 pub(super) fn one_of_two(fixture: &Fixture) -> TestResult {
@@ -20,7 +20,7 @@ pub(super) fn one_of_two(fixture: &Fixture) -> TestResult {
     added_without_dad(fixture, "c1")?;
     let before = fixture.state();
     round(fixture, &other)?;
-    all_same("ADD and DEL of c2, while c1 is there", &before, &fixture.state())
+    all_same(fixture, "ADD and DEL of c2, while c1 is there", &before, &fixture.state())
 }
 
 pub(super) fn rounds(fixture: &Fixture) -> TestResult {
@@ -39,7 +39,7 @@ pub(super) fn rounds(fixture: &Fixture) -> TestResult {
     fixture.call(&one).del().succeeds()?;
     fixture.call(&two).del().succeeds()?;
     let done = format!("{} more rounds of ADD and DEL", ROUNDS + 2);
-    all_same(&done, &before, &fixture.state())
+    all_same(fixture, &done, &before, &fixture.state())
 }
 
 pub(super) fn without_namespace(fixture: &Fixture) -> TestResult {
@@ -86,8 +86,8 @@ pub(super) fn variants(fixture: &Fixture) -> TestResult {
         }
         fixture.call(&first).del().succeeds()?;
         let once = state();
-        same("ADD, then DEL", "c1", &before, &once)?;
+        same(fixture, "ADD, then DEL", "c1", &before, &once)?;
         round(fixture, &second)?;
-        all_same("a second round of ADD and DEL", &once, &state())
+        all_same(fixture, "a second round of ADD and DEL", &once, &state())
     })
 }
