@@ -18,7 +18,7 @@ const OLD_LISTS: &str = "CNI 0.4.0, network configuration lists";
 pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         source: ADD,
-        versions: Versions::Each,
+        versions: Versions::From("1.0.0"),
         ..must(
             "S3.CHAIN.1",
             "The result must contain the interfaces, addresses, routes and DNS of `prevResult`",

@@ -56,7 +56,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "DEL must succeed if CNI_NETNS is missing or empty",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: no_variable,
     },
     Requirement {
@@ -76,7 +76,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
             no longer exists",
         level: Level::Should,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: frees_address,
     },
     Requirement {
@@ -85,7 +85,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "DEL should have the same effect with and without `prevResult`",
         level: Level::Should,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: with_and_without_result,
     },
     Requirement {

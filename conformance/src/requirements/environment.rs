@@ -37,7 +37,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "The error for a missing variable must have code 4 and name the variable",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: names_missing_variables,
     },
     Requirement {
@@ -56,7 +56,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
             the specification",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: unknown_commands,
     },
     Requirement {
@@ -66,7 +66,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
             digits, `_`, `.`, `-`, or that begins with one of these three",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: names::bad_ids,
     },
     Requirement {
@@ -106,7 +106,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
             name the variable",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: names::names_invalid_variables,
     },
     Requirement {
@@ -183,14 +183,10 @@ fn not_chained(profile: &Profile) -> bool {
 
 /// `(operation, variable)`: the required variables.
 fn required(fixture: &Fixture) -> Vec<(&'static str, &'static str)> {
-    let mut required = vec![
-        ("ADD", "CNI_CONTAINERID"),
-        ("ADD", "CNI_NETNS"),
-        ("ADD", "CNI_IFNAME"),
-        ("DEL", "CNI_CONTAINERID"),
-        ("DEL", "CNI_IFNAME"),
-    ];
+    let mut required = vec![("ADD", "CNI_NETNS"), ("ADD", "CNI_IFNAME"), ("DEL", "CNI_IFNAME")];
+    // Before, the container ID is optional.
     if fixture.is_from("0.4.0") {
+        required.extend([("ADD", "CNI_CONTAINERID"), ("DEL", "CNI_CONTAINERID")]);
         required.extend(["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"].map(|name| ("CHECK", name)));
     }
     if fixture.is_from("1.1.0") {

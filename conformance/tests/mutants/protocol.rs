@@ -18,6 +18,25 @@ pub const MUTANTS: &[Mutant] = &[
         "[ -z \"$CNI_IFNAME\" ] && \
          { echo '{\"code\": 4, \"msg\": \"CNI_IFNAME missing\"}'; exit 1; }; real",
     ),
+    mutant(
+        "tuning",
+        "S2.VERSION.5",
+        "a version that the specification does not have",
+        "of VERSION && { real | jq -c '.supportedVersions += [\"1.3.0\"]'; exit; }; real",
+    ),
+    mutant(
+        "tuning",
+        "S2.VERSION.5",
+        "a version that ADD refuses",
+        "of ADD && has '.cniVersion == \"1.0.0\"' && \
+         { echo '{\"code\": 1, \"msg\": \"version\"}'; exit 1; }; real",
+    ),
+    mutant(
+        "ptp",
+        "S2.VERSION.5",
+        "a result in another version than asked",
+        "has '.cniVersion == \"0.3.1\"' && result '.cniVersion = \"0.4.0\"'; real",
+    ),
     // The configuration, the environment, errors.
     mutant(
         "bridge",

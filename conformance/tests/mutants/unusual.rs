@@ -1,5 +1,6 @@
 //! Correct plugins that do something unusual. The kit must not report a failure of them.
 
+use super::VERSIONS;
 use super::table::{Mutant, mutant};
 
 /// A correct plugin.
@@ -9,6 +10,10 @@ pub struct Unusual {
     pub plugin: Mutant,
     /// The profile, if it is not the kit's.
     pub profile: Option<&'static str>,
+    /// The versions in which it is tested.
+    pub versions: &'static str,
+    /// A plugin that the suite lacks.
+    pub without: Option<&'static str>,
 }
 
 const fn unusual(
@@ -17,7 +22,8 @@ const fn unusual(
     name: &'static str,
     script: &'static str,
 ) -> Unusual {
-    Unusual { plugin: mutant(plugin, passes, name, script), profile: None }
+    let plugin = mutant(plugin, passes, name, script);
+    Unusual { plugin, profile: None, versions: VERSIONS, without: None }
 }
 
 /// The plugins.
@@ -66,6 +72,29 @@ pub const UNUSUAL: &[Unusual] = &[
             "RACE.NET.1,RACE.ADD.1",
             "subnets that are not in the configuration",
             "config '.ipam = {type: \"host-local\", subnet: \"10.5.5.0/24\"}'; real",
+        )
+    },
+    Unusual {
+        versions: "0.3.1",
+        ..unusual(
+            "ptp",
+            "S1.JSON.2,S1.NAME.1,S1.NAME.2,S1.NAME.4,S2.ENV.1,S2.ENV.2,S2.ENV.4,S2.ENV.5,S2.ENV.9,\
+             S2.ERR.1,S2.ERR.3,S2.ERR.4",
+            "version 0.3.1 only: any name and ID, no ID, codes of its own",
+            "of VERSION && { echo '{\"cniVersion\":\"0.3.1\",\"supportedVersions\":[\"0.3.1\"]}'; exit; }; \
+             export CNI_CONTAINERID=$(printf %s \"id-$CNI_CONTAINERID\" | tr -c 'a-zA-Z0-9' -); \
+             [ $CNI_CONTAINERID = id- ] && CNI_CONTAINERID=none; \
+             has '.name | strings' && config '.name |= \"n\" + gsub(\"[^a-z]\"; \"-\")'; \
+             error '.code |= (if . == 1 then 1 else 100 end)'",
+        )
+    },
+    Unusual {
+        without: Some("host-local"),
+        ..unusual(
+            "ptp",
+            "S1.VERSION.3,S1.KEYS.4,S2.VERSION.5",
+            "a suite without host-local",
+            "real",
         )
     },
 ];
