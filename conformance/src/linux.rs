@@ -10,7 +10,7 @@ use testbed::Pod;
 
 use crate::fixture::{Container, Fixture};
 use crate::json::{each, number, text};
-use crate::verdict::{NotPassed, OutcomeExt, failed};
+use crate::verdict::{NotPassed, failed};
 
 /// The main routing table.
 const MAIN: u64 = 254;
@@ -277,7 +277,7 @@ pub fn without_dad(fixture: &Fixture, name: &str) -> Container {
 /// If ADD fails.
 pub fn added_without_dad(fixture: &Fixture, name: &str) -> Result<(Container, Value), NotPassed> {
     let container = without_dad(fixture, name);
-    let result = fixture.call(&container).add().succeeds()?;
+    let result = fixture.call(&container).attach()?;
     Ok((container, result))
 }
 

@@ -108,7 +108,7 @@ fn passed_through(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let mut prev = container.prev.clone().unwrap_or_default();
     set(&mut prev, "dns", json!({ "nameservers": ["192.0.2.53"], "search": ["example.net"] }));
-    let result = fixture.call(&container).with(|cni| cni.prev(&prev)).add().succeeds()?;
+    let result = fixture.call(&container).with(|cni| cni.prev(&prev)).attach()?;
     let version = result.get("cniVersion").is_some_and(|said| said == fixture.version());
     ensure(version, "ADD", format!("`cniVersion` {:?}", fixture.version()), &result)?;
     for key in ["interfaces", "ips", "routes"] {
@@ -157,7 +157,7 @@ fn interface_after_another(fixture: &Fixture) -> TestResult {
     container.pod.sh("ip link set lo up");
     let prev = of_loopback(fixture, &container);
     let call = fixture.call(&container).with(|cni| cni.prev(&prev));
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     let version = result.get("cniVersion").is_some_and(|said| said == fixture.version());
     ensure(version, "ADD", format!("`cniVersion` {:?}", fixture.version()), &result)?;
     let inside =
@@ -173,7 +173,7 @@ fn add_without(fixture: &Fixture) -> TestResult {
 
 fn del_without(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
-    fixture.call(&container).add().succeeds()?;
+    fixture.call(&container).attach()?;
     let without = Container { prev: None, ..container };
     fixture.call(&without).del().succeeds()?;
     fixture.call(&without).del().succeeds().map(drop)
@@ -309,7 +309,7 @@ fn with_an_address(fixture: &Fixture, container: &Container, mut result: Value) 
 fn check_with_all(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = fixture.call(&container);
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     let result = of_a_whole_chain(fixture, &container, result);
     call.check(&result).succeeds().map(drop)
 }
@@ -317,7 +317,7 @@ fn check_with_all(fixture: &Fixture) -> TestResult {
 fn check_with_addresses(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = fixture.call(&container);
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     let result = of_a_whole_chain(fixture, &container, result);
     call.check(&with_an_address(fixture, &container, result)).succeeds().map(drop)
 }
@@ -325,7 +325,7 @@ fn check_with_addresses(fixture: &Fixture) -> TestResult {
 fn del_with_all(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = fixture.call(&container);
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     let result = of_a_whole_chain(fixture, &container, result);
     let result = with_an_address(fixture, &container, result);
     call.with(|cni| cni.prev(&result)).del().succeeds().map(drop)
@@ -334,7 +334,7 @@ fn del_with_all(fixture: &Fixture) -> TestResult {
 fn del_after_the_interface(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = fixture.call(&container);
-    call.add().succeeds()?;
+    call.attach()?;
     container.pod.sh("ip link del eth0");
     call.del().succeeds()?;
     fixture.delete_namespace(&container);

@@ -13,7 +13,7 @@ use crate::linux::{ParsedResult, added_without_dad, lasting, section, without_da
 use crate::profile::{Kind, Reach};
 use crate::requirement::{self, AppliesTo, Requirement};
 use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
-use crowd::{Task, at_once, tell};
+use crowd::{Done, Task, at_once, tell};
 
 /// The number of containers that are added at the same time.
 const CROWD: usize = 24;
@@ -73,7 +73,12 @@ fn tasks(fixture: &Fixture, verb: &'static str, containers: &[Container]) -> Vec
 fn add_all(fixture: &Fixture, containers: &[Container]) -> Result<Vec<Value>, NotPassed> {
     let done = at_once(fixture, tasks(fixture, "ADD", containers));
     tell(fixture, "ADD", &done);
-    done.iter().map(|done| done.outcome.succeeds()).collect()
+    let attached = |(done, container): (&Done, &Container)| {
+        let result = done.outcome.succeeds()?;
+        fixture.call(container).has_attached(&result)?;
+        Ok(result)
+    };
+    done.iter().zip(containers).map(attached).collect()
 }
 
 /// Deletes all of them concurrently, which must succeed.
@@ -177,7 +182,7 @@ fn one_del_often(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     once(fixture)?;
     let before = fixture.state();
-    fixture.call(&container).add().succeeds()?;
+    fixture.call(&container).attach()?;
     let del = Task { cni: fixture.call(&container).cni, verb: "DEL" };
     for done in at_once(fixture, vec![del; TIMES]) {
         done.outcome.succeeds()?;
@@ -206,7 +211,7 @@ fn add_and_del_of_one(fixture: &Fixture) -> TestResult {
     }
     let done = "ADD and DEL of one attachment at once, then DEL";
     nothing_is_left(done, &before, &fixture.state())?;
-    fixture.call(&container).add().succeeds()?;
+    fixture.call(&container).attach()?;
     fixture.call(&container).del().succeeds().map(drop)
 }
 

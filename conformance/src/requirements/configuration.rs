@@ -340,7 +340,7 @@ fn other_letter_case(fixture: &Fixture) -> TestResult {
         set(&mut other, key, value.clone());
     }
     let call = call(fixture).with(|cni| cni.conf(&other));
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     let done = "ADD with the keys CniVersion, Name and IPAM";
     let has_version = result.get("cniVersion").is_some_and(|version| version == fixture.version());
     ensure(has_version, done, format!("a result of version {}", fixture.version()), &result)?;

@@ -265,7 +265,7 @@ fn kubernetes_args(fixture: &Fixture) -> TestResult {
                 K8S_POD_INFRA_CONTAINER_ID=0123456789abcdef;K8S_POD_UID=2b1f9a52-6f0c-4d2e-9a55-0c6f3c7f6a11";
     let container = fixture.container("a");
     let call = fixture.call(&container).with(|cni| cni.args(args));
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     if fixture.is_from("0.4.0") {
         succeeds_without_output(&call.check(&result))?;
     }
@@ -299,7 +299,7 @@ fn several_folders(fixture: &Fixture) -> TestResult {
         format!("{empty}:{}:{}", fixture.case.suite.search_path(), ipam::FOLDER),
     ] {
         let call = with_kit_ipam(fixture, &container).with(|cni| cni.env("CNI_PATH", &path));
-        let result = with_input(format!("CNI_PATH={path}"), call.add().succeeds())?;
+        let result = with_input(format!("CNI_PATH={path}"), call.attach())?;
         let done = format!("ADD with CNI_PATH={path}");
         ensure(has_link(&container.pod, "eth0"), done, "eth0 in the container", result)?;
         call.del().succeeds()?;

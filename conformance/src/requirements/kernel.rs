@@ -260,6 +260,6 @@ fn of_plugin(fixture: &Fixture, state: &str) -> String {
 /// Makes ADD and DEL of a container.
 fn round(fixture: &Fixture, container: &Container) -> Result<(), NotPassed> {
     use crate::verdict::OutcomeExt;
-    fixture.call(container).add().succeeds()?;
+    fixture.call(container).attach()?;
     fixture.call(container).del().succeeds().map(drop)
 }

@@ -13,7 +13,7 @@ use crate::fixture::{Container, Fixture};
 use crate::linux::Place;
 use crate::profile::{Kind, Profile};
 use crate::requirement::{self, AppliesTo, Level, Requirement, Versions};
-use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
+use crate::verdict::{NotPassed, TestResult, ensure, failed};
 
 const SUCCESS: &str = "CNI 1.1.0, section 5, ADD success";
 const DELEGATED: &str = "CNI 1.1.0, section 5, delegated plugins (IPAM)";
@@ -238,7 +238,7 @@ pub(super) fn container(fixture: &Fixture, name: &str) -> Container {
 /// Makes such a container and adds it. Returns the container and the result.
 fn added(fixture: &Fixture, name: &str) -> Result<(Container, Value), NotPassed> {
     let container = container(fixture, name);
-    let result = fixture.call(&container).add().succeeds()?;
+    let result = fixture.call(&container).attach()?;
     Ok((container, result))
 }
 
@@ -281,7 +281,7 @@ fn sandbox_by_another_path(fixture: &Fixture) -> TestResult {
     let other = "/run/testbed/another-path";
     fixture.host.run(&["ln", "-s", &container.pod.path().display().to_string(), other]);
     let call = fixture.call(&container).with(|cni| cni.env("CNI_NETNS", other));
-    is_sandbox(&call.add().succeeds()?, other)
+    is_sandbox(&call.attach()?, other)
 }
 
 /// The interfaces in a namespace must have this sandbox, and at least one interface must have it.

@@ -198,7 +198,7 @@ fn with_route(
     ipam::answer("ADD", answer, 0).unwrap_or_else(|error| broken(&error));
     let container = without_dad(fixture, "c1");
     let with_ipam = json!({ "type": ipam::NAME });
-    fixture.call(&container).with(|cni| cni.key("ipam", with_ipam)).add().succeeds()?;
+    fixture.call(&container).with(|cni| cni.key("ipam", with_ipam)).attach()?;
     let there = linux::routes(&container.pod);
     let dst = Cidr::parse(DST);
     Ok((there.iter().find(|route| Some(route.dst) == dst).cloned(), shown(&there)))
@@ -226,7 +226,7 @@ pub(super) fn metrics(fixture: &Fixture) -> TestResult {
 pub(super) fn no_other_link(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     let before = linux::links(&container.pod);
-    let said = ParsedResult::of(&fixture.call(&container).add().succeeds()?)?;
+    let said = ParsedResult::of(&fixture.call(&container).attach()?)?;
     let mut new = linux::links(&container.pod);
     new.retain(|link| !before.iter().any(|old| old.name == link.name));
     new.retain(|link| {
@@ -238,7 +238,7 @@ pub(super) fn no_other_link(fixture: &Fixture) -> TestResult {
 pub(super) fn no_other_address(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     let before = linux::addresses(&container.pod);
-    let said = ParsedResult::of(&fixture.call(&container).add().succeeds()?)?;
+    let said = ParsedResult::of(&fixture.call(&container).attach()?)?;
     let mut new = linux::addresses(&container.pod);
     // The kernel adds addresses to `lo` when it is set up.
     new.retain(|(_, cidr)| !cidr.ip.is_loopback());
@@ -256,7 +256,7 @@ pub(super) fn no_other_address(fixture: &Fixture) -> TestResult {
 pub(super) fn no_other_on_the_host(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     let before = linux::links(&fixture.host);
-    let said = ParsedResult::of(&fixture.call(&container).add().succeeds()?)?;
+    let said = ParsedResult::of(&fixture.call(&container).attach()?)?;
     let mut new = linux::links(&fixture.host);
     new.retain(|link| !before.iter().any(|old| old.name == link.name));
     new.retain(|link| {
@@ -273,7 +273,7 @@ pub(super) fn lo_stays(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     let lo = || container.pod.run(&["ip", "-o", "addr", "show", "lo"]) + &link_of(&container.pod);
     let before = lo();
-    fixture.call(&container).add().succeeds()?;
+    fixture.call(&container).attach()?;
     let after = lo();
     ensure(before == after, "ADD", format!("lo as before: {before}"), after)
 }
@@ -291,7 +291,7 @@ pub(super) fn variants(fixture: &Fixture) -> TestResult {
             fixture.call(&container).add().fails()?;
             return same(fixture, "ADD that is refused", "c1", &before, &fixture.host.state());
         }
-        let result = fixture.call(&container).add().succeeds()?;
+        let result = fixture.call(&container).attach()?;
         as_said(fixture, &container.pod, &result)?;
         let Some(mtu) = number(&fixture.profile.config, "mtu") else { return Ok(()) };
         let link = linux::link(&container.pod, "eth0");

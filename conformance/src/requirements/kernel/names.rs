@@ -20,7 +20,7 @@ pub(super) fn second(fixture: &Fixture) -> TestResult {
     let call = |name: &str| fixture.call(&container).with(|cni| cni.ifname(name));
     let mut result = Value::Null;
     for name in ["eth0", "net1"] {
-        result = call(name).add().succeeds()?;
+        result = call(name).attach()?;
         sandbox_interface(&result, name)?;
         as_said(fixture, pod, &result)?;
     }
@@ -55,7 +55,7 @@ pub(super) fn long_id(fixture: &Fixture) -> TestResult {
 /// ADD, CHECK if the version has it, and DEL. Afterwards the container must be as before.
 fn works(fixture: &Fixture, container: &Container, call: &Call<'_>) -> TestResult {
     let before = fixture.host.state();
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     as_said(fixture, &container.pod, &result)?;
     if fixture.is_from("0.4.0") {
         call.check(&result).succeeds()?;
@@ -110,9 +110,9 @@ pub(super) fn alike(fixture: &Fixture) -> TestResult {
     let stem = "0123456789abcdef".repeat(4);
     let one = Container { id: format!("{stem}a"), ..without_dad(fixture, "c1") };
     let two = Container { id: format!("{stem}b"), ..without_dad(fixture, "c2") };
-    fixture.call(&one).add().succeeds()?;
+    fixture.call(&one).attach()?;
     let before = fixture.state();
-    let result = fixture.call(&two).add().succeeds()?;
+    let result = fixture.call(&two).attach()?;
     as_said(fixture, &two.pod, &result)?;
     fixture.call(&two).del().succeeds()?;
     all_same(fixture, "ADD and DEL of the second", &before, &fixture.state())?;

@@ -34,8 +34,8 @@ pub(super) fn rounds(fixture: &Fixture) -> TestResult {
     }
     // Two containers at the same time; the first is deleted first.
     let (one, two) = (named("first".to_owned(), &one), named("second".to_owned(), &two));
-    fixture.call(&one).add().succeeds()?;
-    fixture.call(&two).add().succeeds()?;
+    fixture.call(&one).attach()?;
+    fixture.call(&two).attach()?;
     fixture.call(&one).del().succeeds()?;
     fixture.call(&two).del().succeeds()?;
     let done = format!("{} more rounds of ADD and DEL", ROUNDS + 2);
@@ -80,7 +80,7 @@ pub(super) fn variants(fixture: &Fixture) -> TestResult {
             lines.lines().filter(is_kept).map(|line| format!("{line}\n")).collect::<String>()
         };
         let before = state();
-        if fixture.call(&first).add().succeeds().is_err() {
+        if fixture.call(&first).attach().is_err() {
             fixture.note("ADD failed, so there is nothing to remove");
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use crate::fixture::{Container, Fixture};
 use crate::linux::Place;
-use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
+use crate::verdict::{NotPassed, TestResult, ensure, failed};
 
 use super::links::{Link, links, names};
 use super::shape::{self, Interface};
@@ -39,8 +39,7 @@ pub(super) fn all_are_listed(fixture: &Fixture) -> TestResult {
     added(fixture, "one")?;
     let container = container(fixture, "two");
     let before = (names(&fixture.host), names(&container.pod));
-    let result = fixture.call(&container).add();
-    let result = result.succeeds()?;
+    let result = fixture.call(&container).attach()?;
     let after = (names(&fixture.host), names(&container.pod));
     let interfaces = shape::interfaces(&result)?;
     let unlisted = |before: &[String], after: &[String], place: Place| {
