@@ -1,4 +1,4 @@
-//! `cnitool lint`: finds what is wrong with network configurations before a container does.
+//! `cnitool lint`: finds mistakes in network configurations before a container starts with them.
 
 mod between;
 mod binaries;
@@ -43,16 +43,16 @@ use ranges::Pool;
 
 use crate::Failure;
 
-/// What to look at, and how.
+/// The options of `cnitool lint`.
 #[derive(Debug)]
 pub struct Options {
-    /// Files and folders.
+    /// The files and folders to check.
     pub paths: Vec<PathBuf>,
-    /// Where plugins are.
+    /// The folders of plugins.
     pub folders: Vec<PathBuf>,
-    /// Whether to look for plugins.
+    /// Whether to check the plugins' binaries.
     pub with_plugins: bool,
-    /// Whether to look at this host.
+    /// Whether to compare the networks with this host.
     pub with_host: bool,
     /// The folder of this host's network configurations, and the folder of the result cache.
     pub conf_dir: PathBuf,
@@ -62,11 +62,11 @@ pub struct Options {
     pub json: bool,
 }
 
-/// Looks at all files, and says what was found.
+/// Checks all files and returns the report.
 ///
 /// # Errors
 ///
-/// With what was found, if an error is among it; or a file could not be read.
+/// Fails with the report if it contains an error, or if a file cannot be read.
 pub fn lint(options: &Options) -> Result<String, Failure> {
     let mut files = Files::default();
     for path in &options.paths {
@@ -87,7 +87,7 @@ pub fn lint(options: &Options) -> Result<String, Failure> {
     if is_bad { Err(Failure::Answered(text)) } else { Ok(text) }
 }
 
-/// Everything that is wrong, in the order of the files.
+/// All findings, in the order of the files.
 fn found(options: &Options, files: &[File], mut problems: Vec<Problem>) -> Vec<Problem> {
     let binaries = Binaries::new(options.folders.clone(), options.with_plugins);
     let (list_keys, plugin_keys) = (list::keys(), plugin::common_keys());
@@ -129,7 +129,7 @@ fn found(options: &Options, files: &[File], mut problems: Vec<Problem>) -> Vec<P
     sorted(problems)
 }
 
-/// What has to do with this host.
+/// Compares the networks with this host.
 fn on_host(
     networks: &[Network<'_>],
     files: &[File],
@@ -158,7 +158,8 @@ fn on_host(
 const OF_A_FILE: usize = 10;
 const OF_A_KIND: usize = 30;
 
-/// By file and place; each once, and no guess about what has been explained.
+/// Sorts the findings by file and position. Removes duplicates, and unknown keys at positions that
+/// another finding explains.
 fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
     let explained: BTreeSet<_> =
         problems.iter().filter(|it| it.rule != "unknown-key").map(|it| it.at.spot).collect();
@@ -211,7 +212,7 @@ fn colour() -> bool {
         && env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// How wide lines of files may be; messages are not broken.
+/// The maximum width of excerpts from files. Messages are not wrapped.
 fn width() -> usize {
     let stdout = io::stdout();
     let columns = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| size.ws_col);

@@ -1,5 +1,5 @@
-//! `cnitool ls`: what is attached on this node, what is taken of the pools, and what looks leaked.
-//! It only looks: nothing is locked, written or made.
+//! `cnitool ls`: lists the attachments on this node, the used addresses of the pools, and possible
+//! leaks. It only reads: it takes no locks and changes nothing.
 
 mod attached;
 mod json;
@@ -26,7 +26,7 @@ use pool::Pool;
 use reserved::Folders;
 use way::Way;
 
-/// What was seen.
+/// The state of the node.
 struct Look {
     attached: Vec<Attached>,
     pools: Vec<Pool>,
@@ -36,18 +36,18 @@ struct Look {
     is_cache_known: bool,
 }
 
-/// What could not be looked at, with the reasons. It hides nothing else.
+/// The errors of reads that failed. The rest of the output is still shown.
 #[derive(Default)]
 struct Problems(Vec<Error>);
 
 impl Problems {
-    /// The value, or nothing and a problem more.
+    /// Returns the value, or records the error.
     fn note<T>(&mut self, result: Result<T, impl Into<Error>>) -> Option<T> {
         result.map_err(|error| self.0.push(error.into())).ok()
     }
 }
 
-/// Shows what is attached, taken and leaked: of one network, or of all.
+/// Shows attachments, pools and leaks of one network or of all.
 pub fn ls(arguments: &Arguments) -> Result<String, Failure> {
     let mut problems = Problems::default();
     let look = look(arguments, &mut problems)?;
@@ -59,12 +59,12 @@ pub fn ls(arguments: &Arguments) -> Result<String, Failure> {
     if problems.0.is_empty() { Ok(text) } else { Err(Failure::Answered(text)) }
 }
 
-/// The attachments of a network that look leaked and have no cache entry, as container and
-/// interface. `gc` removes them only through plugins that support GC.
+/// The possible leaks of a network without a cache entry, as container and interface. `gc` removes
+/// them only through plugins that support GC.
 ///
 /// # Errors
 ///
-/// Returns an error if the network is not known. What cannot be read is reported on standard error.
+/// Returns an error if the network is not known. Failed reads are reported on standard error.
 pub fn uncached(arguments: &Arguments) -> Result<Vec<(String, String)>, Failure> {
     let mut problems = Problems::default();
     let look = look(arguments, &mut problems)?;
@@ -77,8 +77,8 @@ pub fn uncached(arguments: &Arguments) -> Result<Vec<(String, String)>, Failure>
     Ok(names)
 }
 
-/// Looks at the cache last: what an ADD reserves and makes is there before its entry in the cache,
-/// so one that comes to its end meanwhile is found there.
+/// Reads the cache last: an ADD reserves addresses and creates links before it writes the cache
+/// entry, so an ADD that finishes meanwhile is found in the cache.
 fn look(arguments: &Arguments, problems: &mut Problems) -> Result<Look, Failure> {
     let only = arguments.network.as_deref();
     let mut networks = Networks::configured(&arguments.conf_dir, problems);
@@ -87,7 +87,7 @@ fn look(arguments: &Arguments, problems: &mut Problems) -> Result<Look, Failure>
     let mut survey = problems.note(Survey::host().map_err(of_kernel));
     let links = survey.as_mut().and_then(|it| problems.note(it.links().map_err(of_kernel)));
     let mut cached = Cached::read(&arguments.cache_dir, &mut networks, problems);
-    // Networks that only the cache knows any more.
+    // Reads the folders of networks that are only in the cache.
     folders.read(&networks.data_dirs(), only, problems);
     if let (Some(survey), Some(links)) = (&mut survey, &links) {
         cached.compare(links, |name| survey.link(name).is_ok_and(|link| link.is_some()));
@@ -106,7 +106,8 @@ fn look(arguments: &Arguments, problems: &mut Problems) -> Result<Look, Failure>
     Ok(Look { attached, pools, leaks, ways, is_cache_known })
 }
 
-/// A name that nothing has is most likely misspelled.
+/// Fails for a network that is neither configured, cached nor has reservations: its name is most
+/// likely misspelled.
 fn refuse_unknown(
     name: &str,
     networks: &Networks,

@@ -38,3 +38,23 @@ pub fn describe(outcome: &Outcome) -> String {
     }
     text
 }
+
+/// The message of a process of the kit that failed, without what the compiler's library adds.
+pub fn without_backtrace(message: &str) -> String {
+    let (message, _) = message.split_once("stack backtrace:").unwrap_or((message, ""));
+    let added = ["thread '", "note: run with", "note: Some details"];
+    let lines = message.lines().filter(|line| !added.iter().any(|start| line.starts_with(start)));
+    lines.collect::<Vec<_>>().join("\n").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_backtrace;
+
+    #[test]
+    fn only_the_message_of_a_panic_stays() {
+        let message = "the kit failed (3):\nthread 'main' (7) panicked at a.rs:1:2:\nno uplink\n\
+                       stack backtrace:\n   0: main";
+        assert_eq!(without_backtrace(message), "the kit failed (3):\nno uplink");
+    }
+}

@@ -73,6 +73,7 @@ impl Lab {
         let started = Instant::now();
         let again = self.run(&plugins, arguments, count)?;
         report.seconds += started.elapsed().as_secs_f64();
+        report.failed_trials.extend(again.failed_trials.iter().cloned());
         for case in &mut lacking {
             let same = |other: &&CaseResult| {
                 (&other.plugin, &other.requirement, &other.version, other.part)

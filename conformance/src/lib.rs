@@ -25,6 +25,7 @@ pub mod json;
 pub mod kernel_support;
 pub mod lab;
 pub mod linux;
+pub mod parallel;
 pub mod profile;
 pub mod progress;
 pub mod registry;
@@ -38,6 +39,7 @@ pub mod suggest;
 pub mod suite;
 pub mod timeout;
 pub mod trace;
+pub mod trial;
 pub mod verdict;
 pub mod version;
 

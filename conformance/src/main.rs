@@ -15,6 +15,7 @@ use conformance::report::{self, TableOptions};
 use conformance::requirements::ALL;
 use conformance::runner::{self, Selection};
 use conformance::suite::Suite;
+use conformance::trial::Trial;
 use conformance::{Report, compare, discovery, ipam, kernel_support, signals, trace};
 
 /// The exit status for an error of the kit.
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
 fn perform(request: &Request) -> ExitCode {
     let performed = request
         .perform(|case| runner::test(case, ALL))
+        .or_else(|| request.perform(Trial::perform))
         .or_else(|| request.perform(discovery::AskVersions::perform))
         .or_else(|| request.perform(|kinds| kernel_support::probe(&kinds)))
         .or_else(|| request.perform(|scenario| compare::run(&scenario)));
@@ -214,6 +216,7 @@ fn exit_status(reports: &[Report], strict: bool) -> ExitCode {
         }
         () if reports.iter().any(Report::is_incomplete) => ExitCode::from(CANNOT),
         () if counts().any(|count| count.broken > 0) => ExitCode::from(CANNOT),
+        () if reports.iter().any(|report| !report.failed_trials.is_empty()) => ExitCode::FAILURE,
         () => ExitCode::SUCCESS,
     }
 }

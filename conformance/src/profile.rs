@@ -105,27 +105,9 @@ pub enum Reach {
     Container,
 }
 
-/// `(type, profile)` of well-known plugins.
-const KNOWN: &[(&str, &str)] = &[
-    ("bandwidth", include_str!("../profiles/bandwidth.json")),
-    ("bridge", include_str!("../profiles/bridge.json")),
-    ("dummy", include_str!("../profiles/dummy.json")),
-    ("firewall", include_str!("../profiles/firewall.json")),
-    ("host-device", include_str!("../profiles/host-device.json")),
-    ("host-local", include_str!("../profiles/host-local.json")),
-    ("ipip", include_str!("../profiles/ipip.json")),
-    ("ipvlan", include_str!("../profiles/ipvlan.json")),
-    ("loopback", include_str!("../profiles/loopback.json")),
-    ("macvlan", include_str!("../profiles/macvlan.json")),
-    ("portmap", include_str!("../profiles/portmap.json")),
-    ("ptp", include_str!("../profiles/ptp.json")),
-    ("sbr", include_str!("../profiles/sbr.json")),
-    ("static", include_str!("../profiles/static.json")),
-    ("tap", include_str!("../profiles/tap.json")),
-    ("tuning", include_str!("../profiles/tuning.json")),
-    ("vlan", include_str!("../profiles/vlan.json")),
-    ("vrf", include_str!("../profiles/vrf.json")),
-];
+/// `(type, profile)` of well-known plugins, in alphabetical order: the files in
+/// `conformance/profiles/`, as `conformance/build.rs` lists them.
+const KNOWN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/profiles.rs"));
 
 /// `(name, why)`: programs of suites that have no profile, and the reason.
 const WITHOUT: &[(&str, &str)] = &[

@@ -20,8 +20,9 @@ use crate::profile::Kind;
 use crate::registry::Registry;
 use crate::requirement::{Level, Requirement};
 use crate::signals;
+use crate::trial::{self, FailedTrial};
 
-pub use group::{Group, groups};
+pub use group::{Cause, Group, causes, groups};
 pub use html::page;
 pub use junit::junit;
 pub use list::{explain, list, markdown};
@@ -46,6 +47,9 @@ pub struct Report {
     pub plugins: Vec<PluginInfo>,
     /// The requirements that were tested.
     pub requirements: Vec<RequirementInfo>,
+    /// The plugins that fail in plain calls, which the kit makes before the cases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_trials: Vec<FailedTrial>,
     /// The outcomes of the cases.
     pub cases: Vec<CaseResult>,
     /// The programs in the directory that were not tested, and why.
@@ -231,6 +235,24 @@ impl Report {
     /// The requirement with that ID.
     pub fn requirement(&self, id: &str) -> Option<&RequirementInfo> {
         self.requirements.iter().find(|requirement_info| requirement_info.id == id)
+    }
+
+    /// The trials that failed, as cases.
+    pub fn trials(&self) -> Vec<CaseResult> {
+        let case = |trial: &FailedTrial| CaseResult {
+            requirement: trial.id(),
+            plugin: trial.plugin.clone(),
+            version: trial.version.clone(),
+            part: 0,
+            millis: 0,
+            outcome: trial.outcome.clone(),
+        };
+        self.failed_trials.iter().map(case).collect()
+    }
+
+    /// The cases that did not run because ADD fails.
+    pub fn blocked(&self) -> impl Iterator<Item = &CaseResult> {
+        self.cases.iter().filter(|case| case.outcome.why == trial::BLOCKED)
     }
 
     /// The counts of all cases.

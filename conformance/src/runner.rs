@@ -1,8 +1,7 @@
 //! Runs the cases, several in parallel.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,19 +9,22 @@ use nix::sys::signal::Signal;
 
 use crate::case::{Case, CaseOutcome, Verdict};
 use crate::discovery::{self, Plugin};
+use crate::evidence::without_backtrace;
 use crate::fixture::Fixture;
 use crate::isolation::{self, Task, broken};
 use crate::kernel_support;
+use crate::parallel;
 use crate::profile::Profile;
 use crate::progress;
 use crate::registry::Registry;
 use crate::report::{CaseResult, Machine, PluginInfo, Report, RequirementInfo};
 use crate::requirement::Requirement;
-use crate::signals;
 use crate::suggest;
 use crate::suite::Suite;
 use crate::timeout;
+use crate::trial::{self, FailedTrial, Trial};
 use crate::verdict::NotPassed;
+use crate::version::numbers;
 
 /// The time limit for one part of a crash test, which kills the plugin many times.
 const LONG_PATIENCE: Duration = Duration::from_secs(3600);
@@ -82,21 +84,21 @@ pub fn run(selection: &Selection, registry: Registry) -> Result<Report, String> 
     let chosen: Vec<&Requirement> = registry.all().filter(|r| is_chosen(r, selection)).collect();
     let kinds = plugins.iter().flat_map(|plugin| plugin.profile.needs.clone()).collect();
     let missing = kernel_support::missing(kinds)?;
-    let planned: Vec<Planned> = plugins
+    let mut planned: Vec<Planned> = plugins
         .iter()
         .flat_map(|plugin| chosen.iter().map(move |requirement| (plugin, *requirement)))
         .flat_map(|(plugin, requirement)| {
-            plan(
-                plugin,
-                requirement,
-                selection,
-                described.get(&plugin.name).map(|(text, _)| text),
-                &missing,
-            )
+            let profile = described.get(&plugin.name).map(|(text, _)| text);
+            plan(plugin, requirement, selection, profile, &missing)
         })
         .collect();
+    let (failed_trials, mut signal) = try_plugins(&planned, selection.jobs);
+    block(&mut planned, &failed_trials, !selection.only.is_empty());
     let count = planned.len();
-    let (cases, signal) = run_all(planned, selection.jobs);
+    let mut cases = Vec::new();
+    if signal.is_none() {
+        (cases, signal) = run_all(planned, selection.jobs);
+    }
     let not_judged = match selection.plugins.is_empty() {
         true => selection.suite.not_judged(&given),
         false => Vec::new(),
@@ -113,6 +115,7 @@ pub fn run(selection: &Selection, registry: Registry) -> Result<Report, String> 
             .iter()
             .map(|requirement| RequirementInfo::of(requirement, registry))
             .collect(),
+        failed_trials,
         cases,
         not_judged,
         incomplete: String::new(),
@@ -122,6 +125,40 @@ pub fn run(selection: &Selection, registry: Registry) -> Result<Report, String> 
         None => report,
         Some(signal) => report.interrupted_by(signal, &format!("after {done} of {count} cases")),
     })
+}
+
+/// Tries each plugin in each version before its cases. Returns the trials that failed.
+fn try_plugins(planned: &[Planned], jobs: usize) -> (Vec<FailedTrial>, Option<Signal>) {
+    let mut trials: Vec<Trial> = Vec::new();
+    for Planned { case, outcome } in planned {
+        let is_same =
+            |Trial(other): &Trial| (&other.plugin, &other.version) == (&case.plugin, &case.version);
+        let runs = outcome.is_none() && trial::is_needed_by(&case.requirement);
+        if runs && !trials.iter().any(is_same) {
+            trials.push(Trial(case.clone()));
+        }
+    }
+    let (failed, signal) = parallel::run(trials, jobs, Trial::run, |_| ());
+    let mut failed: Vec<FailedTrial> = failed.into_iter().flatten().flatten().collect();
+    failed.sort_by_key(|trial| (trial.plugin.clone(), numbers(&trial.version)));
+    (failed, signal)
+}
+
+/// Gives an outcome to the cases that cannot show anything, because ADD fails. Cases that the user
+/// `asked` for run nevertheless, if the kit can run them.
+fn block(planned: &mut [Planned], failed: &[FailedTrial], asked: bool) {
+    for Planned { case, outcome } in planned {
+        let of_it = |trial: &&FailedTrial| {
+            (&trial.plugin, &trial.version) == (&case.plugin, &case.version)
+                && trial.blocks(&case.requirement)
+                && (trial.is_broken() || !asked)
+        };
+        if let Some(trial) = failed.iter().find(of_it)
+            && outcome.is_none()
+        {
+            *outcome = Some(trial.blocked());
+        }
+    }
 }
 
 /// Checks that the selected plugins and requirements exist.
@@ -210,60 +247,24 @@ fn plan(
     tested.iter().flat_map(planned).collect()
 }
 
-/// What the threads that run cases, and the handler of signals, report.
-enum Event {
-    Case(usize, Box<CaseResult>),
-    Signal(Signal),
-}
-
 /// Runs the cases in processes of their own. If a signal interrupts the run, it returns the
 /// outcomes so far, and the other cases end with the kit.
 fn run_all(planned: Vec<Planned>, jobs: usize) -> (Vec<CaseResult>, Option<Signal>) {
-    let count = planned.len();
-    let bar = progress::bar(count);
+    let bar = progress::bar(planned.len());
     let mut failed = 0;
     // The longest cases start first, so that the end of the run does not wait for one of them.
     let mut order: Vec<(usize, Planned)> = planned.into_iter().enumerate().collect();
     order.sort_by_key(|(_, planned)| !planned.case.requirement.starts_with("CRASH."));
-    let queue = Arc::new(Mutex::new(VecDeque::from(order)));
-    let (sender, receiver) = mpsc::channel();
-    let stop = sender.clone();
-    signals::listen(move |signal| drop(stop.send(Event::Signal(signal))));
-    for _ in 0..jobs.max(1) {
-        let (queue, sender) = (Arc::clone(&queue), sender.clone());
-        thread::spawn(move || {
-            while let Some((index, planned)) = next(&queue) {
-                let _ = sender.send(Event::Case(index, Box::new(run_case(planned))));
-            }
-        });
-    }
-    drop(sender);
-    let mut done: Vec<Option<CaseResult>> = vec![None; count];
-    let mut signal = None;
-    while done.iter().any(Option::is_none) {
-        match receiver.recv() {
-            Ok(Event::Case(index, case)) => {
-                failed += usize::from(case.outcome.verdict == Verdict::Failed);
-                let last = format!("{failed} failed  {} of {}", case.requirement, case.plugin);
-                progress::advance(&bar, "cases", last);
-                if let Some(place) = done.get_mut(index) {
-                    *place = Some(*case);
-                }
-            }
-            Ok(Event::Signal(came)) => {
-                signal = Some(came);
-                break;
-            }
-            Err(_) => break,
-        }
-    }
-    signals::ignore();
+    let work = |(index, planned)| (index, run_case(planned));
+    let (cases, signal) = parallel::run(order, jobs, work, |(_, case): &(usize, CaseResult)| {
+        failed += usize::from(case.outcome.verdict == Verdict::Failed);
+        let last = format!("{failed} failed  {} of {}", case.requirement, case.plugin);
+        progress::advance(&bar, "cases", last);
+    });
     bar.finish_and_clear();
-    (done.into_iter().flatten().collect(), signal)
-}
-
-fn next(queue: &Mutex<VecDeque<(usize, Planned)>>) -> Option<(usize, Planned)> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    let mut cases: Vec<(usize, CaseResult)> = cases.into_iter().flatten().collect();
+    cases.sort_by_key(|(index, _)| *index);
+    (cases.into_iter().map(|(_, case)| case).collect(), signal)
 }
 
 fn run_case(planned: Planned) -> CaseResult {
@@ -275,6 +276,7 @@ fn run_case(planned: Planned) -> CaseResult {
             false => timeout::CASE,
         };
         isolation::run(&case, patience)
+            .map_err(|why| without_backtrace(&why))
             .unwrap_or_else(|why| CaseOutcome { why, ..CaseOutcome::default() })
     });
     CaseResult {

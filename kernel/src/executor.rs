@@ -13,7 +13,8 @@ use crate::living;
 use crate::lock::{HostLock, Locks};
 use crate::netns::Place;
 use crate::plan::Plan;
-use crate::side::{Side, Sides};
+use crate::side::Side;
+use crate::sides::Sides;
 use crate::sweep::{Deletion, Swept};
 
 /// The maximum duration of a repair while another call changes the same objects, such as an ADD

@@ -3,7 +3,8 @@
 use crate::kind::{Mode, Step};
 use crate::netns::{Namespace, Place};
 use crate::plan::Plan;
-use crate::side::{Side, Sides};
+use crate::side::Side;
+use crate::sides::Sides;
 
 impl Plan {
     /// PLAN: marks in each step the commands that would change nothing, by CHECK's comparison.

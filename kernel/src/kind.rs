@@ -14,7 +14,8 @@ use crate::error::Result;
 use crate::link::{self, Link};
 use crate::netns::Place;
 use crate::owner::{Mac, Owner};
-use crate::side::{Side, Sides};
+use crate::side::Side;
+use crate::sides::Sides;
 
 /// A kernel object that should exist. Each kind is one file in `object/`.
 pub trait Kind: Any + AsJson + Debug + Send + Sync {

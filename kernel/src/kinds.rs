@@ -5,7 +5,7 @@ use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use crate::error::{Error, Result};
 use crate::link;
-use crate::side::Sides;
+use crate::sides::Sides;
 
 /// Checks that the kernel supports a kind of Ethernet link, for example `veth` or `macvlan`. The
 /// request has a MAC address that no link may have. A kernel that supports the kind refuses the

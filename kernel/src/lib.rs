@@ -42,6 +42,7 @@ mod ready;
 mod rtnl;
 mod same_mac;
 mod side;
+mod sides;
 mod stale;
 mod survey;
 mod sweep;
@@ -58,11 +59,7 @@ pub use lock::Turn;
 pub use memory::{Memory, Values};
 pub use netns::{Namespace, Place};
 pub use netnsid::{inhabitants, mounted};
-pub use object::{
-    Address, Announce, Backend, Bridge, Conflict, Dummy, FormerTunnel, Guard, LinkSettings,
-    Loopback, Macvlan, Masquerade, Mtu, Neighbours, Over, Peer, PodCidrs, Port, Route, RouteSet,
-    Settings, Shim, SourceFilter, Tunnel, Up, Veth, Vlans, Wait,
-};
+pub use object::*;
 pub use owner::{Mac, Owner};
 pub use plan::Plan;
 pub use ready::Ready;

@@ -26,6 +26,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Doing, Error, Result};
 use crate::owner::Owner;
+use crate::sweep::{Of, Stale};
 
 /// The maximum size of a file that is read, in bytes.
 const MAX_BYTES: u64 = 64 << 10;
@@ -147,25 +148,25 @@ impl Memory {
     /// Returns an error if the directory cannot be read, or if a file cannot be removed. The others
     /// are removed.
     pub fn collect(folder: &Path, network: &str, valid: &[Owner]) -> Result<()> {
-        let doing = || format!("list {}", folder.display());
-        let files = match fs::read_dir(folder) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            files => files.doing(doing)?,
-        };
         let mut failure = None;
-        for file in files {
-            let path = file.doing(doing)?.path();
-            // A file that cannot be read is not one of these files.
-            let Ok(Some(Record { mark: Some(Mark { owner, .. }), .. })) = Record::read(&path)
-            else {
-                continue;
-            };
-            if owner.network == network && !valid.contains(&owner) {
-                let removed = remove(&path).doing(|| format!("remove {}", path.display()));
-                failure = failure.or(removed.err());
-            }
+        for (path, _) in stale_files(folder, network, valid)? {
+            let removed = remove(&path).doing(|| format!("remove {}", path.display()));
+            failure = failure.or(removed.err());
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// The files that [`collect`](Memory::collect) would remove. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the directory cannot be read.
+    pub fn stale(folder: &Path, network: &str, valid: &[Owner]) -> Result<Vec<Stale>> {
+        let files = stale_files(folder, network, valid)?.into_iter();
+        let shown = |(path, owner): (PathBuf, Owner)| {
+            Stale::new(format!("the file {}", path.display()), Of::Attachment(owner))
+        };
+        Ok(files.map(shown).collect())
     }
 
     fn read(&self) -> Result<Option<Record>> {
@@ -213,6 +214,27 @@ impl Record {
             _ => true,
         }
     }
+}
+
+/// The files of a network in a directory, with their owners, except those of the valid attachments.
+fn stale_files(folder: &Path, network: &str, valid: &[Owner]) -> Result<Vec<(PathBuf, Owner)>> {
+    let doing = || format!("list {}", folder.display());
+    let files = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        files => files.doing(doing)?,
+    };
+    let mut stale = Vec::new();
+    for file in files {
+        let path = file.doing(doing)?.path();
+        // A file that cannot be read is not one of these files.
+        let Ok(Some(Record { mark: Some(Mark { owner, .. }), .. })) = Record::read(&path) else {
+            continue;
+        };
+        if owner.network == network && !valid.contains(&owner) {
+            stale.push((path, owner));
+        }
+    }
+    Ok(stale)
 }
 
 /// Opens a regular file, and does not block on other types of files.

@@ -11,7 +11,7 @@ use crate::kind::{AND, Kind, Ownership, Step};
 use crate::netns::Place;
 use crate::nft;
 use crate::owner::Owner;
-use crate::side::Sides;
+use crate::sides::Sides;
 
 /// The objects that should exist for one attachment, in the order of their creation.
 ///

@@ -8,7 +8,8 @@ use crate::living;
 use crate::lock::Locks;
 use crate::netns::{Namespace, Place};
 use crate::plan::Plan;
-use crate::side::{Side, Sides};
+use crate::side::Side;
+use crate::sides::Sides;
 
 /// An attachment that no other call creates at the same time, and whose interface name is free: see
 /// [`Plan::ready`].

@@ -8,31 +8,13 @@ use crate::deletion::{self, Doomed};
 use crate::error::{Error, Result};
 use crate::executor::all_of;
 use crate::lock::{HostLock, Locks};
-use crate::object::{
-    Dummy, Guard, Macvlan, Masquerade, Neighbours, PodCidrs, RouteSet, Shim, SourceFilter, Tunnel,
-    Veth,
-};
 use crate::owner::Owner;
-use crate::side::{Side, Sides};
+use crate::side::Side;
+use crate::sides::Sides;
 use crate::sweep::{Collection, Judge, Stale, Swept};
 
 /// The time limit for ADDs in progress that may have created a link without an alias.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// All kinds that are swept, to list the objects of every plugin.
-const ALL: [Swept; 11] = [
-    Swept::of::<Veth>(),
-    Swept::of::<Macvlan>(),
-    Swept::of::<Dummy>(),
-    Swept::of::<Neighbours>(),
-    Swept::of::<Masquerade>(),
-    Swept::of::<Guard>(),
-    Swept::of::<Shim>(),
-    Swept::of::<RouteSet>(),
-    Swept::of::<Tunnel>(),
-    Swept::of::<SourceFilter>(),
-    Swept::of::<PodCidrs>(),
-];
 
 /// The links to delete, on the host and in containers. A link without an alias was left by a killed
 /// ADD, or a running ADD has just created it. Which of the two is certain only while no ADD is in
@@ -112,31 +94,31 @@ pub fn collect(
     all_of(errors)
 }
 
-/// The links that [`collect`] would remove. Changes nothing.
+/// The links of the kinds `swept` that [`collect`] would remove. Changes nothing.
 ///
 /// # Errors
 ///
 /// Returns an error if the kernel refuses the request.
-pub fn stale_links(network: &str, valid: &[Owner]) -> Result<Vec<Stale>> {
+pub fn stale_links(network: &str, valid: &[Owner], swept: &[Swept]) -> Result<Vec<Stale>> {
     let locks = Locks::open()?;
     let (judge, host) = (Judge::new(network, valid), &mut Sides::host_only()?.host);
-    let (links, _lock, errors) = stale_of(&ALL, &judge, host, &locks);
+    let (links, _lock, errors) = stale_of(swept, &judge, host, &locks);
     all_of(errors)?;
     Ok(links.into_iter().map(Stale::link).collect())
 }
 
-/// The objects that [`collect`] would remove, except neighbour entries, which are a cache of the
+/// The objects of the kinds `swept` that [`collect`] would remove, except neighbour entries, which are a cache of the
 /// kernel. Changes nothing.
 ///
 /// # Errors
 ///
 /// Returns an error if the kernel refuses the request.
-pub fn stale(network: &str, valid: &[Owner]) -> Result<Vec<Stale>> {
+pub fn stale(network: &str, valid: &[Owner], swept: &[Swept]) -> Result<Vec<Stale>> {
     let mut sides = Sides::host_only()?;
     let judge = Judge::new(network, valid);
     let mut gc = Collection { sides: &mut sides, judge, held: Vec::new() };
-    let mut found = stale_links(network, valid)?;
-    for kind in ALL {
+    let mut found = stale_links(network, valid, swept)?;
+    for kind in swept {
         found.extend((kind.stale)(&mut gc, &found)?);
     }
     Ok(found)

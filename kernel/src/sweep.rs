@@ -1,6 +1,7 @@
 //! The objects that DEL and GC remove although no plan names them, kind by kind, found by their
 //! marks. A plugin lists the kinds that it sweeps.
 
+use std::any::TypeId;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
@@ -9,7 +10,8 @@ use crate::error::Result;
 use crate::kind::Step;
 use crate::nft;
 use crate::owner::Owner;
-use crate::side::{Side, Sides};
+use crate::side::Side;
+use crate::sides::Sides;
 
 /// Addresses, each with its attachment.
 pub type Held = Vec<(IpAddr, Owner)>;
@@ -53,6 +55,7 @@ pub trait Sweep {
 /// A kind that is swept: see [`Swept::of`].
 #[derive(Debug, Clone, Copy)]
 pub struct Swept {
+    kind: fn() -> TypeId,
     pub(crate) doom: fn(&mut Deletion<'_>) -> Result<()>,
     pub(crate) remove: fn(&mut Deletion<'_>) -> Result<()>,
     pub(crate) addresses: fn(&mut Collection<'_>) -> Result<Held>,
@@ -63,8 +66,9 @@ pub struct Swept {
 
 impl Swept {
     /// The entry of a kind in a plugin's list.
-    pub const fn of<K: Sweep>() -> Swept {
+    pub const fn of<K: Sweep + 'static>() -> Swept {
         Swept {
+            kind: TypeId::of::<K>,
             doom: K::doom,
             remove: K::remove,
             addresses: K::addresses,
@@ -72,6 +76,13 @@ impl Swept {
             links: K::links,
             stale: K::stale,
         }
+    }
+}
+
+/// Two entries are equal if they name the same kind.
+impl PartialEq for Swept {
+    fn eq(&self, other: &Swept) -> bool {
+        (self.kind)() == (other.kind)()
     }
 }
 

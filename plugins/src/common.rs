@@ -13,14 +13,15 @@ mod parent;
 
 use std::marker::PhantomData;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use kernel::{Owner, Plan, Ready, Swept};
+use kernel::{Memory, Owner, Plan, Ready, Swept};
 use libcni::{
     AddResult, Attachment, BuiltIn, Call, Code, Error, Interface, IpConfig, NetworkName,
     PluginType, Result, Verb,
 };
+use serde_json::Value;
 
 pub use chained::{Chained, InChain, Previous};
 pub use ends::{Ends, wanted_mac};
@@ -45,14 +46,10 @@ pub trait Sweeps {
     /// host-local.
     const HAS_ADDRESSES: bool = true;
 
-    /// GC: removes stale state that only the configuration leads to, such as the files of
-    /// [`kernel::Memory`] in a directory that it names.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error that lists everything that could not be removed.
-    fn collect(_call: &Call, _valid: &[Owner]) -> Result<()> {
-        Ok(())
+    /// The directory of the plugin's [`Memory`] files in a network with this configuration, if the
+    /// plugin keeps any. GC removes the files of stale attachments.
+    fn memory(_config: &Value) -> Option<PathBuf> {
+        None
     }
 }
 
@@ -143,16 +140,20 @@ impl<P: Sweeps> libcni::Executor for Linux<P> {
     }
 
     fn collect(call: &Call) -> Result<()> {
-        // First, so that a program that sweeps nothing does not contain what follows.
-        if P::SWEPT.is_empty() {
-            return P::collect(call, &valid(call));
-        }
         let (network, valid) = (&call.network, valid(call));
+        let forget = || match P::memory(&call.config) {
+            Some(folder) => Memory::collect(&folder, network.as_str(), &valid).map_err(into_cni),
+            None => Ok(()),
+        };
+        // A program that sweeps nothing does not contain what follows.
+        if P::SWEPT.is_empty() {
+            return forget();
+        }
         let is_host_local = call.ipam_type().is_none_or(|manager| manager == "host-local");
         let stale = if is_host_local { ipam::stale(call) } else { Vec::new() };
         let stale = stale.into_iter().map(|(ip, attachment)| (ip, owner(network, &attachment)));
         let swept = kernel::collect(network, &valid, stale.collect(), P::SWEPT).map_err(into_cni);
-        P::collect(call, &valid).and(swept)
+        forget().and(swept)
     }
 }
 

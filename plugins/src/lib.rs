@@ -2,9 +2,13 @@
 //! of the program `bridge`. Shared code is in [`common`] and [`nodes`]. [`PLUGINS`] lists all of
 //! them.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use common::Sweeps;
+use kernel::Swept;
 use libcni::{Addresses, Call, Context, Error, Manual, Preview, Result, Verbs, json};
+use serde_json::Value;
 
 pub mod bridge;
 pub mod common;
@@ -23,6 +27,10 @@ pub struct Entry {
     pub manual: Manual,
     /// Its place in a network's list of plugins.
     pub role: Role,
+    /// The kinds of kernel objects that its GC removes.
+    pub swept: &'static [Swept],
+    /// The directory of the files that its GC removes, in a network with this configuration.
+    pub memory: fn(&Value) -> Option<PathBuf>,
 }
 
 /// The place of a plugin in a network's list of plugins.
@@ -39,9 +47,13 @@ pub enum Role {
 /// Generates from one table the lists and functions that name every plugin.
 macro_rules! table {
     ($($role:ident $plugin:ty),* $(,)?) => {
-        /// Every plugin of this suite, in alphabetical order. It does not link the plugins' code.
-        pub const PLUGINS: &[Entry] =
-            &[$(Entry { manual: <$plugin as Verbs>::MANUAL, role: Role::$role }),*];
+        /// Every plugin of this suite, in alphabetical order. It does not link the plugins' verbs.
+        pub const PLUGINS: &[Entry] = &[$(Entry {
+            manual: <$plugin as Verbs>::MANUAL,
+            role: Role::$role,
+            swept: <$plugin as Sweeps>::SWEPT,
+            memory: <$plugin as Sweeps>::memory,
+        }),*];
 
         /// Serves one call of the protocol with the named plugin; `None` if there is no such
         /// plugin. A program that contains several plugins passes the name that it was started
@@ -76,6 +88,17 @@ table! {
     Interface macvlan::Macvlan,
     Interface ptp::Ptp,
     Chained common::InChain<tuning::Tuning>,
+}
+
+/// Every kind of kernel object that the GC of a plugin removes, once.
+pub fn swept() -> Vec<Swept> {
+    let mut all: Vec<Swept> = Vec::new();
+    for kind in PLUGINS.iter().flat_map(|plugin| plugin.swept) {
+        if !all.contains(kind) {
+            all.push(*kind);
+        }
+    }
+    all
 }
 
 fn plan_of<P>(call: &Call, addresses: &Addresses) -> Result<Preview>

@@ -10,14 +10,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::common::{Chained, InChain, Previous, into_cni, wanted_mac};
+use crate::common::{Chained, InChain, Previous, wanted_mac};
 use kernel::Place::Pod;
-use kernel::{LinkSettings, Memory, Owner, Plan, Settings, Sysctl};
+use kernel::{LinkSettings, Plan, Settings, Sysctl};
 use libcni::{Call, Error, Manual, Result, Verb, file, json};
 use regex_lite::Regex;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// A regular expression in each line. Without the file, every sysctl is allowed.
 const ALLOW_LIST: &str = "/etc/cni/tuning/allowlist.conf";
@@ -105,9 +106,9 @@ impl Chained for Tuning {
             .details("List tuning after the plugin that makes the container's interface.")
     }
 
-    fn collect(call: &Call, valid: &[Owner]) -> Result<()> {
-        let given = json::get(&call.config, "dataDir").and_then(|folder| folder.as_str());
-        Memory::collect(data_dir(given), call.network.as_str(), valid).map_err(into_cni)
+    fn memory(config: &Value) -> Option<PathBuf> {
+        let given = json::get(config, "dataDir").and_then(|folder| folder.as_str());
+        Some(data_dir(given).to_owned())
     }
 
     fn plan(&self, call: &Call, plan: &mut Plan, prev: &mut Previous) -> Result<()> {

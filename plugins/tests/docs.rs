@@ -59,6 +59,10 @@ fn remade(page: &str) -> String {
             "keys" => keys(&schema(argument)),
             "plan" => plan(&read(&format!("plugins/tests/snapshots/{argument}.snap"))),
             "plugins" => plugins(),
+            "pages" => links(),
+            "missing" => missing(),
+            "status" => status(),
+            "differences" => differences(),
             "figures" => figures(),
             // A test in the lab generates it.
             "packets" => {
@@ -92,6 +96,13 @@ fn schema(plugin: &str) -> Value {
         .unwrap()
 }
 
+/// The names of all plugins, in alphabetical order.
+fn names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = manuals().map(|manual| manual.name).collect();
+    names.sort_unstable();
+    names
+}
+
 /// The plugins, each with its page.
 fn plugins() -> String {
     let mut rows: Vec<String> = manuals()
@@ -103,6 +114,87 @@ fn plugins() -> String {
         .collect();
     rows.sort();
     format!("| plugin | what it does |\n|---|---|\n{}", rows.concat())
+}
+
+/// The plugins' pages, for the index in `docs/`.
+fn links() -> String {
+    names().into_iter().map(|name| format!("- [{name}](plugins/{name}.md)\n")).collect()
+}
+
+/// The plugins of the reference suite, release 1.9.1.
+const REFERENCE: [&str; 18] = [
+    "portmap",
+    "firewall",
+    "bandwidth",
+    "tuning",
+    "sbr",
+    "vrf",
+    "bridge",
+    "ptp",
+    "macvlan",
+    "ipvlan",
+    "vlan",
+    "host-device",
+    "tap",
+    "dummy",
+    "loopback",
+    "host-local",
+    "static",
+    "dhcp",
+];
+
+/// The plugins of the reference suite that this suite does not have.
+fn missing() -> String {
+    let ours = names();
+    let missing: Vec<_> = REFERENCE.into_iter().filter(|name| !ours.contains(name)).collect();
+    format!("{}.\n", missing.join(", "))
+}
+
+/// The conditions of STATUS on the plugins' pages, as one table.
+fn status() -> String {
+    let mut rows = String::from(
+        "| plugin | condition | STATUS | next ADD | also reported by |\n|---|---|---|---|---|\n",
+    );
+    for (name, section) in sections("STATUS") {
+        let lines = section.lines().filter(|line| line.starts_with("| ")).skip(1);
+        rows.extend(lines.map(|line| format!("| {name} {line}\n")));
+    }
+    rows
+}
+
+/// The differences on the plugins' pages, one section for each plugin.
+fn differences() -> String {
+    let of_plugin = |(name, section): (_, String)| format!("## {name}\n\n{section}\n");
+    let all: Vec<String> =
+        sections("Differences from the reference plugin").map(of_plugin).collect();
+    all.join("\n")
+}
+
+/// The text of a section of each plugin's page that has one, with links as in `docs/`.
+fn sections(title: &str) -> impl Iterator<Item = (&'static str, String)> {
+    names().into_iter().filter_map(move |name| {
+        let page = read(&format!("docs/plugins/{name}.md"));
+        let (_, from) = page.split_once(&format!("\n## {title}\n"))?;
+        let section = from.split("\n## ").next()?.trim();
+        Some((name, moved(section, name)))
+    })
+}
+
+/// A part of a plugin's page with its links as in `docs/`.
+fn moved(text: &str, plugin: &str) -> String {
+    let mut parts = text.split("](");
+    let mut moved = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        moved += &match part {
+            outside if outside.split(')').next().unwrap().contains("://") => format!("]({outside}"),
+            here if here.starts_with('#') => format!("](plugins/{plugin}.md{here}"),
+            other => match other.strip_prefix("../") {
+                Some(above) => format!("]({above}"),
+                None => format!("](plugins/{other}"),
+            },
+        };
+    }
+    moved
 }
 
 /// The cases of `bench/results.json` that the comparison shows, and their verbs.

@@ -30,16 +30,6 @@ fn each_has_a_program_a_schema_and_a_page() {
     assert_eq!(stems("../docs/plugins", ".md"), with_addresses);
 }
 
-#[test]
-fn the_debian_package_names_them() {
-    let manifest = include_str!("../Cargo.toml");
-    let (_, text) = manifest.split_once("extended-description = ").unwrap();
-    let (text, _) = text.split_once("maintainer-scripts").unwrap();
-    let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '-').collect();
-    let missing: Vec<_> = names().into_iter().filter(|name| !words.contains(&**name)).collect();
-    assert!(missing.is_empty(), "{missing:?}");
-}
-
 /// The output of the built programs when they are run without a command.
 #[test]
 fn the_built_programs_are_these() {

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
 use ipam::{Holder, PoolConf, Reserved};
-use kernel::{Of, Owner, Stale};
+use kernel::{Memory, Of, Owner, Stale};
 use libcni::runtime::{AttachmentConfig, NetworkConfig};
 use libcni::{Attachment, Error, Result};
 
 /// What an attachment in no entry of the cache has, or the network for all attachments.
 #[derive(Debug, Default)]
 pub struct Unlisted {
-    /// Links, rules and addresses.
+    /// Links, rules, files and addresses.
     pub has: Vec<String>,
     /// Why it lives, or may: see [`Life`].
     pub life: Option<Life>,
@@ -106,7 +106,8 @@ pub fn living<'a>(
     let owners: Vec<Owner> = valid.iter().map(|it| owner(list, it)).collect();
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let links = kernel::stale_links(&list.name, &owners).map_err(of_kernel)?;
+        let links =
+            kernel::stale_links(&list.name, &owners, &ferrocni::swept()).map_err(of_kernel)?;
         let seen = Seen::look(&links.iter().filter_map(|link| link.namespace).collect())?;
         let lives = links.iter().filter_map(|link| Some((link, seen.life(link.namespace?)?)));
         let lives: Vec<(&Stale, Life)> = lives.collect();
@@ -136,7 +137,7 @@ pub fn find(
 ) -> Result<BTreeMap<Who, Unlisted>> {
     let mut found: BTreeMap<Who, Unlisted> = BTreeMap::new();
     let owners: Vec<Owner> = valid.iter().map(|it| owner(list, it)).collect();
-    for Stale { what, of, namespace } in kernel::stale(&list.name, &owners).map_err(of_kernel)? {
+    for Stale { what, of, namespace } in stale_objects(list, &owners).map_err(of_kernel)? {
         let Some(who) = unlisted(of, &what, list, stale) else { continue };
         let unlisted = found.entry(who).or_default();
         unlisted.has.push(what);
@@ -154,6 +155,21 @@ pub fn find(
                 continue;
             };
             found.entry(Who::Attachment(who)).or_default().has.push(ip.to_string());
+        }
+    }
+    Ok(found)
+}
+
+/// The kernel's objects and the files that the plugins of this suite remove.
+fn stale_objects(list: &NetworkConfig, valid: &[Owner]) -> Result<Vec<Stale>, kernel::Error> {
+    let mut found = kernel::stale(&list.name, valid, &ferrocni::swept())?;
+    for plugin in &list.plugins {
+        let known = ferrocni::PLUGINS.iter().find(|it| it.manual.name == plugin.kind.as_str());
+        if let Some(folder) = known.and_then(|known| (known.memory)(&plugin.config)) {
+            let files = Memory::stale(&folder, &list.name, valid)?;
+            // Two entries of one plugin share their files.
+            let new: Vec<_> = files.into_iter().filter(|file| !found.contains(file)).collect();
+            found.extend(new);
         }
     }
     Ok(found)

@@ -1,4 +1,4 @@
-//! Networks beside each other: their names, their addresses, their bridges.
+//! Compares networks with each other: their names, addresses and bridges.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::lint::network::{Network, Plugin};
 use crate::lint::problem::Problem;
 use crate::lint::ranges::{Pool, Range, bits, bounds, overlap};
 
-/// Plugins whose addresses are the host's own matter: it has a route to their subnet.
+/// Plugins to whose subnets the host has routes.
 pub const ROUTED_BY_HOST: [&str; 3] = ["bridge", "ptp", "ipip"];
 
 /// Compares all networks.
@@ -29,14 +29,14 @@ pub fn check(files: &[File], networks: &[Network<'_>], problems: &mut Vec<Proble
     }
 }
 
-/// With how many other networks each network is compared in the output. All pairs of many equal
+/// The maximum number of other networks in the findings about one network. All pairs of many equal
 /// networks would fill pages.
 const OTHERS: usize = 3;
 /// The maximum number of further networks that are counted.
 const COUNTED: usize = 100;
 
-/// Reports what a network shares with the first few networks before it, and the number of the
-/// others.
+/// Reports conflicts of a network with the first few networks before it, and the number of other
+/// conflicts.
 fn first_few(found: impl Iterator<Item = Problem>, problems: &mut Vec<Problem>) {
     let mut found = found.fuse();
     let shown: Vec<_> = found.by_ref().take(OTHERS).collect();
@@ -51,7 +51,7 @@ fn first_few(found: impl Iterator<Item = Problem>, problems: &mut Vec<Problem>) 
     }));
 }
 
-/// Two networks of one name: only one of them is found.
+/// Reports two networks with the same name, of which runtimes find only one.
 fn names(files: &[File], networks: &[Network<'_>], problems: &mut Vec<Problem>) {
     let mut known: HashMap<&str, &Network<'_>> = HashMap::new();
     for network in networks.iter().filter(|network| !network.name().is_empty()) {
@@ -77,16 +77,17 @@ fn names(files: &[File], networks: &[Network<'_>], problems: &mut Vec<Problem>) 
     }
 }
 
-/// Where host-local keeps what it hands out for a network.
+/// The directories of host-local's reservations for a network.
 fn data_dirs<'a>(network: &'a Network<'a>) -> impl Iterator<Item = &'a str> {
     let pools = network.plugins.iter().filter_map(|plugin| Pool::of(network, plugin));
     pools.map(|pool| pool.data_dir())
 }
 
-/// Two networks that hand out the same addresses, or whose subnets the host cannot tell apart.
+/// Reports two networks that assign the same addresses, or whose subnets conflict in the host's
+/// routes.
 fn addresses(before: &Pool<'_>, pool: &Pool<'_>) -> Option<Problem> {
     let (one, two) = (before.network, pool.network);
-    // By one name they share a pool, and that has been said.
+    // Networks with the same name share a pool, which `names` reports.
     if one.name() == two.name() {
         return None;
     }
@@ -156,14 +157,14 @@ fn is_same_bridge(one: &Pool<'_>, two: &Pool<'_>) -> bool {
     segment_of(one.plugin).is_some() && segment_of(one.plugin) == segment_of(two.plugin)
 }
 
-/// The bridge, and the VLAN on it, that the plugin `bridge` attaches containers to.
+/// The bridge and the VLAN to which the plugin `bridge` attaches containers.
 pub fn segment_of<'a>(plugin: &Plugin<'a>) -> Option<(&'a str, i128)> {
     let name = plugin.node.text_of("bridge").filter(|name| !name.is_empty()).unwrap_or("cni0");
     let vlan = plugin.node.get("vlan").and_then(Node::integer).unwrap_or(0);
     plugin.is("bridge").then_some((name, vlan))
 }
 
-/// The addresses that a bridge is to have as a gateway.
+/// The gateway addresses that a network configures for its bridge.
 pub fn gateways<'a, 'b>(pool: &'b Pool<'a>) -> impl Iterator<Item = (&'b Range<'a>, IpNetwork)> {
     let is_gateway =
         pool.plugin.node.is_on("isGateway") || pool.plugin.node.is_on("isDefaultGateway");
@@ -173,8 +174,8 @@ pub fn gateways<'a, 'b>(pool: &'b Pool<'a>) -> impl Iterator<Item = (&'b Range<'
     })
 }
 
-/// One bridge that two networks give different addresses of IPv4, or of overlapping subnets: the
-/// second is refused.
+/// Whether the plugin `bridge` refuses a second address for a bridge: another address of IPv4, or
+/// of an overlapping IPv6 subnet.
 pub fn conflict(held: IpNetwork, wanted: IpNetwork) -> bool {
     held.is_ipv4() == wanted.is_ipv4()
         && (bits(held.ip()), held.prefix()) != (bits(wanted.ip()), wanted.prefix())

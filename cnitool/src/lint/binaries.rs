@@ -1,5 +1,5 @@
-//! The plugins' binaries: whether they are there, what they speak, and which keys they say they
-//! know.
+//! The plugins' binaries: whether they exist, which versions they support, and the keys of their
+//! schemas.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,33 +15,34 @@ use serde_json::Value;
 
 use crate::lint::known;
 
-/// What a plugin gets for an answer that needs no work.
+/// The time limit for a plugin's answer to VERSION or `--schema`.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The most that a schema can be, in bytes.
+/// The maximum size of a schema in bytes.
 const MAX_SCHEMA: usize = 1 << 20;
 
-/// The folders of plugins, and what was learnt of those that were asked for.
+/// The folders of plugins, and the binaries that were examined.
 pub struct Binaries {
     pub folders: Vec<PathBuf>,
-    /// Whether to look into them at all.
+    /// Whether to search the folders.
     pub searched: bool,
     asked: RefCell<HashMap<String, Rc<Binary>>>,
 }
 
-/// What is known of a plugin.
+/// The properties of a plugin's binary.
 #[derive(Debug, Default)]
 pub struct Binary {
-    /// Where it is.
+    /// The path of the binary, if it exists.
     pub file: Option<PathBuf>,
-    /// Why it cannot be run, if it cannot.
+    /// The reason why the binary cannot be run, if so.
     pub obstacle: Option<String>,
-    /// The versions it speaks; none if it was not asked or did not say.
+    /// The supported versions; `None` if the plugin was not run or did not answer.
     pub speaks: Option<Vec<String>>,
-    /// Why it did not say.
+    /// The reason why the plugin did not answer.
     pub silence: Option<String>,
-    /// The schema of its configuration: its own, or that of our plugin of this name.
+    /// The schema of the configuration: of the binary itself, or of this suite's plugin of the same
+    /// name.
     pub schema: Option<Value>,
-    /// Whether the schema is what the binary itself printed: then it is made with our library.
+    /// Whether the binary printed the schema itself, which only plugins built with this library do.
     pub is_ours: bool,
 }
 
@@ -50,7 +51,7 @@ impl Binaries {
         Binaries { folders, searched, asked: RefCell::default() }
     }
 
-    /// What is known of the plugin of a name.
+    /// Returns the binary of a plugin.
     pub fn get(&self, name: &PluginType) -> Rc<Binary> {
         if let Some(known) = self.asked.borrow().get(name.as_str()) {
             return Rc::clone(known);
@@ -71,7 +72,7 @@ impl Binaries {
         names.filter(|name| !name.starts_with('.')).collect()
     }
 
-    /// The folders as they are named in a message, and what is odd about them.
+    /// The folders as text for a message; missing folders are marked.
     pub fn described(&self) -> String {
         let folder = |folder: &PathBuf| match folder.is_dir() {
             true => folder.display().to_string(),
@@ -97,7 +98,7 @@ impl Binaries {
             Ok(spoken) => (Some(spoken.supported), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        // Who does not know the protocol is not asked for more.
+        // Only a plugin that answers VERSION is run with `--schema`.
         let own = if speaks.is_some() { own_schema(&file) } else { None };
         let is_ours = own.is_some();
         Binary {
@@ -111,7 +112,7 @@ impl Binaries {
     }
 }
 
-/// Why a file cannot be run.
+/// The reason why a file cannot be run.
 fn obstacle(file: &Path) -> Option<String> {
     match fs::metadata(file) {
         Err(error) => Some(error.to_string()),
@@ -123,7 +124,7 @@ fn obstacle(file: &Path) -> Option<String> {
     }
 }
 
-/// What a plugin prints for `--schema`, if that is the schema of an object.
+/// The output of a plugin for `--schema`, if it is the schema of an object.
 fn own_schema(file: &Path) -> Option<Value> {
     let deadline = Instant::now().checked_add(PATIENCE)?;
     let printed = exec::by_hand(file, &["--schema"], deadline).ok()?;

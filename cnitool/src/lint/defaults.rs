@@ -1,4 +1,5 @@
-//! Networks that each bring a default route: a container that joins two of them has two.
+//! Finds networks that each have a default route: a container on two of them has two default
+//! routes.
 
 use ipnetwork::IpNetwork;
 use libcni::ip;
@@ -8,7 +9,7 @@ use crate::lint::network::{Network, Plugin};
 use crate::lint::problem::{At, Problem};
 use crate::lint::ranges::Pool;
 
-/// Says of each network after the first what a container on both gets.
+/// Reports each network after the first that has a default route.
 pub fn check(networks: &[Network<'_>], problems: &mut Vec<Problem>) {
     let named = || networks.iter().filter(|it| !it.is_chain() && !it.name().is_empty());
     for is_ipv4 in [true, false] {
@@ -41,8 +42,8 @@ pub fn check(networks: &[Network<'_>], problems: &mut Vec<Problem>) {
     }
 }
 
-/// Where a network says that its containers get a default route of a family. One with a metric or a
-/// table of its own was thought about.
+/// The position of a network's default route of a family. A route with a metric or a table is
+/// intended, and does not count.
 fn default_route<'a>(network: &Network<'a>, is_ipv4: bool) -> Option<&'a At> {
     network.plugins.iter().find_map(|plugin| {
         routes(plugin).find(|route| is_default(route, is_ipv4)).map(|route| &route.at).or_else(

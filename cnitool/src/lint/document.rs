@@ -1,4 +1,4 @@
-//! A JSON document that knows where each of its parts stands.
+//! A JSON document with the position of each value.
 
 use crate::lint::problem::At;
 
@@ -13,7 +13,7 @@ pub struct Node {
 pub enum Value {
     Null,
     Bool(bool),
-    /// As it is written: how large it may be is a question of the key.
+    /// The number as written, because the permitted range depends on the key.
     Number(String),
     Text(String),
     List(Vec<Node>),
@@ -29,8 +29,8 @@ pub struct Member {
 }
 
 impl Node {
-    /// The member of a key, by the rules that plugins go by: without regard to case, an exact match
-    /// preferred, the last of several, and `null` counts as absent.
+    /// The member of a key, as plugins find it: in any case, with preference for an exact match;
+    /// the last of several; `null` counts as absent.
     pub fn member(&self, key: &str) -> Option<&Member> {
         let Value::Object(members) = &self.value else { return None };
         let exact = members.iter().rev().find(|member| member.key == key);
@@ -38,8 +38,8 @@ impl Node {
         exact.or_else(any).filter(|member| !matches!(member.node.value, Value::Null))
     }
 
-    /// The member of a key of a list, by the rules that libcni goes by: spelt exactly, and the last
-    /// of several. `null` counts as absent: it is said to be a mistake by itself.
+    /// The member of a key of a list, as libcni finds it: with the exact key, and the last of
+    /// several. `null` counts as absent here, because another check reports it.
     pub fn exact(&self, key: &str) -> Option<&Member> {
         let last = self.members().iter().rev().find(|member| member.key == key);
         last.filter(|member| !matches!(member.node.value, Value::Null))
@@ -54,7 +54,7 @@ impl Node {
         }
     }
 
-    /// Whether there is such a key in any case, also with `null`.
+    /// Whether the object has this key in any case, even with `null`.
     pub fn has(&self, key: &str) -> bool {
         self.members().iter().any(|member| member.key.eq_ignore_ascii_case(key))
     }
@@ -81,7 +81,7 @@ impl Node {
         }
     }
 
-    /// The items of a list; none of anything else.
+    /// The items of a list; empty for any other value.
     pub fn items(&self) -> &[Node] {
         match &self.value {
             Value::List(items) => items,
@@ -89,7 +89,7 @@ impl Node {
         }
     }
 
-    /// The members of an object; none of anything else.
+    /// The members of an object; empty for any other value.
     pub fn members(&self) -> &[Member] {
         match &self.value {
             Value::Object(members) => members,
@@ -101,7 +101,7 @@ impl Node {
         matches!(self.value, Value::Object(_))
     }
 
-    /// The whole number that is written here.
+    /// The value as a whole number, if it is one.
     pub fn integer(&self) -> Option<i128> {
         match &self.value {
             Value::Number(text) => text.parse().ok(),
@@ -109,7 +109,7 @@ impl Node {
         }
     }
 
-    /// What it is, in words.
+    /// The type of the value, in words.
     pub fn kind(&self) -> &'static str {
         match &self.value {
             Value::Null => "null",
@@ -122,7 +122,7 @@ impl Node {
         }
     }
 
-    /// The value as it is shown in a sentence.
+    /// The value as text for a sentence.
     pub fn shown(&self) -> String {
         match &self.value {
             Value::Null => "null".to_owned(),
@@ -137,7 +137,7 @@ impl Node {
         }
     }
 
-    /// The same for programs: numbers that JSON libraries cannot hold are 0.
+    /// The value for JSON libraries; numbers that they cannot represent become 0.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value as Json;
         match &self.value {

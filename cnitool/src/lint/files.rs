@@ -1,4 +1,5 @@
-//! The files to look at: those that a runtime would read of a folder, and what lies beside them.
+//! Finds the files to check: the files that a runtime reads from a folder, and suspicious files
+//! beside them.
 
 mod attachment;
 mod chain;
@@ -15,9 +16,9 @@ use crate::lint::problem::{At, Problem};
 use crate::lint::suggest::nearest;
 use crate::lint::syntax;
 
-/// The ends of the names of files that runtimes read.
+/// The extensions of files that runtimes read.
 const KINDS: [&str; 3] = ["conflist", "conf", "json"];
-/// Ends that say that a file is meant to be out of use.
+/// Extensions of files that are intentionally unused.
 const ASIDE: [&str; 12] = [
     "bak",
     "backup",
@@ -33,40 +34,39 @@ const ASIDE: [&str; 12] = [
     "tmp",
 ];
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A network, as a list of plugins.
     List,
     /// A network of one plugin.
     Single,
-    /// A plugin that belongs to the list of a network: a file of the folder with the network's
-    /// name.
+    /// A plugin of a network's list, from a file in the folder with the network's name.
     Part,
     /// Kubernetes objects that contain networks.
     Manifest,
-    /// No runtime reads it.
+    /// A file that no runtime reads.
     Ignored,
-    /// A folder, about which there is something to say.
+    /// A folder with a finding.
     Folder,
 }
 
-/// Where a configuration is. That determines what it must have.
+/// The place of a configuration, which determines its required keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// In a file of its own: the whole network.
+    /// A file that contains the whole network.
     Whole,
-    /// Among the plugins of a chain, which has the name of the folder.
+    /// A plugin of a chain; the chain has the name of the folder.
     Chain,
-    /// In a NetworkAttachmentDefinition of this name. A network without a name has that name.
+    /// A NetworkAttachmentDefinition of this name, which is also the name of a network without one.
     Attachment(String),
 }
 
-/// A file that was looked at.
+/// A file to check.
 #[derive(Debug)]
 pub struct File {
     pub path: PathBuf,
-    /// The path as it is shown.
+    /// The path in the output.
     pub shown: String,
     pub kind: Kind,
     pub place: Place,
@@ -82,7 +82,7 @@ impl File {
         is_list
     }
 
-    /// Whether it was read as a configuration.
+    /// Whether the file was read as a configuration.
     pub fn is_read(&self) -> bool {
         !matches!(self.kind, Kind::Manifest | Kind::Ignored | Kind::Folder)
     }
@@ -91,7 +91,7 @@ impl File {
 /// The maximum size in bytes of a file that no runtime reads, and that may contain anything.
 const MAX_IGNORED: u64 = 1 << 20;
 
-/// All files, and what was found wrong before looking into them.
+/// All files, and the findings from reading them.
 #[derive(Debug, Default)]
 pub struct Files {
     pub all: Vec<File>,
@@ -99,11 +99,11 @@ pub struct Files {
 }
 
 impl Files {
-    /// A file or folder that was named.
+    /// Adds a file or folder that the operator named.
     ///
     /// # Errors
     ///
-    /// It is not there, or cannot be read.
+    /// Returns an error if the path does not exist or cannot be read.
     pub fn add(&mut self, path: &Path) -> Result<()> {
         if path == Path::new("-") {
             return self.add_standard_input();
@@ -111,7 +111,7 @@ impl Files {
         let doing = || format!("read {}", path.display());
         match fs::metadata(path).context(doing)?.is_dir() {
             true => self.add_folder(path),
-            // The operator named it, so it may be a pipe too.
+            // The operator named this file, so it may also be a pipe.
             false => self.add_file(path, fs::File::open(path).context(doing)?),
         }
     }
@@ -179,13 +179,14 @@ impl Files {
         Ok(())
     }
 
-    /// The plugins that libcni adds to a list: the files of the folder with the network's name.
+    /// Adds the plugins that libcni adds to a list: the files of the folder with the network's
+    /// name.
     fn add_parts(&mut self, index: usize) -> Result<()> {
         let Some(File { kind, root: Some(root), path, .. }) = self.all.get(index) else {
             return Ok(());
         };
         if *kind != Kind::List {
-            // Multus has a chain of its own in addition.
+            // Multus has an additional chain of its own.
             let name = root.text_of("auxiliaryCNIChainName").filter(|_| *kind == Kind::Single);
             return match name.map(libcni::NetworkName::new) {
                 Some(Ok(name)) => self.add_chain(&path.with_file_name(name.as_str())),
@@ -207,7 +208,7 @@ impl Files {
         Ok(())
     }
 
-    /// The plugins of a chain that belongs to no list.
+    /// Adds the plugins of a chain that belongs to no list.
     fn add_chain(&mut self, folder: &Path) -> Result<()> {
         for path in files_of(folder)? {
             if extension(&path) == "conf" {
@@ -218,13 +219,13 @@ impl Files {
         Ok(())
     }
 
-    /// A file that no runtime reads, if it looks as if it was meant to be read.
+    /// Adds a file that no runtime reads, if it looks like a configuration.
     fn add_ignored(&mut self, path: &Path) {
         let (name, end) = (name(path), extension(path));
         if name.starts_with('.') {
             return;
         }
-        // Whatever else lies in the folder is only looked at.
+        // Other files in the folder are optional, so an unreadable one is not an error.
         let Ok(bytes) = libcni::file::read(path, MAX_IGNORED) else { return };
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return;
@@ -252,7 +253,7 @@ impl Files {
     }
 
     fn read(&mut self, path: &Path, kind: Kind, file: fs::File) -> Result<usize> {
-        // One byte more than is allowed, so that a file that is too large is reported as such.
+        // Reads one byte more than the limit, so that a file that is too large is reported as such.
         let limit = u64::try_from(libcni::json::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
         let mut bytes = Vec::new();
         let read = file.take(limit).read_to_end(&mut bytes);
@@ -271,8 +272,7 @@ impl Files {
     }
 }
 
-/// The files of a folder, in the order of their names. A folder that is not there has none.
-/// Opens a file of a folder. Fails for one that a runtime would wait for or read for ever.
+/// Opens a file of a folder. Fails for a file that would block a runtime, such as a pipe.
 fn open(path: &Path) -> Result<fs::File> {
     libcni::file::open(path).context(|| format!("read {}", path.display()))
 }
@@ -298,7 +298,7 @@ fn is_yaml(path: &Path) -> bool {
     ["yaml", "yml"].contains(&extension(path))
 }
 
-/// The end of a file's name, behind the last dot.
+/// The extension of a file; empty if it has none.
 fn extension(path: &Path) -> &str {
     path.extension().and_then(|end| end.to_str()).unwrap_or_default()
 }

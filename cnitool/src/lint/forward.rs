@@ -1,4 +1,4 @@
-//! What other programs on this host do with packets that it forwards.
+//! Finds firewall chains of other programs that drop forwarded packets.
 
 use kernel::iptables;
 use kernel::nft::Nft;
@@ -7,14 +7,15 @@ use crate::lint::between::ROUTED_BY_HOST;
 use crate::lint::network::{Network, Plugin, beginning};
 use crate::lint::problem::Problem;
 
-/// Warns of chains that drop forwarded packets: containers start, and reach nothing but this host.
+/// Warns of chains that drop forwarded packets: containers then start, but can reach only this
+/// host.
 pub fn check(network: &Network<'_>, problems: &mut Vec<Problem>) {
-    // It makes the rules that accept the network's packets.
+    // The plugin `firewall` adds rules that accept the network's packets.
     if network.plugins.iter().any(|plugin| plugin.is("firewall")) {
         return;
     }
     let Some(plugin) = network.plugins.iter().find(|plugin| is_routed(plugin)) else { return };
-    // What cannot be looked at is not wrong.
+    // If the chains cannot be read, there is no finding.
     let chains = dropping().unwrap_or_default();
     let Some((chain, is_certain)) = chains.iter().max_by_key(|(_, is_certain)| *is_certain) else {
         return;
@@ -38,7 +39,7 @@ pub fn check(network: &Network<'_>, problems: &mut Vec<Problem>) {
     );
 }
 
-/// Rules that accept what comes from the network's containers and what goes to them.
+/// The rules that accept packets from and to the network's containers.
 fn remedy(network: &Network<'_>, chain: &str) -> String {
     let subnet = network
         .plugins
@@ -58,13 +59,13 @@ fn remedy(network: &Network<'_>, chain: &str) -> String {
     )
 }
 
-/// A plugin whose containers' packets the host forwards.
+/// Whether the host forwards packets of the plugin's containers.
 fn is_routed(plugin: &Plugin<'_>) -> bool {
     let is_gateway = || ["isGateway", "isDefaultGateway"].iter().any(|key| plugin.node.is_on(key));
     ROUTED_BY_HOST.contains(&plugin.called()) && (!plugin.is("bridge") || is_gateway())
 }
 
-/// The chains with such a policy, each with whether no rule in it accepts anything.
+/// The chains with the policy `drop`, and for each whether no rule accepts packets.
 fn dropping() -> kernel::Result<Vec<(String, bool)>> {
     let is_ipv4 = true;
     let drops = Nft::open()?.forward_drops(is_ipv4)?.into_iter();

@@ -1,4 +1,4 @@
-//! Networks beside what the host has: its routes, and the addresses of its bridges.
+//! Compares networks with the host's routes and the addresses of its bridges.
 
 use ipnetwork::IpNetwork;
 use kernel::{KnownRoute, Link, Survey, Users};
@@ -11,10 +11,10 @@ use crate::lint::problem::Problem;
 use crate::lint::ranges::{Pool, Range, overlap, width};
 use crate::lint::rules::{absent_gateway, tunnel};
 
-/// The protocol number of the routes that our plugins make for a network (`ARCHITECTURE.md`).
+/// The protocol number of this suite's routes for networks (`ARCHITECTURE.md`).
 const OUR_PROTOCOL: u8 = 226;
 
-/// What the host has.
+/// The state of the host.
 pub struct Host {
     links: Vec<Link>,
     routes: Vec<KnownRoute>,
@@ -22,17 +22,17 @@ pub struct Host {
 }
 
 impl Host {
-    /// Looks at the host.
+    /// Reads the state of the host.
     ///
     /// # Errors
     ///
-    /// The kernel would not say.
+    /// Returns an error if the kernel rejects a query.
     pub fn look() -> kernel::Result<Host> {
         let mut survey = Survey::host()?;
         Ok(Host { links: survey.links()?, routes: survey.routes()?, survey })
     }
 
-    /// Compares a network with it.
+    /// Compares a network with the host.
     pub fn check(&mut self, network: &Network<'_>, problems: &mut Vec<Problem>) {
         parents::check(network, &self.links, problems);
         self.present_gateway(network, problems);
@@ -43,8 +43,8 @@ impl Host {
             }
             let Some(pool) = Pool::of(network, plugin) else { continue };
             if !ROUTED_BY_HOST.contains(&plugin.called()) {
-                // The others join a network that the host may be in as well: to it, a route is
-                // right.
+                // The other plugins attach containers to a network in which the host can be, too,
+                // so the host may have a route to it.
                 continue;
             }
             for range in pool.ranges() {
@@ -55,7 +55,8 @@ impl Host {
         }
     }
 
-    /// Takes back the finding that no gateway is here, if this host has its address by other means.
+    /// Removes the finding about a missing gateway if this host has the gateway's address on
+    /// another link.
     fn present_gateway(&mut self, network: &Network<'_>, problems: &mut Vec<Problem>) {
         let Some((problem, gateways)) = absent_gateway(network) else { return };
         let links = self.links.iter().filter(|link| link.kind != "ipip");
@@ -70,7 +71,7 @@ impl Host {
         self.links.iter().find(|link| Some(link.index) == index)
     }
 
-    /// A route to addresses of a range that is not the network's own.
+    /// Reports a route of another program to addresses of a range.
     fn other_way(&self, pool: &Pool<'_>, range: &Range<'_>, route: &KnownRoute) -> Option<Problem> {
         let link = self.link(route.link);
         if is_own(pool.plugin, pool.network.name(), route, link) {
@@ -97,8 +98,9 @@ impl Host {
         )
     }
 
-    /// Containers of another node that have addresses of a network that this host is in. Bridges
-    /// are the plugin's to judge: it refuses what is in the subnet of this host's own containers.
+    /// Reports containers of other nodes with addresses of a network of this host. Bridges are
+    /// skipped, because the plugin itself refuses addresses in the subnet of this host's
+    /// containers.
     fn peers_on_link(&self, plugin: &Plugin<'_>) -> Option<Problem> {
         let at = ["peersFile", "peers"].iter().find_map(|key| plugin.node.member(key))?;
         let is_on_link = |route: &&KnownRoute| {
@@ -129,7 +131,7 @@ impl Host {
         )
     }
 
-    /// A bridge that is there, with another address than the network wants it to have.
+    /// Reports an existing bridge with another address than the network configures.
     fn held_addresses(&mut self, pool: &Pool<'_>, problems: &mut Vec<Problem>) {
         let name = pool.plugin.node.text_of("bridge").unwrap_or("cni0");
         let has_vlan =
@@ -141,7 +143,7 @@ impl Host {
         };
         let ports = self.links.iter().filter(|port| port.master == Some(link.index)).cloned();
         let users = Users::among(ports, pool.network.name());
-        // What cannot be looked at is not wrong.
+        // If the addresses cannot be read, there is no finding.
         let held = self.survey.addresses(&link).unwrap_or_default();
         for (range, wanted) in gateways(pool) {
             let of_family = held.iter().filter(|held| held.is_ipv4() == wanted.is_ipv4());
@@ -172,10 +174,10 @@ impl Host {
     }
 }
 
-/// Whether a route is there because of the network itself.
+/// Whether a route belongs to the network itself.
 fn is_own(plugin: &Plugin<'_>, network: &str, route: &KnownRoute, link: Option<&Link>) -> bool {
     let Some(link) = link else { return route.protocol == OUR_PROTOCOL };
-    // A container's address: the containers of one network are in each other's subnet.
+    // A host route to a container: the containers of one network are in one subnet.
     let is_container = route.to.prefix() == width(route.to) && link.kind == "veth";
     let of_bridge = plugin.is("bridge") && {
         let bridge = plugin.node.text_of("bridge").unwrap_or("cni0");
@@ -191,7 +193,7 @@ fn is_own(plugin: &Plugin<'_>, network: &str, route: &KnownRoute, link: Option<&
     is_container || of_bridge || is_marked || is_link_local || route.protocol == OUR_PROTOCOL
 }
 
-/// What a route and a subnet have in common, in words.
+/// The common addresses of a route and a subnet, in words.
 fn of_it(subnet: IpNetwork, to: IpNetwork) -> String {
     match (subnet.prefix(), to.prefix()) {
         (own, other) if own == other => subnet.to_string(),

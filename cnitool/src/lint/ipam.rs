@@ -1,5 +1,5 @@
-//! What host-local would refuse, by its own rules, and what no container could use of what it hands
-//! out.
+//! Checks a network's pool: finds configurations that host-local refuses, and addresses that
+//! containers cannot use.
 
 mod routes;
 
@@ -32,7 +32,7 @@ pub fn check(pool: &Pool<'_>, is_ours: bool, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Every object with a subnet, and the place of the subnet.
+/// All objects with a subnet, and their subnets.
 fn subnets<'a>(pool: &Pool<'a>) -> Vec<(&'a Node, &'a Node)> {
     let listed = pool.ipam.get("ranges").map(Node::items).unwrap_or_default();
     let by_runtime = pool.plugin.node.get("runtimeConfig").and_then(|it| it.get("ipRanges"));
@@ -46,7 +46,7 @@ fn refused(rule: &'static str, at: &At, what: String) -> Problem {
     Problem::error(rule, at, what).why("host-local refuses it, so every ADD fails")
 }
 
-/// Whether there is anything to hand out, and whether the keys beside `subnet` have one.
+/// Checks that there are addresses to assign, and that the keys that require `subnet` have it.
 fn given(pool: &Pool<'_>, problems: &mut Vec<Problem>) {
     let ipam = pool.ipam;
     let is_wrong = ipam.get("ranges").is_some_and(|ranges| !ranges.items().is_empty());
@@ -88,7 +88,7 @@ fn folder(pool: &Pool<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
-/// A subnet and what is given of its range.
+/// Checks a subnet and the keys of its range.
 fn subnet(node: &Node, key: &Node, problems: &mut Vec<Problem>) {
     let Some(subnet) = key.text().and_then(|text| ip::cidr(text).ok()) else { return };
     if subnet.prefix() > width(subnet) - 2 {
@@ -161,13 +161,13 @@ fn gateway(node: &Node, key: &Node, subnet: ipnetwork::IpNetwork, problems: &mut
     }
 }
 
-/// The ends of a range, once its subnet is right.
+/// Checks the ends of a range whose subnet is correct.
 fn ends(range: &Range<'_>, problems: &mut Vec<Problem>) {
     let end = ["rangeEnd", "rangeStart"].iter().find_map(|key| range.node.get(key));
     let at = end.map_or(range.at, |end| &end.at);
     let (network, end) = bounds(range.subnet);
     if !range.is_whole || range.first < network || range.last > end {
-        // That has been said.
+        // Another check has reported it.
         return;
     }
     if range.first > range.last {
@@ -191,7 +191,7 @@ fn ends(range: &Range<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The ranges of one set.
+/// Checks the ranges of one set.
 fn within(set: &Set<'_>, problems: &mut Vec<Problem>) {
     if set.is_empty {
         let problem = refused("no-ranges", set.at, "this range set is empty".to_owned());
@@ -209,8 +209,8 @@ fn within(set: &Set<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Ranges that overlap, in one set or in several. Each is reported once, with one that it overlaps:
-/// all pairs of many ranges would fill pages.
+/// Reports overlapping ranges of one set or of several. Each range is reported once, with one range
+/// that it overlaps, because all pairs of many ranges would fill pages.
 fn between(pool: &Pool<'_>, problems: &mut Vec<Problem>) {
     let mut ranges: Vec<(usize, &Range<'_>)> = pool.ranges().enumerate().collect();
     ranges.sort_by_key(|(index, range)| (range.subnet.is_ipv4(), range.first, *index));
@@ -240,7 +240,7 @@ fn overlapping(range: &Range<'_>, other: &Range<'_>) -> Problem {
     .help("give each address to one range only")
 }
 
-/// What versions before 0.3.0 cannot say: two addresses of one family.
+/// Reports several addresses of one family, which versions before 0.3.0 cannot express.
 fn families(pool: &Pool<'_>, problems: &mut Vec<Problem>) {
     let (version, at) = &pool.network.version;
     if Version::parse(version).is_ok_and(|version| version >= Version::new(0, 3, 0)) {

@@ -1,25 +1,24 @@
-//! The plugins that everybody knows: ours and the reference suite's, what they are for, and what
-//! ours may be told.
+//! The plugins of this suite and of the reference suite: their roles, capabilities and keys.
 
 use std::sync::LazyLock;
 
 use libcni::{Manual, Verbs};
 use serde_json::Value;
 
-/// What a plugin is for.
+/// The role of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Makes the container's interface.
+    /// Creates the container's interface.
     Interface,
-    /// Works on the interface that a plugin before it made.
+    /// Changes the interface of a plugin before it.
     Chained,
-    /// Hands out addresses, named by `ipam.type`.
+    /// Assigns addresses, as the plugin of `ipam.type`.
     Addresses,
-    /// Something else, or both.
+    /// Another role, or several.
     Other,
 }
 
-/// The plugins of the reference suite. Those that this suite has, too, need no line here.
+/// The plugins of the reference suite. A plugin of this suite with the same name takes precedence.
 const REFERENCE: [(&str, Role); 13] = [
     ("vlan", Role::Interface),
     ("host-device", Role::Interface),
@@ -57,10 +56,10 @@ fn all() -> impl Iterator<Item = (&'static str, Role)> {
     ours().map(|(manual, role)| (manual.name, role)).chain(theirs)
 }
 
-/// Those that the reference suite runs with addresses only.
+/// Plugins of the reference suite that require addresses.
 const NEED_ADDRESSES: [&str; 3] = ["ptp", "vlan", "dummy"];
 
-/// The schemas of this suite's plugins, for a plugin whose binary is not there to print its own.
+/// The schemas of this suite's plugins, for a plugin whose binary does not exist.
 static SCHEMAS: LazyLock<Vec<(&str, Value)>> = LazyLock::new(|| {
     let read = |(manual, _): (&'static Manual, Role)| {
         Some((manual.name, serde_json::from_str(manual.schema).ok()?))
@@ -68,7 +67,7 @@ static SCHEMAS: LazyLock<Vec<(&str, Value)>> = LazyLock::new(|| {
     ours().filter_map(read).collect()
 });
 
-/// Keys of these schemas that the reference suite's plugin of the same name does not know.
+/// Keys of these schemas that the reference suite's plugin of the same name does not have.
 const OURS_ONLY: [(&str, &str); 5] = [
     ("bridge", "ipMasqBeyond"),
     ("ptp", "ipMasqBeyond"),
@@ -77,7 +76,7 @@ const OURS_ONLY: [(&str, &str); 5] = [
     ("macvlan", "promiscuous"),
 ];
 
-/// What runtimes fill in (the conventions beside the specification).
+/// The capabilities of the specification's conventions (`CONVENTIONS.md`).
 pub const CAPABILITIES: [&str; 10] = [
     "aliases",
     "bandwidth",
@@ -91,8 +90,7 @@ pub const CAPABILITIES: [&str; 10] = [
     "portMappings",
 ];
 
-/// The capabilities of those plugins of the reference suite that have no schema. `lint` knows
-/// nothing about plugins that are not listed.
+/// The capabilities of well-known plugins, for a plugin without a schema.
 const OF_REFERENCE: [(&str, &[&str]); 19] = [
     ("bridge", &["mac"]),
     ("ptp", &[]),
@@ -143,32 +141,32 @@ pub fn has_key(name: &str, key: &str) -> bool {
     KEYS_OF_REFERENCE.iter().any(|(known, keys)| *known == name && keys.contains(&key))
 }
 
-/// The names of all of them.
+/// The names of all well-known plugins.
 pub fn names() -> impl Iterator<Item = &'static str> {
     all().map(|(name, _)| name)
 }
 
-/// What the plugin of a name is for, if everybody knows it.
+/// The role of a well-known plugin.
 pub fn role(name: &str) -> Option<Role> {
     all().find(|(known, _)| *known == name).map(|(_, role)| role)
 }
 
-/// Whether a plugin refuses to work without addresses.
+/// Whether a plugin fails without addresses.
 pub fn needs_addresses(name: &str) -> bool {
     NEED_ADDRESSES.contains(&name)
 }
 
-/// The keys of one of our plugins.
+/// The schema of a plugin of this suite.
 pub fn schema(name: &str) -> Option<&'static Value> {
     SCHEMAS.iter().find(|(known, _)| *known == name).map(|(_, schema)| schema)
 }
 
-/// The schemas of all our plugins, but for that of `name`, with their names.
+/// The schemas of this suite's plugins except `name`, with their names.
 pub fn other_schemas(name: &str) -> impl Iterator<Item = (&'static str, &'static Value)> {
     SCHEMAS.iter().filter(move |(known, _)| *known != name).map(|(known, schema)| (*known, schema))
 }
 
-/// Whether a key is one that only our plugin of this name knows.
+/// Whether only this suite's plugin of this name has a key.
 pub fn is_ours_only(plugin: &str, key: &str) -> bool {
     OURS_ONLY.iter().any(|(of, known)| *of == plugin && known.eq_ignore_ascii_case(key))
 }

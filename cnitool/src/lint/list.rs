@@ -1,4 +1,4 @@
-//! What libcni itself looks at: the keys of a list, its name, and that there are plugins.
+//! Checks the keys that libcni itself reads: the keys of a list, its name and its plugins.
 
 use libcni::NetworkName;
 use serde_json::Value as Json;
@@ -11,7 +11,7 @@ use crate::lint::problem::Problem;
 use crate::lint::schema::{self, Schema, View};
 use crate::lint::suggest::nearest;
 
-/// The keys that libcni reads of a list.
+/// The keys of a list that libcni reads.
 const READ: [&str; 7] = [
     "cniVersion",
     "cniVersions",
@@ -24,13 +24,13 @@ const READ: [&str; 7] = [
 
 const SWITCHES: [&str; 3] = ["disableCheck", "disableGC", "loadOnlyInlinedPlugins"];
 
-/// The keys of a list.
+/// The schema of a list.
 pub fn keys() -> Json {
     serde_json::from_str(include_str!("list.schema.json")).unwrap_or_default()
 }
 
-/// Checks what stands around the plugins, of which some may be in the network's folder. Says
-/// whether there is a point in looking further.
+/// Checks the keys of a network outside its plugins. Returns whether the plugins can be checked.
+/// Some plugins may be in the network's folder.
 pub fn check(
     file: &File,
     has_folder: bool,
@@ -96,12 +96,12 @@ pub fn check(
     true
 }
 
-/// A plugin of a chain has the chain's name. A network in a Kubernetes object without a name has
-/// the object's.
+/// Whether a configuration needs a name. A plugin of a chain has the name of the chain, and a
+/// network in a Kubernetes object can have the name of the object.
 fn needs_name(file: &File, root: &Node) -> bool {
     match file.place {
         Place::Whole => true,
-        // An empty text counts as none there.
+        // There, an empty name counts as absent.
         Place::Attachment(_) => root.has("name") && root.text_of("name") != Some(""),
         Place::Chain => false,
     }
@@ -113,7 +113,7 @@ fn wrong_kind(file: &File, root: &Node, what: &str, why: &str, end: &str) -> Pro
     Problem::error("wrong-kind", &beginning(root), what).why(why).help(format!("call it {renamed}"))
 }
 
-/// libcni looks for the keys of a list by their exact names, other than plugins do for theirs.
+/// libcni matches the keys of a list exactly; plugins match theirs in any case.
 fn spelling(root: &Node, problems: &mut Vec<Problem>) {
     let keys = keys();
     let known: Vec<&str> = Schema::new(&keys, "").keys().collect();
@@ -121,7 +121,7 @@ fn spelling(root: &Node, problems: &mut Vec<Problem>) {
         let Some(exact) = known.iter().find(|known| member.key.eq_ignore_ascii_case(known)) else {
             continue;
         };
-        // Of two in different cases it has been said already that they are not the same everywhere.
+        // Another check reports two keys that differ only in case.
         if root.members().iter().any(|member| member.key == **exact) {
             continue;
         }
@@ -143,7 +143,7 @@ fn spelling(root: &Node, problems: &mut Vec<Problem>) {
     }
 }
 
-/// libcni does not take `null` for a key that is absent, other than plugins do.
+/// For libcni `null` does not count as absent; for plugins it does.
 fn nulls(root: &Node, problems: &mut Vec<Problem>) {
     for member in root.members() {
         if READ.contains(&member.key.as_str()) && matches!(member.node.value, Value::Null) {
@@ -173,12 +173,12 @@ fn switches(root: &Node, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The network's name: it becomes part of file names, links and rules.
+/// Checks the network's name, which becomes part of file names, links and rules.
 fn name(root: &Node, is_list: bool, problems: &mut Vec<Problem>) {
     let refused = "runtimes and plugins refuse a network without a name";
     let Some(name) = root.member("name").map(|member| &member.node) else {
         if root.has("name") && is_list {
-            // `null` has been found wrong.
+            // Another check reports `null`.
             return;
         }
         let near = nearest("name", root.members().iter().map(|member| member.key.as_str()));
@@ -193,7 +193,7 @@ fn name(root: &Node, is_list: bool, problems: &mut Vec<Problem>) {
         return;
     };
     let Some(text) = name.text() else {
-        // A list's has been compared with the schema.
+        // The check against the schema reports another type.
         return;
     };
     if text.is_empty() {
@@ -220,7 +220,7 @@ fn plugins(root: &Node, problems: &mut Vec<Problem>) {
         None if root.has("plugins") => {}
         None => {
             let only_inlined = root.is_switched_on("loadOnlyInlinedPlugins");
-            // Otherwise they can all be in the folder with the network's name, and it is looked at
+            // Otherwise all plugins can be in the folder with the network's name, which is checked
             // later.
             if only_inlined {
                 problems.push(
@@ -247,7 +247,7 @@ fn plugins(root: &Node, problems: &mut Vec<Problem>) {
     }
 }
 
-/// A network that no plugin was found for, neither in the list nor beside it.
+/// Reports a network without any plugin, neither in the list nor in the folder beside it.
 pub fn without_plugins(network: &Network<'_>) -> Option<Problem> {
     let root = network.root;
     if root.is_switched_on("loadOnlyInlinedPlugins") {

@@ -1,4 +1,4 @@
-//! What a network has had on this host and has lost since, such as routes whose link went down.
+//! Finds lost objects of a network on this host, such as routes whose link went down.
 
 use kernel::{Owner, Place, Plan, RouteSet, Survey, Tunnel};
 use serde::de::DeserializeOwned;
@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 use crate::lint::network::{Plugin, beginning};
 use crate::lint::problem::Problem;
 
-/// Finds routes to peers that are gone. `plan` is what an ADD would make. Before the first ADD,
-/// none of it is there, and nothing is missing.
+/// Reports missing routes to peers. `plan` is the plan of an ADD. Before the first ADD no object of
+/// the network exists, and nothing is reported.
 pub fn check(plugin: &Plugin<'_>, plan: &Json) -> Option<Problem> {
     let tunnel: Tunnel = objects(plan, "tunnel").next()?.1;
     let link = Survey::host().ok()?.link(&tunnel.name).ok()??;
@@ -38,7 +38,7 @@ pub fn check(plugin: &Plugin<'_>, plan: &Json) -> Option<Problem> {
     )
 }
 
-/// The objects of a kind in a plan, each with its step. `kind` is its name there.
+/// The objects of a kind in a plan, each with its step. `kind` is the kind's name in the plan.
 pub fn objects<'a, K: DeserializeOwned>(
     plan: &'a Json,
     kind: &'a str,

@@ -1,4 +1,4 @@
-//! A network as a runtime would read it from a file, as far as that makes sense of it.
+//! A network as a runtime would read it from a file, as far as the file is valid.
 
 use libcni::{PluginType, SUPPORTED, Version};
 
@@ -9,13 +9,13 @@ use crate::lint::problem::At;
 /// A network.
 #[derive(Debug)]
 pub struct Network<'a> {
-    /// The place of its file.
+    /// The index of its file.
     pub file: usize,
     pub place: &'a Place,
     pub root: &'a Node,
-    /// Whether it is a list, whose own keys are matched exactly.
+    /// Whether the network is a list, whose keys are matched exactly.
     pub is_list: bool,
-    /// The version that the runtime speaks to its plugins, and where that is said.
+    /// The version of the calls of its plugins, and its position.
     pub version: (String, At),
     pub plugins: Vec<Plugin<'a>>,
 }
@@ -23,16 +23,16 @@ pub struct Network<'a> {
 /// A plugin of a network.
 #[derive(Debug, Clone)]
 pub struct Plugin<'a> {
-    /// Its object, which may be in another file than the network's.
+    /// The plugin's object, which can be in another file than the network.
     pub node: &'a Node,
-    /// Its type, if that can be the name of a file.
+    /// The plugin's type, if it is valid.
     pub kind: Option<PluginType>,
-    /// The type of its address management plugin, if it has one with a name.
+    /// The type of its IPAM plugin, if it is valid.
     pub ipam: Option<PluginType>,
 }
 
 impl<'a> Network<'a> {
-    /// The network of a file; none if there is none in it.
+    /// The network of a file; `None` if the file has none.
     pub fn of(file: usize, all: &'a [File]) -> Option<Network<'a>> {
         let of = all.get(file)?;
         let root = of.root.as_ref().filter(|root| root.is_object())?;
@@ -54,26 +54,26 @@ impl<'a> Network<'a> {
         Some(Network { file, place: &of.place, root, is_list, version, plugins })
     }
 
-    /// A key of the network itself, spelt exactly if it is a list.
+    /// A key of the network itself, which must match exactly in a list.
     pub fn member(&self, key: &str) -> Option<&'a Member> {
         member(self.root, key, self.is_list)
     }
 
-    /// Its name; empty if it has none.
+    /// The network's name; empty if it has none.
     pub fn name(&self) -> &'a str {
         match (self.member("name").and_then(|name| name.node.text()), self.place) {
-            // The name of the Kubernetes object counts.
+            // The network has the name of the Kubernetes object.
             (None | Some(""), Place::Attachment(name)) => name,
             (name, _) => name.unwrap_or_default(),
         }
     }
 
-    /// Whether the file is only a plugin of a chain.
+    /// Whether the file contains only a plugin of a chain.
     pub fn is_chain(&self) -> bool {
         *self.place == Place::Chain
     }
 
-    /// Where its name is said.
+    /// The position of the network's name.
     pub fn name_at(&self) -> At {
         self.member("name").map_or_else(|| At::file(self.file), |name| name.node.at.clone())
     }
@@ -85,22 +85,22 @@ impl<'a> Plugin<'a> {
         Plugin { node, kind: name(node), ipam: node.get("ipam").and_then(name) }
     }
 
-    /// Its type as text; empty if it has none that could be.
+    /// Whether the plugin has this type.
     pub fn is(&self, kind: &str) -> bool {
         self.kind.as_ref().is_some_and(|it| it.as_str() == kind)
     }
 
-    /// Its name in sentences.
+    /// The plugin's type, for sentences.
     pub fn called(&self) -> &str {
         self.kind.as_ref().map_or("the plugin", |kind| kind.as_str())
     }
 
-    /// Whether its addresses come from host-local, and from nothing that a runtime adds.
+    /// Whether its IPAM plugin is host-local.
     pub fn has_host_local(&self) -> bool {
         self.ipam.as_ref().is_some_and(|ipam| ipam.as_str() == "host-local")
     }
 
-    /// Whether a capability is declared.
+    /// Whether the plugin declares a capability.
     pub fn declares(&self, capability: &str) -> bool {
         self.node.get("capabilities").is_some_and(|declared| declared.is_on(capability))
     }
@@ -110,8 +110,8 @@ fn member<'a>(root: &'a Node, key: &str, is_list: bool) -> Option<&'a Member> {
     if is_list { root.exact(key) } else { root.member(key) }
 }
 
-/// As libcni chooses it: the newest of `cniVersions` and `cniVersion` that it knows, or else
-/// `cniVersion` as it is.
+/// The version that libcni chooses: the newest of `cniVersions` and `cniVersion` that it supports,
+/// otherwise `cniVersion` unchanged.
 fn version(root: &Node, is_list: bool) -> (String, At) {
     let known = |node: &&Node| {
         let version = Version::parse(node.text()?).ok()?;
@@ -133,14 +133,14 @@ fn version(root: &Node, is_list: bool) -> (String, At) {
     }
 }
 
-/// The brace that an object begins with.
+/// The position of the opening brace of an object.
 fn start_of(node: &Node) -> crate::lint::problem::Spot {
     let mut spot = node.at.spot;
     spot.end = spot.start + 1;
     spot
 }
 
-/// The beginning of an object, to point at where something is missing in it.
+/// The beginning of an object, for findings about missing keys.
 pub fn beginning(node: &Node) -> At {
     At { spot: start_of(node), path: node.at.path.clone() }
 }

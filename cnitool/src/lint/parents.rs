@@ -5,7 +5,7 @@ use kernel::Link;
 use crate::lint::network::Network;
 use crate::lint::problem::Problem;
 
-/// Warns of parents that are down: pods start, and reach nothing.
+/// Warns of parents that are down: containers then start, but reach nothing.
 pub fn check(network: &Network<'_>, links: &[Link], problems: &mut Vec<Problem>) {
     for plugin in network.plugins.iter().filter(|plugin| plugin.is("macvlan")) {
         if plugin.node.is_on("linkInContainer") {

@@ -1,4 +1,4 @@
-//! Each plugin of a network: is there such a plugin, does it go there, does it know its keys.
+//! Checks each plugin of a network: its type, its place in the list and its keys.
 
 mod keys;
 mod kind;
@@ -12,12 +12,12 @@ use crate::lint::known::{self, Role};
 use crate::lint::network::{Network, Plugin, beginning};
 use crate::lint::problem::Problem;
 
-/// The keys that every plugin may have.
+/// The schema of the keys that every plugin can have.
 pub fn common_keys() -> Json {
     serde_json::from_str(include_str!("plugin.schema.json")).unwrap_or_default()
 }
 
-/// Checks the types of a network's plugins, and what each of them is told.
+/// Checks the types and the keys of a network's plugins.
 pub fn check(
     network: &Network<'_>,
     binaries: &Binaries,
@@ -37,7 +37,7 @@ pub fn check(
     }
 }
 
-/// Plugins that cannot be where they are in the list.
+/// Reports plugins at a wrong position in the list.
 fn order(network: &Network<'_>, problems: &mut Vec<Problem>) {
     let role = |plugin: &Plugin<'_>| plugin.kind.as_ref().and_then(|kind| known::role(kind));
     let at = |plugin: &Plugin<'_>| {

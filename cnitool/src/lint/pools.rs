@@ -10,15 +10,15 @@ use crate::lint::network::Network;
 use crate::lint::problem::Problem;
 use crate::lint::ranges::{Pool, Set};
 
-/// Warns of range sets that are nearly full. For a full one, the plugin itself reports it if `lint`
-/// runs the plugin.
+/// Warns of range sets that are nearly full. If `lint` runs the plugins (`is_asked`), the plugin
+/// itself reports a full set.
 pub fn check(network: &Network<'_>, is_asked: bool, problems: &mut Vec<Problem>) {
     for plugin in &network.plugins {
         let (Some(pool), Ok(name)) = (Pool::of(network, plugin), NetworkName::new(network.name()))
         else {
             continue;
         };
-        // What cannot be read is not reported.
+        // An unreadable directory is not a finding.
         let Ok(Some(reserved)) = Reserved::read(Path::new(pool.data_dir()), &name) else {
             continue;
         };
@@ -60,7 +60,7 @@ fn taken(set: &Set<'_>, reserved: &Reserved) -> u128 {
     reserved.addresses.iter().filter(is_taken).count() as u128
 }
 
-/// The number of addresses that can be handed out.
+/// The number of addresses that can be assigned.
 fn size(set: &Set<'_>) -> u128 {
     let sizes = set.ranges.iter().filter(|range| range.first <= range.last).map(|range| {
         let all = (range.last - range.first).saturating_add(1);

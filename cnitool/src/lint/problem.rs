@@ -1,23 +1,23 @@
-//! A problem: what is wrong, where, why it matters, and the remedy.
+//! A finding: the mistake, its position, its effect and its remedy.
 
 use std::collections::BTreeSet;
 
 /// The index that means no file.
 const NO_FILE: usize = usize::MAX;
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// The runtime or a plugin refuses it.
+    /// The runtime or a plugin refuses the configuration.
     Error,
-    /// It is accepted, and is not what was meant, or does harm.
+    /// The configuration is accepted, but is probably not intended or does harm.
     Warning,
-    /// Worth knowing.
+    /// Information.
     Note,
 }
 
 impl Severity {
-    /// The word for it.
+    /// The name of the severity in the output.
     pub fn name(self) -> &'static str {
         match self {
             Severity::Error => "error",
@@ -30,13 +30,13 @@ impl Severity {
 /// A piece of a file, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Spot {
-    /// The file's place among those looked at.
+    /// The index of the file.
     pub file: usize,
     pub start: usize,
     pub end: usize,
 }
 
-/// A piece of a file, and the JSON path that leads to it.
+/// A piece of a file, and its JSON path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct At {
     pub spot: Spot,
@@ -49,7 +49,7 @@ impl At {
         At { spot: Spot { file, start: 0, end: 0 }, path: String::new() }
     }
 
-    /// A piece of a file that has no path: what is there is no JSON.
+    /// A piece of a file without a path, because it is not JSON.
     pub fn piece(file: usize, start: usize, end: usize) -> At {
         At { spot: Spot { file, start, end }, path: String::new() }
     }
@@ -62,19 +62,19 @@ pub struct Problem {
     /// The rule's name, for programs.
     pub rule: &'static str,
     pub at: At,
-    /// What is wrong.
+    /// The mistake.
     pub what: String,
-    /// What is said beside the place itself.
+    /// The text beside the position.
     pub label: String,
-    /// Other places that have to do with it.
+    /// Related positions with their texts.
     pub others: Vec<(At, String)>,
-    /// Why it matters.
+    /// The effect.
     pub why: String,
     /// The remedy.
     pub help: String,
-    /// The number of findings that this one stands for.
+    /// The number of findings that this one represents.
     pub count: usize,
-    /// Their files, if it stands for other findings than itself.
+    /// The files of these findings, if it represents others than itself.
     pub files: BTreeSet<usize>,
 }
 
@@ -106,14 +106,14 @@ impl Problem {
         }
     }
 
-    /// Adds that the same is true of that many others.
+    /// Adds the number of other objects with the same mistake.
     pub fn and_more(mut self, others: &str) -> Problem {
         self.what = format!("{}; the same is true of {others}", self.what);
         self
     }
 
-    /// Stands for findings of one kind that are too many to show. Names the file if they are all in
-    /// one.
+    /// Summarizes findings of one kind that are too many to show. Names the file if all are in one
+    /// file.
     pub fn standing_for(rest: &[Problem]) -> Option<Problem> {
         let first = rest.first()?;
         let files: BTreeSet<usize> = rest.iter().map(|problem| problem.at.spot.file).collect();
@@ -141,7 +141,7 @@ impl Problem {
         self
     }
 
-    /// With another place that has to do with it.
+    /// Adds a related position.
     pub fn also(mut self, at: &At, label: impl Into<String>) -> Problem {
         self.others.push((at.clone(), label.into()));
         self

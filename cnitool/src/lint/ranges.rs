@@ -1,4 +1,4 @@
-//! What host-local is to hand out: read as it reads it, with the place of everything.
+//! The ranges of host-local, read as host-local reads them, with their positions.
 
 use std::net::IpAddr;
 
@@ -9,41 +9,41 @@ use crate::lint::document::{Node, Value};
 use crate::lint::network::{Network, Plugin};
 use crate::lint::problem::At;
 
-/// Everything that host-local hands out for a plugin.
+/// The ranges from which host-local assigns addresses for a plugin.
 pub struct Pool<'a> {
     pub network: &'a Network<'a>,
     pub plugin: &'a Plugin<'a>,
     /// Its `ipam` object.
     pub ipam: &'a Node,
-    /// An attachment gets one address of each.
+    /// The range sets. An attachment gets one address of each.
     pub sets: Vec<Set<'a>>,
 }
 
 /// Ranges of one family.
 pub struct Set<'a> {
-    /// The list of ranges; of the keys beside `type`, the whole object.
+    /// The position of the list of ranges; for ranges without a list, of the whole `ipam` object.
     pub at: &'a At,
     pub ranges: Vec<Range<'a>>,
-    /// Whether nothing is in it.
+    /// Whether the list is empty.
     pub is_empty: bool,
 }
 
 /// Addresses of a subnet.
 pub struct Range<'a> {
     pub node: &'a Node,
-    /// The subnet's place.
+    /// The position of the subnet.
     pub at: &'a At,
     pub subnet: IpNetwork,
     /// The addresses as numbers.
     pub first: u128,
     pub last: u128,
     pub gateway: IpAddr,
-    /// Whether the ends that are given make sense.
+    /// Whether the configured ends are valid.
     pub is_whole: bool,
 }
 
 impl<'a> Pool<'a> {
-    /// The pool of a plugin, if its addresses come from host-local.
+    /// The pool of a plugin; `None` if its IPAM plugin is not host-local.
     pub fn of(network: &'a Network<'a>, plugin: &'a Plugin<'a>) -> Option<Pool<'a>> {
         let ipam = plugin.node.get("ipam").filter(|_| plugin.has_host_local())?;
         let by_runtime = plugin.node.get("runtimeConfig").and_then(|it| it.get("ipRanges"));
@@ -62,12 +62,12 @@ impl<'a> Pool<'a> {
         self.sets.iter().flat_map(|set| &set.ranges)
     }
 
-    /// Whether the runtime may add ranges that are not known here.
+    /// Whether the runtime can add ranges that this file does not contain.
     pub fn is_open(&self) -> bool {
         self.plugin.declares("ipRanges")
     }
 
-    /// Where its reservations are kept.
+    /// The directory of the reservations.
     pub fn data_dir(&self) -> &'a str {
         let dir = self.ipam.text_of("dataDir").filter(|dir| !dir.is_empty());
         dir.unwrap_or("/var/lib/cni/networks").trim_end_matches('/')
@@ -85,8 +85,8 @@ impl<'a> Set<'a> {
 }
 
 impl<'a> Range<'a> {
-    /// A range whose subnet makes sense; what is given of the rest and does not is left to its
-    /// default.
+    /// Reads a range with a valid subnet. Invalid values of the other keys are replaced by their
+    /// defaults.
     fn of(node: &'a Node) -> Option<Range<'a>> {
         let at = &node.get("subnet")?.at;
         let subnet = ip::cidr(node.text_of("subnet")?).ok()?;
@@ -118,7 +118,7 @@ impl<'a> Range<'a> {
             && other.first <= self.last
     }
 
-    /// The addresses that both have, as text.
+    /// The common addresses of two ranges, as text.
     pub fn common(&self, other: &Range<'_>) -> String {
         let (first, last) = (self.first.max(other.first), self.last.min(other.last));
         let [first, last] = [first, last].map(|bits| address(self.subnet, bits));

@@ -1,5 +1,5 @@
-//! Networks that the cache has with live containers, and that no file configures any more. Most
-//! likely the network was renamed.
+//! Finds networks with live containers in the cache that no file configures any more, most likely
+//! because the network was renamed.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::lint::problem::Problem;
 use crate::lint::ranges::{Pool, bits};
 use crate::netns;
 
-/// What the cache knows of a network that no file configures.
+/// The cached data of a network that no file configures.
 #[derive(Default)]
 struct Old {
     /// The number of live attachments.
@@ -27,8 +27,8 @@ struct Old {
     ranges: Vec<(IpAddr, IpAddr)>,
 }
 
-/// Compares networks with those that only the cache has. `conf_dir` is the folder of all configured
-/// networks.
+/// Compares networks with the networks that only the cache has. `conf_dir` is the folder of all
+/// configured networks.
 pub fn check(
     networks: &[Network<'_>],
     cache: &Cache,
@@ -104,13 +104,13 @@ impl Old {
             let vlan = json::get(&plugin.config, "vlan").and_then(|vlan| vlan.as_i64());
             self.bridges.insert((name.to_owned(), vlan.unwrap_or(0)));
         }
-        // ADD fails for an invalid pool, so none of its addresses was handed out.
+        // ADD fails for an invalid pool, so it has no assigned addresses.
         let conf = PoolConf::of(&plugin.config).ok().flatten();
         let ranges = conf.iter().flat_map(|conf| &conf.sets).flat_map(|set| set.ranges());
         self.ranges.extend(ranges.filter_map(|range| range.ends()));
     }
 
-    /// What the old network shares with a network, in words.
+    /// The resources that the old network shares with a network, in words.
     fn shared(&self, network: &Network<'_>) -> Option<String> {
         let pools: Vec<Pool<'_>> =
             network.plugins.iter().filter_map(|plugin| Pool::of(network, plugin)).collect();

@@ -1,4 +1,4 @@
-//! Findings for people, as compilers show theirs, and for programs.
+//! Formats findings: as text in the style of compilers, and as JSON.
 
 use std::borrow::Cow;
 use std::cmp::{max, min};
@@ -13,7 +13,7 @@ use crate::lint::files::File;
 use crate::lint::problem::{At, Problem, Severity};
 use crate::lint::suggest::count;
 
-/// Everything that was found, each with the lines it is about.
+/// Formats all findings with excerpts of their files.
 pub fn for_people(files: &[File], problems: &[Problem], colour: bool, width: usize) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(width);
@@ -21,7 +21,7 @@ pub fn for_people(files: &[File], problems: &[Problem], colour: bool, width: usi
     shown.collect::<String>() + &summary(files, problems) + "\n"
 }
 
-/// How many files there are, and how they are.
+/// The last line: the numbers of files and findings.
 pub fn summary(files: &[File], problems: &[Problem]) -> String {
     let read = files.iter().filter(|file| file.is_read()).count();
     if read == 0 && problems.is_empty() {
@@ -100,8 +100,8 @@ fn group<'a>(files: &'a [File], problem: &'a Problem) -> Group<'a> {
 
 type Mark<'a> = (AnnotationKind, &'a At, &'a str);
 
-/// The marks that one excerpt of the file shows: all of them, unless they are far apart on one
-/// line, which the excerpt would show whole.
+/// Groups the marks by excerpt: one excerpt for all, unless they are far apart on one line, because
+/// an excerpt contains whole lines.
 fn together<'a, 'b>(file: &File, marks: &[&'b Mark<'a>]) -> Vec<Vec<&'b Mark<'a>>> {
     let line = |mark: &Mark<'_>| {
         let before = file.text.get(..span(&file.text, mark.1).start).unwrap_or_default();
@@ -121,7 +121,7 @@ const FAR: usize = 100;
 /// The maximum length in bytes of an underlined mark.
 const MARK: usize = 200;
 
-/// The lines of a file that the marks are on; none if there is nothing to be seen.
+/// The lines of a file with the marks; `None` if the file is blank.
 fn snippet<'a>(
     file: &'a File,
     marks: &[&Mark<'a>],
@@ -140,7 +140,8 @@ fn snippet<'a>(
     let start = text.get(..first)?.rfind('\n').map_or(0, |newline| newline + 1);
     let end = text.get(last..)?.find('\n').map_or(text.len(), |newline| last + newline);
     let line = text.get(..start)?.matches('\n').count() + 1;
-    // What is as long in bytes and no command to a terminal; others than these are the renderer's.
+    // The replacement has the same length in bytes, and does not control a terminal. The renderer
+    // replaces all other control characters.
     let is_command = |c: char| ('\u{80}'..='\u{9f}').contains(&c);
     let source = text.get(start..end)?.replace(is_command, "\u{b7}");
     let mut snippet = Snippet::source(source).path(file.shown.as_str()).line_start(line);
@@ -154,7 +155,7 @@ fn snippet<'a>(
     Some(snippet)
 }
 
-/// What is marked: within the text, between characters, and no more than a line.
+/// The marked part of the text, limited to whole characters and to one line.
 fn span(text: &str, at: &At) -> Range<usize> {
     let within = |mut place: usize| {
         place = min(place, text.len());
@@ -179,7 +180,7 @@ fn printable(text: &str) -> String {
 /// The maximum length of a message in bytes.
 const LONGEST: usize = 1000;
 
-/// The beginning and the end of a text that is too long.
+/// Shortens a text that is too long to its beginning and end.
 fn short(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST {
         return text.into();
@@ -202,7 +203,7 @@ fn position(text: &str, place: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// Everything that was found, for programs.
+/// Formats all findings as JSON.
 pub fn for_programs(files: &[File], problems: &[Problem]) -> String {
     let place = |at: &At| -> Map<String, Value> {
         let Some(file) = files.get(at.spot.file) else { return Map::new() };

@@ -1,5 +1,4 @@
-//! What the keys of a plugin say together: contradictions that it refuses, and keys that do nothing
-//! without others.
+//! Checks the keys of a plugin together: contradictions, and keys without effect.
 
 mod bridge;
 mod gateway;
@@ -17,7 +16,7 @@ use crate::lint::ranges::{Pool, address};
 
 pub use gateway::absent as absent_gateway;
 
-/// Checks what is known of a plugin by its name.
+/// Applies the rules for a plugin's type.
 pub fn check(
     network: &Network<'_>,
     index: usize,
@@ -49,7 +48,7 @@ pub fn check(
     }
 }
 
-/// A plugin, and what was found.
+/// A plugin and its findings.
 struct Found<'a, 'b> {
     plugin: &'a Plugin<'a>,
     pool: Option<Pool<'a>>,
@@ -81,7 +80,7 @@ impl<'a> Found<'a, '_> {
         Problem::error(rule, &at.key_at, what).why(why)
     }
 
-    /// A key that is on does nothing.
+    /// Reports a key that has a value but no effect.
     fn no_effect(&mut self, key: &str, without: &str, help: &str) {
         let Some(member) = self.member(key) else { return };
         let is_off = matches!(member.node.value, crate::lint::document::Value::Bool(false));
@@ -143,7 +142,7 @@ impl<'a> Found<'a, '_> {
         }
     }
 
-    /// Plugins that do nothing unless the runtime fills something in, or somebody wrote it down.
+    /// Reports a plugin that does nothing without a capability or one of the keys.
     fn filled_in(&mut self, capability: &str, keys: &[&str]) {
         let runtime_config = self.node().get("runtimeConfig");
         let is_given = runtime_config.is_some_and(|it| it.get(capability).is_some());
@@ -155,7 +154,7 @@ impl<'a> Found<'a, '_> {
         }
         let declared = self.node().get("capabilities").map(Node::members).unwrap_or_default();
         if declared.iter().any(|member| member.key.eq_ignore_ascii_case(capability)) {
-            // Its spelling has been found wrong.
+            // Another check reports the misspelled capability.
             return;
         }
         let name = self.plugin.called();

@@ -1,5 +1,5 @@
-//! Values against JSON Schemas: libcni's own, the plugin's, and its address management plugin's,
-//! all at once, because all of them read the same object.
+//! Checks values against JSON Schemas: of libcni, of the plugin and of its IPAM plugin together,
+//! because all of them read the same object.
 
 mod value;
 
@@ -15,7 +15,7 @@ use crate::lint::suggest::{did_you_mean, nearest};
 pub struct Schema<'a> {
     pub node: &'a Json,
     pub root: &'a Json,
-    /// Who says so: `bridge`.
+    /// The name of the program that has this schema, such as `bridge`.
     pub of: &'a str,
 }
 
@@ -24,7 +24,7 @@ impl<'a> Schema<'a> {
         Schema { node: root, root, of }
     }
 
-    /// Follows references, also that of an optional key.
+    /// Follows a reference, including that of an optional key.
     fn resolved(self) -> Schema<'a> {
         let options = self.node.get("anyOf").and_then(Json::as_array);
         let node = options.and_then(|options| options.first()).unwrap_or(self.node);
@@ -33,26 +33,26 @@ impl<'a> Schema<'a> {
         Schema { node, ..self }
     }
 
-    /// The schema of a key, in any case, and the key as it is usually spelt.
+    /// The schema of a key, in any case, and the key as the schema spells it.
     pub fn property(self, key: &str) -> Option<(&'a str, Schema<'a>)> {
         let properties = self.resolved().node.get("properties")?.as_object()?;
         let found = properties.iter().find(|(known, _)| known.eq_ignore_ascii_case(key))?;
         Some((found.0, Schema { node: found.1, ..self }))
     }
 
-    /// The keys it knows.
+    /// The keys of the schema.
     pub fn keys(self) -> impl Iterator<Item = &'a str> {
         let properties = self.resolved().node.get("properties").and_then(Json::as_object);
         properties.into_iter().flat_map(|properties| properties.keys().map(String::as_str))
     }
 
-    /// The schema under a keyword, of items for example.
+    /// The schema under a keyword, such as `items`.
     fn below(self, keyword: &str) -> Option<Schema<'a>> {
         let node = self.resolved().node.get(keyword).filter(|node| node.is_object())?;
         Some(Schema { node, ..self })
     }
 
-    /// What the key is for, in a sentence.
+    /// The description of the key.
     fn description(self) -> &'a str {
         let own = self.node.get("description").and_then(Json::as_str);
         let of = |schema: Schema<'a>| schema.node.get("description").and_then(Json::as_str);
@@ -64,42 +64,43 @@ impl<'a> Schema<'a> {
     }
 }
 
-/// What is known about an object.
+/// The schemas for an object.
 #[derive(Debug, Clone, Default)]
 pub struct View<'a> {
-    /// What everybody may have.
+    /// The schema of the keys that every plugin can have.
     pub common: Option<Schema<'a>>,
-    /// What the plugins that read it know.
+    /// The schemas of the plugins that read the object.
     pub own: Vec<Schema<'a>>,
-    /// How certain it is that no plugin knows other keys.
+    /// Whether another plugin may know other keys.
     pub others: Others,
-    /// Objects whose keys end up here by mistake, and where they belong.
+    /// Schemas of other objects whose keys are often written here by mistake, with hints to the
+    /// right place.
     pub elsewhere: Vec<(Schema<'a>, String)>,
 }
 
 /// Whether another program reads an object, and may know more keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Others {
-    /// Nobody.
+    /// No other program reads the object.
     #[default]
     None,
-    /// An address management plugin could; what is nearly a known key is a mistake all the same.
+    /// An IPAM plugin may read the object. A key that resembles a known key is still a mistake.
     Perhaps,
-    /// Its plugin is not known.
+    /// An unknown plugin reads the object.
     Certainly,
 }
 
-/// Who reads which part of a plugin's object.
+/// The readers of a plugin's object.
 #[derive(Debug, Clone, Copy)]
 pub struct Readers {
-    /// The plugin's keys are not known.
+    /// Whether the plugin's keys are unknown.
     pub plugin_unknown: bool,
-    /// There is an address management plugin, and its keys are not known.
+    /// Whether there is an IPAM plugin with unknown keys.
     pub ipam_unknown: bool,
 }
 
 impl Readers {
-    /// Who may know more keys of the object under `key` of the plugin's object.
+    /// Whether another program may know more keys of the object under `key`.
     fn of(self, key: &str) -> Others {
         let unknown = match key {
             "ipam" => self.ipam_unknown,
@@ -110,8 +111,7 @@ impl Readers {
     }
 }
 
-/// Checks an object and all below it. `readers` is for a plugin's object itself; below, it has been
-/// asked.
+/// Checks an object and everything below it. `readers` is given only for a plugin's object itself.
 pub fn check<'a>(
     node: &Node,
     view: &View<'a>,
@@ -157,7 +157,7 @@ pub fn check<'a>(
     }
 }
 
-/// One value against all schemas of its key: the first that it does not fit is enough.
+/// Checks one value against all schemas of its key, and reports the first mismatch.
 fn check_value<'a>(node: &Node, view: &View<'a>, problems: &mut Vec<Problem>) {
     let all: Vec<Schema<'_>> = view.own.iter().chain(&view.common).copied().collect();
     if let Some(problem) = all.iter().find_map(|schema| value::misfit(node, *schema)) {
@@ -185,7 +185,7 @@ fn check_value<'a>(node: &Node, view: &View<'a>, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Keys that an object has to have.
+/// Reports missing required keys of an object.
 fn required(node: &Node, schemas: &[Schema<'_>], problems: &mut Vec<Problem>) {
     for schema in schemas {
         let required = schema.resolved().node.get("required").and_then(Json::as_array);
@@ -203,14 +203,14 @@ fn required(node: &Node, schemas: &[Schema<'_>], problems: &mut Vec<Problem>) {
     }
 }
 
-/// A value under a key that is data: `capabilities.mac`.
+/// Checks a value under a key that is data, such as `capabilities.mac`.
 fn check_additional(member: &Member, view: &View<'_>, problems: &mut Vec<Problem>) {
     let mut all = view.common.iter().chain(&view.own);
     let schema = all.find_map(|schema| schema.below("additionalProperties"));
     problems.extend(schema.and_then(|schema| value::misfit(&member.node, schema)));
 }
 
-/// An unknown key.
+/// Reports an unknown key.
 fn unknown(member: &Member, view: &View<'_>, problems: &mut Vec<Problem>) {
     let knows_keys = |schema: &&Schema<'_>| {
         schema.keys().next().is_some() || std::ptr::eq(schema.node, schema.root)
@@ -242,7 +242,7 @@ fn unknown(member: &Member, view: &View<'_>, problems: &mut Vec<Problem>) {
     });
 }
 
-/// Keys that people write remarks under, and those that the specification keeps for runtimes.
+/// Whether a key is a comment, or reserved for runtimes by the specification.
 pub fn is_remark(key: &str) -> bool {
     key.starts_with(['_', '#', '$'])
         || key.starts_with("//")

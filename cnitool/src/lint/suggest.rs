@@ -1,6 +1,6 @@
-//! What was meant by a word that is not known.
+//! Suggests a known word for an unknown one.
 
-/// The known word that is nearest, if one is near.
+/// The most similar known word, if one is similar enough.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_lowercase();
     // Swapped neighbours count as one mistake: `brdige`.

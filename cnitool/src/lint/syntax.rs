@@ -1,5 +1,5 @@
-//! From the bytes of a file to a document: what Go's JSON decoder, and so every runtime, would
-//! refuse or read otherwise than it looks.
+//! Parses a file. Reports text that Go's JSON decoder, and so every runtime, refuses or reads
+//! differently than it looks.
 
 mod keys;
 mod refused;
@@ -15,22 +15,22 @@ use crate::lint::suggest::count;
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// What became of a file's bytes.
+/// The result of parsing a file.
 pub struct Read {
-    /// As far as it is text.
+    /// The text of the file; invalid bytes are replaced.
     pub text: String,
-    /// The document; none if there is no making sense of it.
+    /// The document; `None` if the text cannot be parsed.
     pub root: Option<Node>,
     pub problems: Vec<Problem>,
 }
 
-/// Reads a document.
+/// Parses a document.
 pub fn read(file: usize, bytes: &[u8]) -> Read {
     let mut problems = Vec::new();
     let text = match text_of(file, bytes) {
         Ok(text) => text.to_owned(),
         Err(problem) => {
-            // Of UTF-16 there is nothing to be seen.
+            // UTF-16 is not shown, because it is not readable as UTF-8.
             let is_shown = problem.at.spot.end > 0;
             let text = String::from_utf8_lossy(if is_shown { bytes } else { &[] }).into_owned();
             return Read { text, root: None, problems: vec![*problem] };
@@ -61,7 +61,7 @@ pub fn read(file: usize, bytes: &[u8]) -> Read {
     Read { text, root, problems }
 }
 
-/// The text, if there is any.
+/// The text, or the finding for bytes that are not text.
 fn text_of(file: usize, bytes: &[u8]) -> Result<&str, Box<Problem>> {
     let refused = |rule, start, end, what: &str, help: &str| {
         let problem = Problem::error(rule, &At::piece(file, start, end), what);
@@ -78,7 +78,8 @@ fn text_of(file: usize, bytes: &[u8]) -> Result<&str, Box<Problem>> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let start = error.valid_up_to();
         let what = format!("byte {} is not UTF-8", start + 1);
-        // The piece is one of the text that is shown, where it stands as a replacement character.
+        // The position refers to the displayed text, in which a replacement character stands for
+        // the byte.
         let at = At::piece(file, start, start + '\u{fffd}'.len_utf8());
         let problem = Problem::error("not-utf-8", &at, what).help("save it as UTF-8");
         Box::new(problem.why("cnitool and the plugins of this suite refuse it, and runtimes in Go read another character"))
@@ -93,14 +94,14 @@ fn text_of(file: usize, bytes: &[u8]) -> Result<&str, Box<Problem>> {
 
 struct Parser<'a> {
     file: usize,
-    /// Where the document begins in the file.
+    /// The offset of the document in the file.
     base: usize,
     json: &'a str,
 }
 
 impl Parser<'_> {
     fn parse(&self, problems: &mut Vec<Problem>) -> Option<Node> {
-        // Comments and commas at the end do not keep from finding what else is wrong.
+        // Comments and trailing commas are accepted here, so that other mistakes are found, too.
         let options = ParseOptions {
             allow_comments: true,
             allow_trailing_commas: true,
@@ -134,7 +135,7 @@ impl Parser<'_> {
         parsed.value.map(|value| self.node(value, String::new()))
     }
 
-    /// What JSON does not have and people write: comments, and commas behind the last.
+    /// Reports common extensions of JSON: comments and trailing commas.
     fn extras(&self, tokens: &[TokenAndRange<'_>], problems: &mut Vec<Problem>) {
         let is_comment =
             |token: &Token<'_>| matches!(token, Token::CommentLine(_) | Token::CommentBlock(_));

@@ -1,4 +1,4 @@
-//! There is an answer to any text, and every place that is named is one of the file.
+//! `lint` handles any text, and all positions that it reports are inside the file.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ const GOOD: [&str; 3] = [
     include_str!("../../tests/lint/broken/ipip-peers.conflist"),
 ];
 
-/// Looks at a text as each kind of file. Returns how many errors there are.
+/// Checks a text as each kind of file. Returns the number of errors.
 fn look(bytes: &[u8]) -> usize {
     let mut errors = 0;
     for kind in [Kind::List, Kind::Single, Kind::Part] {
@@ -79,7 +79,7 @@ fn files_that_are_deep_and_long() {
     look(format!("{{ \"name\": \"{}\" }}", "x".repeat(1 << 20)).as_bytes());
 }
 
-/// The keys that matter, and some that are odd.
+/// Relevant keys, and unusual ones.
 const KEYS: &[&str] = &[
     "type",
     "Type",
@@ -118,7 +118,7 @@ const KEYS: &[&str] = &[
     "ipRanges",
 ];
 
-/// Values that mean something, and some that are odd.
+/// Relevant values, and unusual ones.
 fn word() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("\"host-local\"".to_owned()),
@@ -137,7 +137,7 @@ fn word() -> impl Strategy<Value = String> {
     ]
 }
 
-/// JSON of these keys and values, in any order.
+/// JSON of these keys and values in any order.
 fn anything() -> impl Strategy<Value = String> {
     let key = prop::sample::select(KEYS);
     word().prop_recursive(6, 60, 6, move |inner| {

@@ -1,5 +1,5 @@
-//! The plugins' own word: those that are made with our library say what ADD would do, or why it
-//! could not.
+//! Runs PLAN of the network's plugins, which predicts whether ADD would succeed. Only plugins built
+//! with this library know the verb.
 
 use kernel::SourceFilter;
 use libcni::Preview;
@@ -13,10 +13,10 @@ use crate::lint::missing;
 use crate::lint::network::{Network, Plugin, beginning};
 use crate::lint::problem::Problem;
 
-/// The path of the container's namespace: there is no container.
+/// The path of the container's namespace: empty, because there is no container.
 const NO_NAMESPACE: &str = "";
 
-/// Asks the plugins of a network in which no mistake was found. Nothing is touched.
+/// Runs PLAN of the plugins of a network without other errors. Changes nothing.
 pub fn check(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Problem>) {
     let Ok(version) = Version::parse(&network.version.0) else { return };
     let mut prev = None;
@@ -38,11 +38,11 @@ pub fn check(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Prob
     }
 }
 
-/// Whether a plugin and its IPAM plugin know the verb PLAN. Other plugins do not get a verb that the
-/// specification does not have.
+/// Whether a plugin and its IPAM plugin know PLAN. Other plugins are not called with a verb that is
+/// not in the specification.
 fn can_tell(plugin: &Plugin<'_>, binaries: &Binaries) -> bool {
     let is_ours = |kind| binaries.get(kind).is_ours;
-    // The runtime may have ranges that the plugin would miss now.
+    // With the capability `ipRanges`, the runtime provides ranges that are missing here.
     plugin.kind.as_ref().is_some_and(is_ours)
         && plugin.ipam.iter().all(is_ours)
         && !plugin.declares("ipRanges")
@@ -70,8 +70,8 @@ fn ask(
     previews.into_iter().next().map_or_else(|| Err(Error::internal("no plan")), |(_, told)| told)
 }
 
-/// A tunnel that takes packets from every machine although the configuration does not ask for that:
-/// the plan says why.
+/// Reports a tunnel that accepts packets from every machine although the configuration does not
+/// request that. The plan contains the reason.
 fn open_tunnel(plugin: &Plugin<'_>, plan: &Json) -> Option<Problem> {
     let accept = plugin.node.member("acceptFrom").map(|it| &it.node);
     if accept.and_then(Node::text) == Some("all") {
@@ -94,7 +94,8 @@ fn open_tunnel(plugin: &Plugin<'_>, plan: &Json) -> Option<Problem> {
     )
 }
 
-/// What a plugin's refusal means: a mistake in the configuration, or something about this host.
+/// Converts a plugin's error to a finding: a mistake in the configuration, or a condition of this
+/// host.
 fn found(plugin: &Plugin<'_>, error: &Error) -> Option<Problem> {
     let msg = error.msg.split_once("(plan): ").map_or(error.msg.as_str(), |(_, msg)| msg);
     let at = plugin.node.get("type").map_or_else(|| beginning(plugin.node), |it| it.at.clone());
@@ -104,10 +105,9 @@ fn found(plugin: &Plugin<'_>, error: &Error) -> Option<Problem> {
             Problem::error("refused", &at, format!("{name} refuses this: {msg}"))
                 .why("every ADD fails")
         }
-        // It does not know the verb, or its address management plugin does not; or it has to see
-        // the container.
+        // The plugin or its IPAM plugin does not know the verb, or needs a container.
         Code::INVALID_ENVIRONMENT | Code::UNSUPPORTED_FIELD | Code::INVALID_NETNS => return None,
-        // Who is not root cannot look at everything.
+        // An unprivileged user cannot read everything.
         _ if msg.contains("ermission denied") || msg.contains("not permitted") => return None,
         _ => Problem::warning(
             "not-on-this-host",

@@ -1,4 +1,4 @@
-//! Versions of the specification: the network's, and those that its plugins speak.
+//! Checks the network's version of the specification, and the versions that its plugins support.
 
 use libcni::{SUPPORTED, Version};
 
@@ -27,7 +27,7 @@ pub fn check(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Prob
     for node in listed {
         problems.extend(listed_name(node));
     }
-    // Each plugin would say the same again.
+    // Each plugin would repeat the finding about an unknown version.
     if problems.iter().skip(before).all(|problem| problem.rule != "unknown-version") {
         spoken(network, binaries, problems);
     }
@@ -43,7 +43,7 @@ fn missing(at: &At, network: &Network<'_>, binaries: &Binaries) -> Problem {
         .help(format!("add \"cniVersion\": \"{}\"", best(network, binaries)))
 }
 
-/// Whether a version is one. Plugins compare it as text: 1.1 is not 1.1.0 to them.
+/// Checks that a version exists. Plugins compare versions as text, so 1.1 is not 1.1.0.
 fn name(
     node: &Node,
     is_alone: bool,
@@ -56,7 +56,7 @@ fn name(
     }
     let problem = match Version::parse(text) {
         Err(_) => Problem::error("unknown-version", &node.at, format!("{text:?} is no version")),
-        // A list of versions has others to choose from.
+        // The list of versions has others to choose from.
         Ok(version) if version > Version::CURRENT && !is_alone => return None,
         Ok(version) if version > Version::CURRENT && all_speak(text, network, binaries) => {
             return None;
@@ -104,7 +104,7 @@ fn is_known(text: &str) -> bool {
     SUPPORTED.iter().any(|known| known.to_string() == text)
 }
 
-/// The plugins that do not speak the network's version.
+/// Reports plugins that do not support the network's version.
 fn spoken(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Problem>) {
     let (version, at) = &network.version;
     let mut seen = Vec::new();
@@ -144,7 +144,7 @@ fn all_speak(version: &str, network: &Network<'_>, binaries: &Binaries) -> bool 
     kinds.map(|kind| binaries.get(kind)).all(|binary| speaks(&binary))
 }
 
-/// The newest version that all plugins speak, as far as they said.
+/// The newest version that all plugins support, as far as known.
 fn common(network: &Network<'_>, binaries: &Binaries) -> Option<String> {
     let is_spoken = |version: &String| {
         let mut kinds =
@@ -160,7 +160,7 @@ fn best(network: &Network<'_>, binaries: &Binaries) -> String {
     common(network, binaries).unwrap_or_else(|| Version::CURRENT.to_string())
 }
 
-/// What a plugin of a list says of the network, which the list's own word replaces.
+/// Reports keys of a plugin that the runtime replaces by the keys of the list.
 fn overwritten(network: &Network<'_>, problems: &mut Vec<Problem>) {
     let whole = [("cniVersion", network.version.0.as_str()), ("name", network.name())];
     for plugin in network.plugins.iter().filter(|plugin| !std::ptr::eq(plugin.node, network.root)) {

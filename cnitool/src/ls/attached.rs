@@ -1,4 +1,4 @@
-//! What is attached, by the cache of results, and whether it is still there.
+//! The attachments of the result cache, and whether their namespaces and links still exist.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -21,9 +21,9 @@ pub struct Attached {
     /// Its namespace and name in Kubernetes.
     pub pod: Option<(String, String)>,
     pub addresses: Vec<IpNetwork>,
-    /// Its end of the wire on the host, if it has one.
+    /// The attachment's link on the host, such as the host's end of a veth pair.
     pub link: Option<String>,
-    /// `None` if it is not known.
+    /// Whether this link exists; `None` if unknown.
     pub is_link_there: Option<bool>,
     pub netns: String,
     pub state: netns::State,
@@ -31,22 +31,22 @@ pub struct Attached {
     pub since: Option<SystemTime>,
 }
 
-/// What the cache says.
+/// The content of the result cache.
 pub struct Cached {
     pub attached: Vec<Attached>,
-    /// By container, the places in `attached`.
+    /// The indexes in `attached` of each container.
     containers: HashMap<ContainerId, Vec<usize>>,
-    /// The containers that are live according to another cache.
+    /// The containers that are live according to another cache beside this one.
     elsewhere: HashSet<ContainerId>,
-    /// The names of files that are not understood. They contain names of networks, containers and
-    /// interfaces.
+    /// The names of unreadable files, which contain the names of the network, container and
+    /// interface.
     broken: Vec<String>,
     /// Whether the folder could be read.
     pub is_known: bool,
 }
 
 impl Cached {
-    /// Reads the cache, and what it knows of networks.
+    /// Reads the cache, and adds its networks to `networks`.
     pub fn read(dir: &Path, networks: &mut Networks, problems: &mut Problems) -> Cached {
         let cache = Cache::new(dir);
         let elsewhere = problems.note(caches::live_elsewhere(dir)).unwrap_or_default();
@@ -86,24 +86,24 @@ impl Cached {
         self.elsewhere.contains(container)
     }
 
-    /// Whether there is no attachment at all.
+    /// Whether the cache has no attachments.
     pub fn knows_nobody(&self) -> bool {
         self.containers.is_empty()
     }
 
-    /// Whether a file that is not understood may be about a container.
+    /// Whether an unreadable file may belong to a container.
     pub fn may_know(&self, container: &str) -> bool {
         let part = format!("-{container}-");
         !self.is_known || self.broken.iter().any(|name| name.contains(&part))
     }
 
-    /// Whether some file is not understood.
+    /// Whether a file or the whole cache is unreadable.
     pub fn is_broken(&self) -> bool {
         !self.is_known || !self.broken.is_empty()
     }
 
-    /// Whether a container has an attachment that a link may be of. A tag may have a digest in the
-    /// container's place.
+    /// Whether the container of a link's owner has an attachment. The tag of a link may contain a
+    /// digest instead of the container ID.
     pub fn has(&self, owner: &Owner) -> bool {
         let tag = owner.tag();
         let is_it = |container: &ContainerId| {
@@ -116,7 +116,8 @@ impl Cached {
         }
     }
 
-    /// Compares with the links there were; one that is missing may have been made since.
+    /// Compares the attachments with an earlier list of links. Queries links that are missing in
+    /// it, because an ADD may have created them since.
     pub fn compare(&mut self, links: &[Link], mut is_there: impl FnMut(&str) -> bool) {
         let names: HashSet<&str> = links.iter().map(|link| link.name.as_str()).collect();
         let by_tag: HashMap<&str, &str> =
@@ -125,7 +126,7 @@ impl Cached {
             if one.link.is_none() {
                 one.link = by_tag.get(&*one.owner().tag()).map(|name| (*name).to_owned());
             }
-            // What has gone with its namespace does not come again.
+            // A link that was deleted with its namespace does not come back.
             let may_come = one.state != netns::State::Gone;
             let there = |name: &String| names.contains(&**name) || may_come && is_there(name);
             one.is_link_there = one.link.as_ref().map(there);
@@ -158,13 +159,13 @@ impl Attached {
         }
     }
 
-    /// In the order in which people look for them.
+    /// The sort key of the output.
     fn key(&self) -> impl Ord {
         let address = self.addresses.first().map(|address| address.ip());
         (&self.network, &self.pod, address, &self.id.container, &self.id.ifname)
     }
 
-    /// As the kernel's objects are marked.
+    /// The owner in the marks of kernel objects.
     fn owner(&self) -> Owner {
         Owner {
             network: self.network.to_string(),
@@ -173,14 +174,14 @@ impl Attached {
         }
     }
 
-    /// A loopback interface has nothing that could leak.
+    /// Whether this is a loopback interface, which cannot leak anything.
     pub fn is_loopback(&self) -> bool {
         self.id.ifname.as_str() == "lo"
     }
 }
 
-/// The last link on the host before the container's first: plugins name a bridge, then the wire's
-/// ends.
+/// The attachment's link on the host: the last one before the container's first link, because
+/// plugins list a bridge first, then the ends of the veth pair.
 fn host_link(result: &AddResult) -> Option<String> {
     let on_host = result.interfaces.iter().take_while(|interface| interface.sandbox.is_empty());
     on_host.last().map(|interface| interface.name.clone()).filter(|name| !name.is_empty())

@@ -1,4 +1,4 @@
-//! What was seen, for programs.
+//! The output as JSON.
 
 use ipam::Holder;
 use serde_json::{Map, Value, json};
@@ -101,7 +101,7 @@ fn range(used: &RangeUse) -> Value {
     })
 }
 
-/// A number that other programs can read, and so not exact where it is very large.
+/// A number that JSON parsers can read. Very large numbers are rounded.
 fn size(size: u128) -> Value {
     u64::try_from(size).map_or_else(|_| json!(size as f64), |size| json!(size))
 }

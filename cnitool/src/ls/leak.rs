@@ -1,4 +1,4 @@
-//! What looks leaked. It only looks so: other runtimes may have other caches.
+//! Possible leaks. They are not certain, because other runtimes may have other caches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,43 +14,43 @@ use crate::ls::pool::Pool;
 use crate::ls::reserved::Holding;
 use crate::netns::State;
 
-/// Something that looks leaked.
+/// A possible leak.
 pub struct Leak {
     pub network: String,
     pub why: Why,
-    /// Empty if it is not known.
+    /// Empty if unknown.
     pub container: String,
-    /// Empty if it is not known.
+    /// Empty if unknown.
     pub ifname: String,
     pub pod: Option<(String, String)>,
     pub addresses: Vec<IpAddr>,
-    /// The link on the host: one that is there, or that is gone if this is why.
+    /// The link on the host; if it is the reason of the leak, it no longer exists.
     pub link: Option<String>,
     pub netns: String,
-    /// When the attachment, or the reservation, was made.
+    /// The time of the attachment or the reservation.
     pub since: Option<SystemTime>,
-    /// The files that say so: in the cache, or in the network's folder.
+    /// The related files: in the cache, or in the network's folder of reservations.
     pub files: Vec<PathBuf>,
 }
 
-/// Why it looks leaked.
+/// The reason of a possible leak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
-    /// An attachment whose namespace is gone.
+    /// An attachment whose namespace no longer exists.
     NamespaceGone,
-    /// An attachment whose namespace's file is no namespace.
+    /// An attachment whose namespace's path is not a namespace.
     NoNamespace,
-    /// An attachment whose link on the host is gone, though its namespace is there.
+    /// An attachment whose namespace exists, but not its link on the host.
     LinkGone,
-    /// Addresses that are reserved for a container that is in no entry of the cache.
+    /// Addresses that are reserved for a container without a cache entry.
     NotInCache,
-    /// A link on the host whose container is in no entry of the cache.
+    /// A link on the host whose container has no cache entry.
     LinkNotInCache,
-    /// An address whose file is empty.
+    /// An empty reservation file.
     Empty,
 }
 
-/// Everything that looks leaked, by network and reason.
+/// All possible leaks, sorted by network and reason.
 pub fn leaks(networks: &Networks, cached: &Cached, pools: &[Pool], links: &[Link]) -> Vec<Leak> {
     let mut leaks = of_cache(cached);
     leaks.extend(pools.iter().flat_map(of_pool));
@@ -62,7 +62,7 @@ pub fn leaks(networks: &Networks, cached: &Cached, pools: &[Pool], links: &[Link
             continue;
         }
         let Owner { network, container, ifname } = owner;
-        // A digest may stand for a long name.
+        // The tag may contain a digest of a long name.
         let of_tag = |name: &&str| Owner::tag_is_of_network(&link.alias, name);
         let leak =
             Leak::new(networks.names().find(of_tag).unwrap_or(&network), Why::LinkNotInCache);
@@ -72,8 +72,8 @@ pub fn leaks(networks: &Networks, cached: &Cached, pools: &[Pool], links: &[Link
     leaks
 }
 
-/// Entries of the cache whose container or link is not there any more. A DEL may have removed an
-/// entry meanwhile.
+/// Cache entries whose namespace or link no longer exists. Entries that a DEL has removed meanwhile
+/// are skipped.
 fn of_cache(cached: &Cached) -> Vec<Leak> {
     let mut leaks = Vec::new();
     for one in &cached.attached {
@@ -101,7 +101,8 @@ fn of_cache(cached: &Cached) -> Vec<Leak> {
     leaks
 }
 
-/// Reservations without a live container: those of a container's interface are one leak.
+/// Reservations without a live container. All reservations of one interface of a container are one
+/// leak.
 fn of_pool(pool: &Pool) -> Vec<Leak> {
     let mut leaks: BTreeMap<(String, String), Leak> = BTreeMap::new();
     let mut empty = Vec::new();
@@ -134,7 +135,7 @@ fn of_pool(pool: &Pool) -> Vec<Leak> {
     leaks
 }
 
-/// The containers, with their networks, whose ADD seems to be under way.
+/// The networks and containers whose ADD is probably in progress.
 fn being_added(pools: &[Pool]) -> BTreeSet<(&str, &str)> {
     let mut coming = BTreeSet::new();
     for pool in pools {

@@ -1,5 +1,5 @@
-//! The networks there are, by the configuration folder and by the cache: a network may have lost
-//! its file, or had other ranges when containers were attached.
+//! The networks of the configuration folder and of the cache: the file of a network may have been
+//! removed, or may have had other ranges when containers were attached.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -12,18 +12,18 @@ use serde_json::{Map, Value, json};
 
 use crate::ls::Problems;
 
-/// All of them.
+/// All known networks.
 #[derive(Default)]
 pub struct Networks {
     known: BTreeMap<String, Network>,
-    /// Configurations of the cache that were read, with what the runtime said beside them. Most
-    /// entries have the same.
+    /// The cached configurations that were read, with the runtime's ranges. Most entries have the
+    /// same.
     seen: HashSet<(Vec<u8>, String)>,
 }
 
 /// A network.
 pub struct Network {
-    /// Where its configuration is.
+    /// The place of its configuration.
     pub origin: Origin,
     pub version: Version,
     pub disable_gc: bool,
@@ -32,26 +32,27 @@ pub struct Network {
     pub pools: Vec<Source>,
 }
 
-/// Where a configuration is: in a file of the configuration folder, or only in an entry of the
-/// cache.
+/// The place of a configuration: a file of the configuration folder, or only a cache entry.
 pub enum Origin {
     File(PathBuf),
     Cache {
         file: PathBuf,
-        /// How a file with it has to be called: `conflist`, or `conf` for a single plugin.
+        /// The extension of a file with this configuration: `conflist`, or `conf` for a single
+        /// plugin.
         ending: &'static str,
     },
 }
 
-/// Where a network's addresses come from.
+/// A pool of a network.
 pub struct Source {
     pub conf: PoolConf,
-    /// Only the cache knows it: the file has another, or is gone.
+    /// Whether only the cache has this pool, because the file has another or was removed.
     pub is_past: bool,
 }
 
 impl Networks {
-    /// Those of a folder. Of two with the same name the first counts, as for every other verb.
+    /// Reads the networks of a folder. Of two with the same name the first is used, as for all
+    /// other verbs.
     pub fn configured(dir: &Path, problems: &mut Problems) -> Networks {
         let mut networks = Networks::default();
         for (file, list) in problems.note(NetworkConfig::all(dir)).unwrap_or_default() {
@@ -70,7 +71,7 @@ impl Networks {
         networks
     }
 
-    /// Adds what the configuration of a cached attachment says beyond what is known.
+    /// Adds the network and the pools of a cached attachment's configuration.
     pub fn learn(&mut self, cached: &runtime::Cached, file: &Path) -> Result<()> {
         const RANGES: &str = "ipRanges";
         let ranges = cached.conf.capability_args.get(RANGES);
@@ -80,7 +81,8 @@ impl Networks {
         }
         let (list, ending) = match NetworkConfig::parse(&cached.config) {
             Ok(list) => (list, "conflist"),
-            // Some runtimes call plugins one by one.
+            // Some runtimes call plugins one by one, and cache the configuration of a single
+            // plugin.
             Err(error) => match NetworkConfig::parse_single(&cached.config) {
                 Ok(list) => (list, "conf"),
                 Err(_) => return Err(error),
@@ -102,7 +104,7 @@ impl Networks {
         self.known.keys().map(String::as_str)
     }
 
-    /// Every folder that may have reservations in it, the usual one first.
+    /// All folders that may contain reservations, including the default one.
     pub fn data_dirs(&self) -> BTreeSet<PathBuf> {
         let sources = self.known.values().flat_map(|network| &network.pools);
         let mut dirs: BTreeSet<_> = sources.map(|source| source.conf.data_dir.clone()).collect();
@@ -124,7 +126,7 @@ impl Network {
     }
 
     fn add(&mut self, conf: Option<PoolConf>, is_past: bool) {
-        // One folder can have several paths.
+        // Resolves the path, because one folder can have several.
         let conf = conf.map(|mut conf| {
             conf.data_dir = fs::canonicalize(&conf.data_dir).unwrap_or(conf.data_dir);
             conf
@@ -135,7 +137,7 @@ impl Network {
     }
 }
 
-/// What a plugin was sent, as far as its addresses go.
+/// The plugin's configuration at ADD, as far as its ranges depend on it.
 fn request(plugin: &PluginConfig, key: &str, value: Option<&Value>) -> Value {
     let mut config = plugin.config.clone();
     let value = value.filter(|_| plugin.capabilities.contains(key));

@@ -1,4 +1,4 @@
-//! The pools of host-local: what can be handed out, and what of it is taken.
+//! The pools of host-local: their ranges and their used addresses.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::ls::attached::Cached;
 use crate::ls::networks::{Networks, Origin};
 use crate::ls::reserved::{Folders, Holding, Reservation, reservations};
 
-/// What a network hands out of a `dataDir`.
+/// The pool of a network in one `dataDir`.
 pub struct Pool {
     pub network: String,
     pub folder: PathBuf,
@@ -20,31 +20,31 @@ pub struct Pool {
     pub ranges: Vec<RangeUse>,
     /// The range sets of the configuration, in its order.
     pub sets: Vec<SetUse>,
-    /// What is reserved and lies in no range.
+    /// The reservations outside all ranges.
     pub elsewhere: Tally,
-    /// The last allocated addresses of range sets that no configuration has any more.
+    /// The last allocated addresses of the range sets, if the ranges are unknown.
     pub last: Vec<IpAddr>,
     pub reservations: Vec<Reservation>,
 }
 
-/// Who knows a network.
+/// The source of a network's configuration.
 pub enum KnownBy {
     File(PathBuf),
     Cache,
     Nobody,
 }
 
-/// How much of a range is taken.
+/// The use of a range.
 pub struct RangeUse {
     pub range: Range,
     pub tally: Tally,
-    /// The address that was last handed out of the range set, if it is in this range.
+    /// The last allocated address of the range set, if it is in this range.
     pub last: Option<IpAddr>,
-    /// Only the cache has the range.
+    /// Whether only the cache has this range.
     pub is_past: bool,
 }
 
-/// How many addresses of a range set are taken.
+/// The use of a range set.
 pub struct SetUse {
     set: RangeSet,
     pub taken: usize,
@@ -55,18 +55,18 @@ impl SetUse {
         self.set.size()
     }
 
-    /// Whether it is a single range, which reports by itself that it is full.
+    /// Whether the set is a single range, whose own line shows that it is full.
     pub fn is_one_range(&self) -> bool {
         self.set.ranges().len() == 1
     }
 
-    /// Whether ADD fails, or will fail soon.
+    /// Whether ADD fails or will soon fail.
     pub fn is_nearly_full(&self) -> bool {
         fill::is_nearly_full(self.taken as u128, self.size())
     }
 }
 
-/// How many addresses are taken, by who holds them.
+/// The numbers of reserved addresses by the state of their holders.
 #[derive(Default)]
 pub struct Tally(pub BTreeMap<Holding, usize>);
 
@@ -79,7 +79,7 @@ impl Tally {
         self.0.get(&state).copied().unwrap_or_default()
     }
 
-    /// How many cannot be handed out. An empty file does not reserve an address.
+    /// The number of addresses that cannot be assigned. An empty file does not reserve an address.
     pub fn taken(&self) -> usize {
         self.0.values().sum::<usize>() - self.of(Holding::Empty)
     }
@@ -91,7 +91,7 @@ impl RangeUse {
     }
 }
 
-/// Every pool that is configured, was, or has a folder.
+/// All pools that are configured, were configured, or have a folder.
 pub fn pools(
     networks: &Networks,
     folders: &Folders,
@@ -122,7 +122,7 @@ pub fn pools(
     found.into_values().collect()
 }
 
-/// What was handed out last of each range set there was.
+/// The last allocated address of each former range set.
 fn lasts(reserved: &Reserved, problems: &mut Problems) -> Vec<IpAddr> {
     (0..).map_while(|set| problems.note(reserved.last(set)).flatten()).collect()
 }
@@ -146,7 +146,7 @@ impl Pool {
         }
     }
 
-    /// Adds the ranges of a set that are not there yet.
+    /// Adds the ranges of a set that the pool does not have yet.
     fn add(&mut self, set: &RangeSet, last: Option<IpAddr>, is_past: bool) {
         if !is_past && !self.sets.iter().any(|known| known.set == *set) {
             self.sets.push(SetUse { set: set.clone(), taken: 0 });
@@ -160,8 +160,8 @@ impl Pool {
         }
     }
 
-    /// Counts what is reserved in each range. Ranges of the past may overlap with others: then it
-    /// counts in each.
+    /// Counts the reservations in each range. Former ranges may overlap with others; an address
+    /// counts in each of them.
     fn count(&mut self, reservations: Vec<Reservation>) {
         for Reservation { ip, state, .. } in &reservations {
             let is_handed_out =

@@ -1,4 +1,4 @@
-//! host-local's folders, and whether what is reserved there is anybody's.
+//! Reads host-local's folders, and compares the reservations with the cache.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -11,49 +11,51 @@ use crate::ls::Problems;
 use crate::ls::attached::Cached;
 use crate::netns::State;
 
-/// An ADD reserves the address long before the runtime writes its entry into the cache.
+/// The maximum age of a reservation without a cache entry that is not a leak: an ADD reserves the
+/// address long before the runtime writes the entry.
 const BEING_ADDED: Duration = Duration::from_secs(30);
 
-/// What was read, by `dataDir` and network.
+/// The reservations by `dataDir` and network.
 #[derive(Default)]
 pub struct Folders {
     read: BTreeSet<PathBuf>,
     pub of: BTreeMap<(PathBuf, String), Reserved>,
 }
 
-/// An address that is taken.
+/// A reserved address.
 pub struct Reservation {
     pub ip: IpAddr,
-    /// None if the file cannot be read.
+    /// `None` if the file cannot be read.
     pub holder: Option<Holder>,
     pub state: Holding,
-    /// Known only of what may be leaked.
+    /// The time of the reservation, read only for possible leaks.
     pub since: Option<SystemTime>,
 }
 
-/// What is known of who holds an address.
+/// The state of an address's holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Holding {
-    /// A container of the cache.
+    /// A container with a cache entry.
     Attached,
-    /// One whose namespace is gone.
+    /// A cached container whose namespace no longer exists.
     NamespaceGone,
-    /// One whose namespace's file is no namespace.
+    /// A cached container whose namespace's path is not a namespace.
     NoNamespace,
-    /// A container that is in no entry of the cache.
+    /// A container without a cache entry.
     NotInCache,
-    /// As before, but the reservation is so young that there will be one.
+    /// A container without a cache entry whose reservation is recent, so its ADD is probably in
+    /// progress.
     BeingAdded,
-    /// A file that names no container.
+    /// No container: the file does not name one.
     Unnamed,
-    /// An empty file: a plugin was killed before it wrote.
+    /// Empty file: the plugin was killed before it wrote the holder.
     Empty,
-    /// The file, or the cache, cannot be read.
+    /// Unknown, because the file or the cache cannot be read.
     Unknown,
 }
 
 impl Folders {
-    /// Reads the folders of all networks, or of one, in those of these that were not read before.
+    /// Reads the folders of all networks or of one, in directories that were not read before.
     pub fn read(&mut self, dirs: &BTreeSet<PathBuf>, only: Option<&str>, problems: &mut Problems) {
         for dir in dirs {
             if !self.read.insert(dir.clone()) {
@@ -72,7 +74,7 @@ impl Folders {
     }
 }
 
-/// Who holds what in a network's folder. Files that cannot be read are one problem together.
+/// The reservations in a network's folder. All unreadable files together are one problem.
 pub fn reservations(
     reserved: &Reserved,
     network: &str,
@@ -119,8 +121,8 @@ fn state(
     if let Some(exact) = exact {
         return (of_namespace(exact.state), None);
     }
-    // A plugin that calls others may have its own name for the network, and the runtime knows only
-    // that.
+    // A meta-plugin may call other plugins with a network name of its own, which the runtime's
+    // cache does not have.
     let states = known.iter().map(|it| of_namespace(it.state));
     match states.min() {
         Some(state) => (state, None),

@@ -1,4 +1,4 @@
-//! A table as wide as its cells.
+//! A table whose columns are as wide as their cells.
 
 use crate::tree::{Colour, printable};
 
@@ -8,13 +8,13 @@ pub struct Table {
     rows: Vec<Vec<Cell>>,
 }
 
-/// Lines below each other.
+/// A cell of one or more lines.
 pub struct Cell {
     lines: Vec<String>,
     colour: Colour,
 }
 
-/// What is between two columns.
+/// The number of spaces between two columns.
 const GAP: usize = 2;
 
 impl Cell {
@@ -41,7 +41,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// How wide each column is.
+    /// The width of each column.
     fn columns(&self) -> Vec<usize> {
         let column = |(index, heading): (usize, &&str)| {
             let cells = self.rows.iter().filter_map(|row| row.get(index));
@@ -70,7 +70,7 @@ impl Table {
     }
 }
 
-/// A line of a row. Nothing follows the last of its cells that has something.
+/// Renders one line of a row, without trailing spaces.
 fn render_line(row: &[Cell], line: usize, columns: &[usize], colours: bool) -> String {
     let (mut text, mut missing) = (String::new(), 0);
     for (cell, column) in row.iter().zip(columns) {

@@ -1,4 +1,4 @@
-//! What was seen, for people. What matters most comes last, where it is seen first.
+//! The output as text. The most important part comes last, where the operator sees it first.
 
 mod attachments;
 mod leaks;
@@ -17,7 +17,7 @@ use crate::tree::{self, Colour};
 /// The maximum width of prose, which is also its width if the output is not a terminal.
 const PROSE: usize = 100;
 
-/// The text.
+/// Formats the whole output.
 pub fn of(look: &Look, arguments: &Arguments) -> String {
     let (colours, width) = (tree::are_colours_wanted(), terminal_width());
     let mut parts = vec![match look.is_cache_known {
@@ -38,14 +38,15 @@ pub fn of(look: &Look, arguments: &Arguments) -> String {
     parts.join("\n")
 }
 
-/// None if it is no terminal.
+/// The width from `COLUMNS` or of the terminal; `None` if the output is not a terminal.
 fn terminal_width() -> Option<usize> {
     let said = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let asked = || tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col.into());
     said.or_else(asked).filter(|width| *width > 0)
 }
 
-/// Each command with what it does below it; said once for those that follow each other.
+/// Formats each command, followed by its description. Consecutive commands with the same
+/// description share one.
 fn ways(ways: &[Way], width: usize) -> String {
     let mut text = String::new();
     for same in ways.chunk_by(|a, b| a.about == b.about) {
@@ -59,7 +60,7 @@ fn ways(ways: &[Way], width: usize) -> String {
     text
 }
 
-/// Words in lines that are not wider than this, if the words are not.
+/// Wraps a text at words.
 fn wrapped(text: &str, indent: &str, width: usize) -> String {
     let (mut lines, mut line) = (String::new(), indent.to_owned());
     for word in text.split_whitespace() {

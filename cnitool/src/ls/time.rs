@@ -1,16 +1,16 @@
-//! When something was, in words.
+//! Formats times in words.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-/// When this machine was started, if the kernel says so (`proc_stat(5)`).
+/// The boot time of this machine (`proc_stat(5)`).
 pub fn boot() -> Option<SystemTime> {
     let text = fs::read_to_string("/proc/stat").ok()?;
     let seconds = text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
-/// `3 days ago`. What lies ahead is now: clocks are set.
+/// `3 days ago`. A time in the future counts as now, because clocks can be set back.
 pub fn ago(time: SystemTime) -> String {
     let seconds = time.elapsed().unwrap_or_default().as_secs();
     let (count, unit) = match seconds {
@@ -32,7 +32,7 @@ pub fn plural(count: impl TryInto<u64>, noun: &str) -> String {
     }
 }
 
-/// Seconds since 1970, for programs.
+/// Seconds since 1970, for JSON.
 pub fn unix(time: SystemTime) -> Option<u64> {
     Some(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs())
 }

@@ -1,4 +1,4 @@
-//! The remedy: the commands that remove what looks leaked.
+//! The remedy: the commands that remove possible leaks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,18 +12,18 @@ use crate::ls::networks::{Network, Networks, Origin};
 use crate::ls::pool::Pool;
 use crate::ls::reserved::Holding;
 
-/// A step.
+/// A step of the remedy.
 pub struct Way {
-    /// Empty if it cannot be typed.
+    /// Empty if the step is not a command.
     pub command: String,
     pub about: String,
 }
 
-/// Where so many or fewer are meant, each has a command of its own; otherwise one command shows
-/// how.
+/// The maximum number of objects that each get a command of their own. For more objects, one
+/// command is shown as an example.
 const EACH: usize = 3;
 
-/// What is behind no namespace's name, for DEL.
+/// A path that does not exist, for DEL without a namespace.
 const NOWHERE: &str = "/nowhere";
 
 impl Way {
@@ -32,7 +32,7 @@ impl Way {
     }
 }
 
-/// What to do about what looks leaked, network by network.
+/// The steps for all possible leaks, network by network.
 pub fn ways(
     leaks: &[Leak],
     networks: &Networks,
@@ -45,7 +45,8 @@ pub fn ways(
         by_network.entry(&leak.network).or_default().push(leak);
     }
     let mut ways = Vec::new();
-    // Pods whose DEL fails have not leaked anything yet.
+    // A network without leaks also gets a step if a plugin is missing, because DEL of its pods will
+    // fail.
     for name in networks.names().filter(|name| !by_network.contains_key(name)) {
         let network = networks.get(name).filter(|it| matches!(it.origin, Origin::File(_)));
         if cached.attached.iter().any(|one| &*one.network == name && !one.is_loopback()) {
@@ -80,7 +81,7 @@ pub fn ways(
     ways
 }
 
-/// What has no entry in this cache may be live in a cache that is not beside it.
+/// A container without an entry in this cache may have one in a cache in another place.
 fn warning(leaks: &[Leak], cached: &Cached, arguments: &Arguments) -> Option<Way> {
     if !leaks.iter().any(|leak| OF_NO_CACHE.contains(&leak.why)) || !cached.knows_nobody() {
         return None;
@@ -93,7 +94,8 @@ fn warning(leaks: &[Leak], cached: &Cached, arguments: &Arguments) -> Option<Way
     Some(Way::new("", about))
 }
 
-/// The folder for the configuration of a network that only the cache has. A reboot empties `/run`.
+/// The folder for the configuration of a network that only the cache has. It is in `/run`, which a
+/// reboot empties.
 fn restored_to(network: &str) -> String {
     format!("/run/cnitool/{network}")
 }
@@ -122,14 +124,15 @@ impl Of<'_> {
         self.leaks.iter().any(|leak| why.contains(&leak.why))
     }
 
-    /// Only loopback interfaces, which hold nothing, of a network that gc would not find.
+    /// Whether the network is unknown to gc and all its leaks are loopback interfaces, which hold
+    /// no resources.
     fn is_loopback(&self, network: &Network) -> bool {
         let is_hidden = matches!(network.origin, Origin::Cache { .. });
         is_hidden
             && self.leaks.iter().all(|leak| leak.ifname == "lo" && leak.why == Why::NamespaceGone)
     }
 
-    /// A plugin that DEL and GC would run and that is not installed.
+    /// The step for plugins of DEL and GC that are not installed.
     fn missing(&self, network: &Network, arguments: &Arguments) -> Option<Way> {
         let is_missing = |kind: &&PluginType| exec::find(kind, &arguments.path).is_err();
         let missing: Vec<&str> =
@@ -148,8 +151,8 @@ impl Of<'_> {
         Some(Way::new("", about))
     }
 
-    /// Puts the configuration where only `gc` and `del` look for it: a runtime that reads it would
-    /// start pods on this network.
+    /// The step that restores the configuration, in a folder that only `gc` and `del` read: a
+    /// runtime that reads it would start pods on this network.
     fn restored(&self, network: &Network) -> Option<Way> {
         let Origin::Cache { file, ending } = &network.origin else { return None };
         if self.is_loopback(network) {
@@ -158,7 +161,8 @@ impl Of<'_> {
         let folder = restored_to(self.name);
         let conf = format!("{folder}/{}.{ending}", self.name);
         let [from, folder, to] = [&file.to_string_lossy(), &*folder, &*conf].map(quoted);
-        // Uses programs that every host has. The first "config" in the file is the right one.
+        // The command uses programs that every host has. The first "config" in the file is the
+        // configuration.
         let command = format!(
             "mkdir -p {folder} && grep -o '\"config\":\"[^\"]*' {from} | head -n 1 | cut -d '\"' \
              -f 4 | base64 -d >{to}"
@@ -188,7 +192,7 @@ impl Of<'_> {
         Some(Way::new(command, about.join(", and ")))
     }
 
-    /// What gc of this network does not reach.
+    /// The steps for leaks that gc of this network does not remove.
     fn del(&self, network: &Network) -> Vec<Way> {
         let mut ways = Vec::new();
         if self.is_loopback(network) {
@@ -231,7 +235,7 @@ impl Of<'_> {
         ways
     }
 
-    /// Of a network that only has a folder, or links.
+    /// The steps for a network that has only a folder or links.
     fn unknown(&self, pools: &[Pool]) -> Vec<Way> {
         let about = format!("if no container uses the network {} any more", self.name);
         let mut ways = Vec::new();
@@ -254,7 +258,7 @@ impl Of<'_> {
         ways
     }
 
-    /// What is no leftover for sure, so that nothing takes it down.
+    /// The steps for objects that may still be in use, so no command removes them automatically.
     fn by_hand(&self) -> Vec<Way> {
         let mut ways = Vec::new();
         let (files, broken) = (self.all(&[Why::NoNamespace]), self.all(&[Why::LinkGone]));
@@ -273,12 +277,12 @@ impl Of<'_> {
 
 const OF_NO_CACHE: [Why; 3] = [Why::NotInCache, Why::LinkNotInCache, Why::Empty];
 
-/// Reservations of old versions do not name the interface.
+/// The interface's name, which reservations of old versions do not contain.
 fn ifname_of(leak: &Leak) -> &str {
     if leak.ifname.is_empty() { "eth0" } else { &leak.ifname }
 }
 
-/// Whether gc calls the plugins, not only DEL for what is cached.
+/// Whether gc also calls GC of the plugins, in addition to DEL of cached attachments.
 fn asks_plugins(network: &Network) -> bool {
     !network.disable_gc && network.version >= Version::new(1, 1, 0)
 }
@@ -289,7 +293,7 @@ fn rm(leak: &&Leak) -> String {
         .fold("rm".to_owned(), |command, file| command + " " + &quoted(&file.to_string_lossy()))
 }
 
-/// A command for each, or one of them as an example for all.
+/// A command for each object, or one command as an example for all.
 fn each<T>(of: &[T], command: impl Fn(&T) -> String, about: &str) -> Vec<Way> {
     let shown = if of.len() <= EACH { of.len() } else { 1 };
     let mut ways: Vec<Way> =

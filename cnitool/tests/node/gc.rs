@@ -187,6 +187,26 @@ fn are_listed(keys: &Value, kinds: &[&str]) {
     assert_eq!(listed(&bed), Vec::<String>::new(), "{keys}");
 }
 
+/// A plugin's files about attachments that no cache entry names, in the folder that the
+/// configuration names.
+#[test]
+fn files_of_plugins_are_listed_before_they_go() {
+    let ipam = json!({ "type": "host-local", "subnet": "10.88.0.0/24" });
+    let tuning = json!({ "type": "tuning", "mtu": 1400, "dataDir": "/run/tuned" });
+    let plugins = json!([{ "type": "ptp", "ipam": ipam }, tuning, tuning]);
+    let bed = Bed::with(&json!({ "name": "pods", "cniVersion": "1.1.0", "plugins": plugins }));
+    let pod = bed.pod("c1");
+    let add = ["add", "pods", "c1", "--container-id", "c1", "--cache-dir", "/run/elsewhere"];
+    bed.cnitool(&add).ok();
+    let file = "the file /run/tuned/c1_eth0.json";
+    assert_eq!(listed(&bed).iter().filter(|it| *it == file).count(), 1);
+    pod.sh("ip link del eth0");
+    assert_eq!(listed(&bed), [file, "10.88.0.2"]);
+    bed.cnitool(&["gc", "pods", "--all"]).ok();
+    assert_eq!(listed(&bed), Vec::<String>::new());
+    assert_eq!(bed.sh("ls /run/tuned"), "");
+}
+
 /// A folder of results that cannot be read: nothing is said to be removed that is not.
 #[test]
 fn a_del_without_a_readable_cache_does_not_claim_what_it_does_not_know() {

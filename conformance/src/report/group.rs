@@ -57,14 +57,49 @@ impl Group<'_> {
     }
 }
 
-/// A key that is equal for cases with the same outcome: their text without the plugin, the version,
-/// and words with digits, such as addresses and generated names.
+/// A failure, and the failures of other requirements that follow from it.
+#[derive(Debug, Clone)]
+pub struct Cause<'a> {
+    /// The failure.
+    pub group: Group<'a>,
+    /// The cases that follow from it.
+    pub consequences: Vec<&'a CaseResult>,
+}
+
+/// Groups failures by their causes. If a call that must succeed fails in the same way in tests of
+/// several requirements, the other failures follow from the first.
+pub fn causes<'a>(groups: impl IntoIterator<Item = Group<'a>>) -> Vec<Cause<'a>> {
+    let mut causes: Vec<(Option<String>, Cause<'a>)> = Vec::new();
+    for group in groups {
+        let call = failed_call(group.first);
+        let same = causes.iter_mut().find(|(other, _)| call.is_some() && *other == call);
+        match same {
+            Some((_, cause)) => cause.consequences.extend(group.cases),
+            None => causes.push((call, Cause { group, consequences: Vec::new() })),
+        }
+    }
+    causes.into_iter().map(|(_, cause)| cause).collect()
+}
+
+/// A key that is equal for calls that fail in the same way, if the finding is about such a call.
+fn failed_call(case: &CaseResult) -> Option<String> {
+    let finding = case.outcome.finding.as_ref().filter(|finding| finding.expected == "success")?;
+    Some(plain(&format!("{} {}", finding.done, finding.seen), &case.plugin))
+}
+
+/// A key that is equal for cases with the same outcome.
 fn similarity(case: &CaseResult) -> String {
     let mut text = format!("{} {}", case.requirement, case.outcome.why);
     if let Some(finding) = &case.outcome.finding {
         text.push_str(&format!(" {} {} {}", finding.done, finding.expected, finding.seen));
     }
-    let text = text.replace(&case.plugin, "@");
+    plain(&text, &case.plugin)
+}
+
+/// A text without the plugin, the version, and words with digits, such as addresses and generated
+/// names.
+fn plain(text: &str, plugin: &str) -> String {
+    let text = text.replace(plugin, "@");
     let words = text.split(|c: char| !c.is_alphanumeric());
     let plain = words.map(|word| match is_made_up(word) {
         true => "#",
@@ -83,8 +118,9 @@ fn is_made_up(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::groups;
+    use super::{causes, groups};
     use crate::case::{CaseOutcome, Verdict};
+    use crate::evidence::Finding;
     use crate::report::CaseResult;
 
     fn case(plugin: &str, version: &str, why: &str) -> CaseResult {
@@ -115,5 +151,38 @@ mod tests {
         let found = groups(&cases, Verdict::Untestable);
         let who: Vec<String> = found.iter().map(super::Group::who).collect();
         assert_eq!(who, ["bridge, ptp in 0.4.0, 1.0.0; vlan in 1.0.0", "vlan in 1.1.0"]);
+    }
+
+    fn failed(requirement: &str, expected: &str, seen: &str) -> CaseResult {
+        let finding = Finding {
+            done: "mine ADD".to_owned(),
+            expected: expected.to_owned(),
+            seen: seen.to_owned(),
+        };
+        let mut case = case("mine", "1.0.0", "");
+        case.requirement = requirement.to_owned();
+        case.outcome = CaseOutcome {
+            verdict: Verdict::Failed,
+            finding: Some(finding),
+            ..CaseOutcome::default()
+        };
+        case
+    }
+
+    #[test]
+    fn a_call_that_fails_in_the_same_way_is_one_cause() {
+        let cases = [
+            failed("S2.ADD.1", "success", "exit status: 1, no 7"),
+            failed("S2.DEL.1", "success", "exit status: 1, no 9"),
+            failed("S2.DEL.2", "success", "it hung"),
+            failed("S5.IPS.1", "an address", "exit status: 1, no 7"),
+        ];
+        let found = causes(groups(&cases, Verdict::Failed));
+        let of = |cause: &super::Cause<'_>| {
+            (cause.group.first.requirement.clone(), cause.consequences.len())
+        };
+        let found: Vec<_> = found.iter().map(of).collect();
+        let expected = [("S2.ADD.1", 1), ("S2.DEL.2", 0), ("S5.IPS.1", 0)];
+        assert_eq!(found, expected.map(|(id, count)| (id.to_owned(), count)));
     }
 }

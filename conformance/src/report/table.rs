@@ -1,14 +1,15 @@
 //! Reports for a terminal: the failures with their evidence, the tests that could not run, the
 //! figures and a table.
 
+mod failures;
 mod grid;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{CaseResult, Count, Group, Report, groups};
+use super::{CaseResult, Count, Report};
 use crate::case::Verdict;
-use crate::evidence::Finding;
+use crate::trial;
 
 /// The number of characters of a long text that are shown.
 const LONG: usize = 1200;
@@ -57,7 +58,7 @@ impl TableOptions {
 pub fn table(reports: &[Report], shown: TableOptions) -> String {
     let mut text = String::new();
     for report in reports {
-        let mut pieces = vec![failures(report, shown)];
+        let mut pieces = vec![failures::failures(report, shown)];
         if shown.verbose {
             pieces.push(passed(report, shown));
         }
@@ -77,59 +78,6 @@ pub fn table(reports: &[Report], shown: TableOptions) -> String {
     reports.iter().for_each(|report| text.push_str(&beside(report, shown)));
     reports.iter().for_each(|report| text.push_str(&summary(report, shown)));
     text
-}
-
-/// The failures with their evidence; the same failure of several plugins or versions is shown once.
-fn failures(report: &Report, shown: TableOptions) -> String {
-    let mut text = String::new();
-    for verdict in [Verdict::Failed, Verdict::Broken] {
-        for group in groups(&report.cases, verdict) {
-            let head = match verdict {
-                Verdict::Failed => "failed",
-                _ => "the kit could not test",
-            };
-            let id = &group.first.requirement;
-            let head = shown.paint(Style::Bad, head);
-            let _ = writeln!(text, "{head}  {}  {}", shown.paint(Style::Bold, id), group.who());
-            evidence(report, &group, shown, &mut text);
-            text.push('\n');
-        }
-    }
-    text
-}
-
-fn evidence(report: &Report, group: &Group<'_>, shown: TableOptions, text: &mut String) {
-    let case = group.first;
-    let mut line = |name: &str, what: &str| {
-        let name = shown.paint(Style::Dim, &format!("{name:<9}"));
-        let what = shortened(what, shown).replace('\n', "\n            ");
-        let _ = writeln!(text, "  {name} {what}");
-    };
-    if let Some(requirement_info) = report.requirement(&case.requirement) {
-        let level = requirement_info.level.name();
-        line(
-            "asked",
-            &format!("{} ({level}; {})", requirement_info.statement, requirement_info.source),
-        );
-    }
-    if let Some(Finding { done, expected, seen }) = &case.outcome.finding {
-        line("done", done);
-        line("expected", expected);
-        line("seen", seen);
-    }
-    if !case.outcome.why.is_empty() {
-        line("why", &case.outcome.why);
-    }
-    line("repeat", &report.repeat(case));
-    if shown.verbose {
-        for called in &case.outcome.calls {
-            let command = shown.paint(Style::Bold, &format!("$ {}", visible(&called.shell)));
-            let _ = writeln!(text, "  {command}\n    {}", called.status);
-            for line in called.stdout.lines().chain(called.stderr.lines()) {
-                let _ = writeln!(text, "    {}", visible(line));
-            }
-        }
-    }
 }
 
 /// The cases that passed or do not apply, one per line.
@@ -155,6 +103,9 @@ fn untestable(report: &Report, shown: TableOptions) -> String {
     let mut reasons: Vec<(&str, Vec<&CaseResult>)> = Vec::new();
     for case in report.cases.iter().filter(|case| case.outcome.verdict == Verdict::Untestable) {
         let why = case.outcome.why.as_str();
+        if why == trial::BLOCKED {
+            continue;
+        }
         match reasons.iter_mut().find(|(reason, _)| *reason == why) {
             Some((_, cases)) => cases.push(case),
             None => reasons.push((why, vec![case])),
@@ -249,6 +200,15 @@ fn summary(report: &Report, shown: TableOptions) -> String {
         shown.paint(style, &format!("{number} {what}"))
     };
     let mut parts = vec![part(Style::Good, passed, "passed"), part(Style::Bad, failed, "failed")];
+    let blocked = report.blocked().count();
+    if blocked > 0 {
+        parts.push(part(Style::Bad, blocked, "not run because ADD fails"));
+    }
+    let (untestable, broken) = match report.blocked().any(|c| c.outcome.verdict == Verdict::Broken)
+    {
+        true => (untestable, broken - blocked),
+        false => (untestable - blocked, broken),
+    };
     if broken > 0 {
         parts.push(part(Style::Bad, broken, "not tested because of an error in the kit"));
     }

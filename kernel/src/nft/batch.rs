@@ -12,7 +12,8 @@ use netlink_packet_netfilter::nftables::{
 use nix::libc;
 
 use super::expr::Expression;
-use super::reply::{Bound, comment_userdata};
+use super::reply::{Bound, Data, Element, comment_userdata};
+use super::set::{Set, length, number};
 use crate::Error;
 
 /// A request, and the action to name if it is refused.
@@ -92,23 +93,6 @@ pub(super) struct Base {
     pub(super) priority: i32,
 }
 
-/// A set or map, with nft's numbers for data types.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Set<'a> {
-    pub(super) name: &'a str,
-    /// nft's data type, for `nft list`; a concatenation holds six bits of each part.
-    pub(super) key_type: u32,
-    /// The key's length in bytes.
-    pub(super) key_len: u32,
-    /// Whether the key is in the host's byte order, as names are. Without this flag, nft prints
-    /// them wrongly.
-    pub(super) host_order: bool,
-    /// Whether it maps to verdicts.
-    pub(super) verdicts: bool,
-    /// Whether it holds ranges, with two elements for each: see [`Bound`].
-    pub(super) ranges: bool,
-}
-
 /// The number of elements in one message: its list may have 64 KiB, and an element needs up to 24
 /// bytes.
 const OF_A_MESSAGE: usize = 2000;
@@ -120,8 +104,6 @@ const HOST_ORDER: [u8; 6] = {
     let [a, b, c, d] = 1_u32.to_ne_bytes();
     [0, 4, a, b, c, d]
 };
-/// `NFT_DATA_VERDICT`: the data type of a verdict map.
-const VERDICT: u32 = 0xffff_ff00;
 
 impl Table {
     fn request(self, action: impl Into<String>, flags: u16, body: NfTablesMessage) -> Request {
@@ -253,23 +235,24 @@ impl Table {
     /// `nft add set bridge ferrocni NAME { type TYPE; }` or
     /// `nft add map … { type TYPE : verdict; }`
     pub(super) fn add_set(self, set: Set<'_>, id: u32) -> Request {
-        let flags = match (set.verdicts, set.ranges) {
-            (true, _) => SetFlags::Map,
-            (false, true) => SetFlags::Interval,
-            (false, false) => SetFlags::empty(),
+        let flags = match (set.data, set.ranges) {
+            ([], false) => SetFlags::empty(),
+            ([], true) => SetFlags::Interval,
+            _ => SetFlags::Map,
         };
         let mut attributes = vec![
             SetAttribute::Table(self.name.to_owned()),
             SetAttribute::Name(set.name.to_owned()),
             SetAttribute::Id(id),
-            SetAttribute::KeyType(set.key_type),
-            SetAttribute::KeyLen(set.key_len),
+            SetAttribute::KeyType(number(set.key)),
+            SetAttribute::KeyLen(length(set.key)),
             SetAttribute::Flags(flags),
         ];
-        if set.verdicts {
-            attributes.extend([SetAttribute::DataType(VERDICT), SetAttribute::DataLen(0)]);
+        if !set.data.is_empty() {
+            let (number, length) = (number(set.data), length(set.data));
+            attributes.extend([SetAttribute::DataType(number), SetAttribute::DataLen(length)]);
         }
-        if set.host_order {
+        if set.has_host_order() {
             attributes.push(SetAttribute::UserData(HOST_ORDER.to_vec()));
         }
         let body = NfTablesMessage::NewSet(SetMessage { attributes });
@@ -304,22 +287,12 @@ impl Table {
     /// `nft add element inet ferrocni SET { KEY comment COMMENT : jump CHAIN }`
     ///
     /// The kernel refuses an existing key: otherwise it would silently keep the old comment.
-    pub(super) fn add_element(
-        self,
-        set: Set<'_>,
-        key: Vec<u8>,
-        comment: &str,
-        jump: Option<&str>,
-    ) -> Request {
-        let mut element = vec![SetElementAttribute::Key(DataAttribute::Value(key))];
-        element.extend(jump.map(|chain| {
-            SetElementAttribute::Data(DataAttribute::Verdict(vec![
-                VerdictAttribute::Code(Verdict::Jump),
-                VerdictAttribute::Chain(chain.to_owned()),
-            ]))
-        }));
-        element.push(SetElementAttribute::UserData(comment_userdata(comment)));
-        let body = NfTablesMessage::NewSetElement(self.elements(set, Some(element)));
+    pub(super) fn add_element(self, set: Set<'_>, element: &Element) -> Request {
+        let Element { key, data, comment } = element;
+        let mut attributes = vec![SetElementAttribute::Key(DataAttribute::Value(key.clone()))];
+        attributes.extend(data.as_ref().map(|data| SetElementAttribute::Data(attribute(data))));
+        attributes.push(SetElementAttribute::UserData(comment_userdata(comment)));
+        let body = NfTablesMessage::NewSetElement(self.elements(set, Some(attributes)));
         let action = format!("add {comment} to nf_tables set {} {}", self.nft(), set.name);
         self.request(action, NLM_F_CREATE | NLM_F_EXCL, body)
     }
@@ -390,5 +363,15 @@ impl Table {
         let mut message = self.elements(set, None);
         message.attributes.push(SetElementList::Elements(bounds.iter().map(element).collect()));
         message
+    }
+}
+
+fn attribute(data: &Data) -> DataAttribute {
+    match data {
+        Data::Value(value) => DataAttribute::Value(value.clone()),
+        Data::Jump(chain) => DataAttribute::Verdict(vec![
+            VerdictAttribute::Code(Verdict::Jump),
+            VerdictAttribute::Chain(chain.clone()),
+        ]),
     }
 }

@@ -15,40 +15,24 @@
 //! }
 //! ```
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_netfilter::nftables::InetHookNumber;
-use nix::libc;
 
-use super::batch::{Base, Batch, Set};
+use super::batch::Base;
 use super::expr::{self, and_return, octets};
-use super::reply::{Element, Reply, chain, rule};
-use super::{
-    Doomed, Nft, Rule, TABLE, check_tag, missing_rules, pod_cidrs, ranges, rewrite_chain, show,
-};
+use super::job::{Chain, Job, Rule, Wanted};
+use super::reply::{Data, Element};
+use super::set::{IPV4, IPV6, Set, VERDICT};
+use super::{Doomed, Nft, TABLE, check_tag, pod_cidrs, ranges};
 use crate::{Error, Result};
 
 const CHAIN: &str = "postrouting";
 const BASE: Base = Base { kind: "nat", hook: InetHookNumber::PostRouting, priority: 100 };
-/// nft's data types: 7 is `ipv4_addr`, 8 is `ipv6_addr`.
-const MASQ4: Set<'static> = Set {
-    name: "masq4",
-    key_type: 7,
-    key_len: 4,
-    host_order: false,
-    verdicts: true,
-    ranges: false,
-};
-const MASQ6: Set<'static> = Set {
-    name: "masq6",
-    key_type: 8,
-    key_len: 16,
-    host_order: false,
-    verdicts: true,
-    ranges: false,
-};
+const MASQ4: Set<'static> = Set { name: "masq4", key: &[IPV4], data: &[VERDICT], ranges: false };
+const MASQ6: Set<'static> = Set { name: "masq6", key: &[IPV6], data: &[VERDICT], ranges: false };
+const MAPS: [Set<'static>; 2] = [MASQ4, MASQ6];
 /// The prefix of the names of subnets' chains.
 const SUBNET_CHAIN: &str = "masq_";
 
@@ -69,16 +53,7 @@ impl From<IpNetwork> for Inside<'_> {
 
 /// The commands that masquerade an address, for plans.
 pub fn show_masquerade<'a>(address: IpAddr, inside: impl Into<Inside<'a>>) -> Vec<String> {
-    let inside = inside.into();
-    let (table, map, chain) = (TABLE.nft(), map_of(address).name, subnet_chain(inside));
-    let maps =
-        ["map masq4 { type ipv4_addr : verdict; }", "map masq6 { type ipv6_addr : verdict; }"];
-    let mut lines = show::skeleton(TABLE, &maps, CHAIN, BASE);
-    lines.extend(show::rules(TABLE, CHAIN, &base_rules()));
-    lines.push(format!("{}chain {table} {chain}", show::ADD));
-    lines.extend(show::rules(TABLE, &chain, &subnet_rules(inside)));
-    lines.push(format!("{}element {table} {map} {{ {address} : jump {chain} }}", show::ADD));
-    lines
+    job("", address, inside.into()).show()
 }
 
 impl Nft {
@@ -102,23 +77,7 @@ impl Nft {
     ) -> Result<bool> {
         let inside = inside.into();
         check(tag, address, inside.subnet)?;
-        self.converge(|nft| {
-            let found = nft.look(address, inside)?;
-            let mut batch = Batch::default();
-            found.declare_base(&mut batch);
-            found.declare_subnet(&mut batch, inside);
-            let (map, chain) = (map_of(address), subnet_chain(inside));
-            match &found.element {
-                Some(element) if element.jump == chain && element.comment == tag => {}
-                other => {
-                    if other.is_some() {
-                        batch.push(TABLE.delete_element(map, octets(address)));
-                    }
-                    batch.push(TABLE.add_element(map, octets(address), tag, Some(&chain)));
-                }
-            }
-            Ok(batch)
-        })
+        self.declare(&job(tag, address, inside))
     }
 
     /// Checks that addresses can be masqueraded. Changes nothing.
@@ -129,16 +88,7 @@ impl Nft {
     /// the names.
     pub fn can_masquerade(&mut self) -> Result<()> {
         let address = IpAddr::from([192, 0, 2, 1]);
-        let inside = Inside::from(IpNetwork::from(address));
-        self.rehearse(|nft| {
-            let found = nft.look(address, inside)?;
-            let mut batch = Batch::default();
-            found.declare_base(&mut batch);
-            if !batch.is_empty() {
-                found.declare_subnet(&mut batch, inside);
-            }
-            Ok(batch)
-        })
+        self.can_declare(&job("", address, IpNetwork::from(address).into()))
     }
 
     /// The subnet and the owner's tag of the masquerade of `address`; `None` if there is none.
@@ -153,11 +103,15 @@ impl Nft {
         let Some(element) = replies.into_iter().flatten().find_map(|reply| reply.element()) else {
             return Ok(None);
         };
-        match subnet_of(&element.jump) {
+        let chain = match element.data {
+            Some(Data::Jump(chain)) => chain,
+            _ => String::new(),
+        };
+        match subnet_of(&chain) {
             Some(subnet) => Ok(Some((subnet, element.comment))),
             None => Err(Error::found(
                 format!("read the masquerade of {address}"),
-                format!("it jumps to {}, which is not the chain of a subnet", element.jump),
+                format!("it jumps to {chain}, which is not the chain of a subnet"),
             )),
         }
     }
@@ -176,25 +130,7 @@ impl Nft {
     ) -> Result<Vec<String>> {
         let inside = inside.into();
         check(tag, address, inside.subnet)?;
-        let found = self.look(address, inside)?;
-        let mut differences = found.base_differences();
-        differences.extend(found.subnet_differences(inside));
-        let chain = subnet_chain(inside);
-        match &found.element {
-            None => differences.push(format!("{address} is not masqueraded")),
-            Some(element) => {
-                if element.comment != tag {
-                    let other = &element.comment;
-                    differences
-                        .push(format!("{address} is masqueraded for {other:?}, not {tag:?}"));
-                }
-                if element.jump != chain {
-                    let other = &element.jump;
-                    differences.push(format!("{address} jumps to chain {other}, not {chain}"));
-                }
-            }
-        }
-        Ok(differences)
+        Ok(self.look(&job(tag, address, inside))?.differences())
     }
 
     /// Whether all objects exist that the masquerade of an address shares with other attachments.
@@ -207,9 +143,8 @@ impl Nft {
         address: IpAddr,
         inside: impl Into<Inside<'a>>,
     ) -> Result<bool> {
-        let inside = inside.into();
-        let found = self.look(address, inside)?;
-        Ok(found.base_differences().is_empty() && found.subnet_differences(inside).is_empty())
+        let job = job("", address, inside.into());
+        Ok(self.look(&job)?.shared_differences().is_empty())
     }
 
     /// Ends the masquerade of `tag`'s addresses: of `addresses`, or of all. Returns how many there
@@ -233,7 +168,7 @@ impl Nft {
         addresses: Option<&[IpAddr]>,
     ) -> Result<Vec<Doomed>> {
         let Some(addresses) = addresses else {
-            return self.masqueraded(|comment| comment == tag);
+            return self.owned(TABLE, &MAPS, &|comment| comment == tag);
         };
         let doom = |address: &IpAddr| Doomed {
             table: TABLE,
@@ -251,9 +186,9 @@ impl Nft {
     ///
     /// Returns an error if the kernel refuses.
     pub fn collect_masquerade(&mut self, is_stale: impl Fn(&str) -> bool) -> Result<usize> {
-        let doomed = self.masqueraded(is_stale)?;
+        let doomed = self.owned(TABLE, &MAPS, &is_stale)?;
         let removed = self.remove(doomed)?;
-        self.collect_subnets()?;
+        self.collect_chains(TABLE, SUBNET_CHAIN)?;
         Ok(removed)
     }
 
@@ -266,133 +201,31 @@ impl Nft {
         &mut self,
         is_meant: impl Fn(&str) -> bool,
     ) -> Result<Vec<(IpAddr, String)>> {
-        let found = self.masqueraded(is_meant)?.into_iter();
+        let found = self.owned(TABLE, &MAPS, &is_meant)?.into_iter();
         Ok(found.filter_map(|one| Some((address_of(&one.key)?, one.comment))).collect())
     }
-
-    fn masqueraded(&mut self, is_meant: impl Fn(&str) -> bool) -> Result<Vec<Doomed>> {
-        let mut found = Vec::new();
-        for set in [MASQ4, MASQ6] {
-            let elements = self.elements(TABLE, set)?.into_iter();
-            found.extend(
-                elements
-                    .filter(|element| is_meant(&element.comment))
-                    .map(|Element { key, comment, .. }| Doomed { table: TABLE, set, key, comment }),
-            );
-        }
-        Ok(found)
-    }
-
-    /// Removes the chains of subnets that no element refers to. A chain that comes into use
-    /// meanwhile stays (EBUSY).
-    fn collect_subnets(&mut self) -> Result<()> {
-        let mut rules: HashMap<String, u32> = HashMap::new();
-        for reply in self.dump(&TABLE.get_rules(None))? {
-            *rules.entry(reply.text(rule::CHAIN)).or_default() += 1;
-        }
-        for reply in self.dump(&TABLE.get_chains())? {
-            let name = reply.text(chain::NAME);
-            // The kernel counts rules and referring elements together.
-            let used = reply.number(chain::USE).unwrap_or(u32::MAX);
-            let is_ours = reply.text(chain::TABLE) == TABLE.name && name.starts_with(SUBNET_CHAIN);
-            if !is_ours || used > rules.get(&name).copied().unwrap_or_default() {
-                continue;
-            }
-            let mut batch = Batch::default();
-            batch.push(TABLE.flush_chain(&name));
-            batch.push(TABLE.delete_chain(&name));
-            match self.commit(&batch) {
-                Err(error) if error.errno != libc::EBUSY && !error.is_gone() => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads all parts of a masquerade: one datagram for the objects, one for the rules.
-    fn look(&mut self, address: IpAddr, inside: Inside<'_>) -> Result<Found> {
-        let replies = self.get(&[
-            TABLE.get_chain(CHAIN),
-            TABLE.get_set(MASQ4),
-            TABLE.get_set(MASQ6),
-            TABLE.get_chain(&subnet_chain(inside)),
-            TABLE.get_element(map_of(address), octets(address)),
-        ])?;
-        let mut replies = replies.into_iter();
-        let mut next = || replies.next().flatten();
-        let base = next().is_some_and(|reply| reply.get(chain::HOOK).is_some());
-        let maps = [next().is_some(), next().is_some()];
-        let subnet_chain = next().is_some();
-        let element = next().and_then(|reply| reply.element());
-        let rules = if base { self.dump(&TABLE.get_rules(None))? } else { Vec::new() };
-        Ok(Found { base, maps, subnet_chain, element, rules })
-    }
 }
 
-/// The existing parts of a masquerade.
-struct Found {
-    base: bool,
-    maps: [bool; 2],
-    subnet_chain: bool,
-    element: Option<Element>,
-    rules: Vec<Reply>,
-}
-
-impl Found {
-    /// Declares only the missing parts of the shared skeleton, because declaring a base chain again
-    /// costs 16 ms. Two processes that both find nothing write the same, the second after a flush.
-    fn declare_base(&self, batch: &mut Batch) {
-        if !self.base {
-            batch.push(TABLE.add());
-        }
-        for ((set, there), id) in [MASQ4, MASQ6].into_iter().zip(self.maps).zip(1..) {
-            if !there {
-                batch.push(TABLE.add_set(set, id));
-            }
-        }
-        if !self.base {
-            batch.push(TABLE.add_chain(CHAIN, Some(BASE)));
-        }
-        if !missing_rules(&self.rules, CHAIN, &base_rules()).is_empty() {
-            rewrite_chain(batch, TABLE, CHAIN, base_rules());
-        }
-    }
-
-    fn declare_subnet(&self, batch: &mut Batch, inside: Inside<'_>) {
-        let (name, rules) = (subnet_chain(inside), subnet_rules(inside));
-        if !self.subnet_chain {
-            batch.push(TABLE.add_chain(&name, None));
-        }
-        if !missing_rules(&self.rules, &name, &rules).is_empty() {
-            rewrite_chain(batch, TABLE, &name, rules);
-        }
-    }
-
-    fn base_differences(&self) -> Vec<String> {
-        let table = TABLE.nft();
-        if !self.base {
-            return vec![format!("nf_tables chain {table} {CHAIN} is missing")];
-        }
-        let maps = [MASQ4, MASQ6].into_iter().zip(self.maps).filter(|(_, there)| !there);
-        maps.map(|(set, _)| format!("nf_tables map {table} {} is missing", set.name))
-            .chain(self.rule_differences(CHAIN, &base_rules()))
-            .collect()
-    }
-
-    fn subnet_differences(&self, inside: Inside<'_>) -> Vec<String> {
-        let name = subnet_chain(inside);
-        match self.subnet_chain {
-            true => self.rule_differences(&name, &subnet_rules(inside)),
-            false => vec![format!("nf_tables chain {} {name} is missing", TABLE.nft())],
-        }
-    }
-
-    fn rule_differences(&self, chain: &str, rules: &[Rule]) -> Vec<String> {
-        let missing = missing_rules(&self.rules, chain, rules).into_iter();
-        let table = TABLE.nft();
-        missing
-            .map(|rule| format!("nf_tables chain {table} {chain} lacks the rule: {}", rule.nft))
-            .collect()
+/// The objects of a masquerade.
+fn job(tag: &str, address: IpAddr, inside: Inside<'_>) -> Job<'static> {
+    let subnet = subnet_chain(inside);
+    let data = Some(Data::Jump(subnet.clone()));
+    let element = Wanted {
+        set: map_of(address),
+        element: Element { key: octets(address), data, comment: tag.to_owned() },
+        nft: format!("{address} : jump {subnet}"),
+        subject: address.to_string(),
+        missing: "is not masqueraded".to_owned(),
+        held: "is masqueraded",
+    };
+    Job {
+        table: TABLE,
+        sets: &MAPS,
+        chains: vec![
+            Chain { name: CHAIN.to_owned(), base: Some(BASE), rules: base_rules() },
+            Chain { name: subnet, base: None, rules: subnet_rules(inside) },
+        ],
+        elements: vec![element],
     }
 }
 

@@ -17,12 +17,14 @@ mod batch;
 mod expr;
 mod forward;
 mod guard;
+mod job;
 mod masquerade;
 mod pod_cidrs;
 mod ranges;
 mod reference;
 mod rehearse;
 mod reply;
+mod set;
 mod show;
 mod socket;
 mod sources;
@@ -32,9 +34,9 @@ use std::time::{Duration, Instant};
 use netlink_packet_netfilter::NetfilterProtoFamily;
 use netlink_sys::Socket;
 
-use self::batch::{Base, Batch, Set, Table, get_generation};
-use self::expr::Expression;
-use self::reply::{Element, Reply, is_rule, rule};
+use self::batch::{Batch, Table, get_generation};
+use self::reply::{Element, Reply};
+use self::set::Set;
 use crate::{Error, Result};
 
 pub use self::forward::ForwardDrop;
@@ -203,36 +205,6 @@ fn generation(reply: Option<Reply>) -> Result<u32> {
 impl Doomed {
     fn place(&self) -> (&str, &str, &[u8]) {
         (self.table.name, self.set.name, &self.key)
-    }
-}
-
-/// A rule of a skeleton, and its nft notation.
-struct Rule {
-    nft: String,
-    expressions: Vec<Expression>,
-}
-
-/// The rules of `wanted` that the chain `chain` lacks, or has in another order.
-fn missing_rules<'a>(found: &[Reply], chain: &str, wanted: &'a [Rule]) -> Vec<&'a Rule> {
-    let mut rest = found.iter().filter(|reply| reply.text(rule::CHAIN) == chain);
-    wanted
-        .iter()
-        .filter(|rule| {
-            let from_here = rest.clone();
-            let is_there = rest.any(|reply| is_rule(reply, &rule.expressions));
-            if !is_there {
-                rest = from_here;
-            }
-            !is_there
-        })
-        .collect()
-}
-
-/// Rewrites all rules of a chain.
-fn rewrite_chain(batch: &mut Batch, table: Table, chain: &str, rules: Vec<Rule>) {
-    batch.push(table.flush_chain(chain));
-    for rule in rules {
-        batch.push(table.add_rule(chain, rule.expressions));
     }
 }
 

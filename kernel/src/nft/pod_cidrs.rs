@@ -10,8 +10,9 @@
 
 use ipnetwork::Ipv4Network;
 
+use super::job::Job;
 use super::ranges::{self, Ranges};
-use super::{ADD, Nft, TABLE};
+use super::{Nft, TABLE};
 use crate::Result;
 
 const WHAT: &str = "podcidrs";
@@ -28,14 +29,10 @@ pub(super) fn set(network: &str, cidrs: &[Ipv4Network]) -> Ranges {
 
 /// The commands that create a network's set.
 pub(crate) fn show_pod_cidrs(network: &str, cidrs: &[Ipv4Network]) -> Vec<String> {
-    let (table, set) = (TABLE.nft(), set(network, cidrs));
-    let name = &set.name;
-    let mut lines = vec![format!("{ADD}table {table}")];
-    lines.push(format!("{ADD}set {table} {name} {{ type ipv4_addr; flags interval; }}"));
-    if !cidrs.is_empty() {
-        lines.push(format!("{ADD}element {table} {name} {{ {} }}", set.show()));
-    }
-    lines
+    let set = set(network, cidrs);
+    let sets = [set.set()];
+    let job = Job { table: TABLE, sets: &sets, chains: Vec::new(), elements: Vec::new() };
+    job.show().into_iter().chain(set.show()).collect()
 }
 
 impl Nft {

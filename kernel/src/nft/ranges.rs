@@ -14,9 +14,10 @@ use std::net::Ipv4Addr;
 
 use ipnetwork::Ipv4Network;
 
-use super::batch::{Batch, Set, get_generation};
+use super::batch::{Batch, get_generation};
 use super::reply::{Bound, Reply};
-use super::{Nft, TABLE, generation};
+use super::set::{IPV4, Set};
+use super::{ADD, Nft, TABLE, generation};
 use crate::Result;
 use crate::owner::{Owner, hex};
 
@@ -58,15 +59,14 @@ impl Ranges {
     }
 
     pub(super) fn set(&self) -> Set<'_> {
-        let (key_type, key_len) = (7, 4); // nft's ipv4_addr
-        let name = &self.name;
-        Set { name, key_type, key_len, host_order: false, verdicts: false, ranges: true }
+        Set { name: &self.name, key: &[IPV4], data: &[], ranges: true }
     }
 
-    /// The ranges in nft's notation.
-    pub(super) fn show(&self) -> String {
+    /// The command that adds the ranges, if there are any.
+    pub(super) fn show(&self) -> Option<String> {
         let all: Vec<String> = self.wanted.iter().map(Range::to_string).collect();
-        all.join(", ")
+        let (table, name, all) = (TABLE.nft(), &self.name, all.join(", "));
+        (!all.is_empty()).then(|| format!("{ADD}element {table} {name} {{ {all} }}"))
     }
 
     /// Adds the changes that make the set as wanted to a batch. The replacement is atomic.
@@ -225,17 +225,18 @@ mod tests {
     }
 
     fn shown(list: &[&str]) -> String {
-        Ranges::new("peers", "pods", &networks(list)).show()
+        let command = Ranges::new("peers", "pods", &networks(list)).show().unwrap_or_default();
+        command.replace("nft add element inet ferrocni peers_pods ", "")
     }
 
     #[test]
     fn neighbours_are_one_range() {
         assert_eq!(shown(&[]), "");
-        assert_eq!(shown(&["192.0.2.2", "192.0.2.4", "192.0.2.3"]), "192.0.2.2-192.0.2.4");
-        assert_eq!(shown(&["10.1.2.0/24", "10.1.3.0/24", "10.1.2.128/25"]), "10.1.2.0/23");
-        assert_eq!(shown(&["10.1.1.0/24", "10.1.3.7/24"]), "10.1.1.0/24, 10.1.3.0/24");
-        assert_eq!(shown(&["0.0.0.0/1", "128.0.0.0/1"]), "0.0.0.0-255.255.255.255");
-        assert_eq!(shown(&["255.255.255.0/24"]), "255.255.255.0/24");
+        assert_eq!(shown(&["192.0.2.2", "192.0.2.4", "192.0.2.3"]), "{ 192.0.2.2-192.0.2.4 }");
+        assert_eq!(shown(&["10.1.2.0/24", "10.1.3.0/24", "10.1.2.128/25"]), "{ 10.1.2.0/23 }");
+        assert_eq!(shown(&["10.1.1.0/24", "10.1.3.7/24"]), "{ 10.1.1.0/24, 10.1.3.0/24 }");
+        assert_eq!(shown(&["0.0.0.0/1", "128.0.0.0/1"]), "{ 0.0.0.0-255.255.255.255 }");
+        assert_eq!(shown(&["255.255.255.0/24"]), "{ 255.255.255.0/24 }");
     }
 
     #[test]

@@ -122,23 +122,39 @@ impl Reply {
 pub(super) struct Element {
     /// The key's bytes.
     pub(super) key: Vec<u8>,
-    /// The chain that a verdict jumps to; empty if there is none.
-    pub(super) jump: String,
+    /// The data of a map.
+    pub(super) data: Option<Data>,
     /// The comment: the owner's tag.
     pub(super) comment: String,
+}
+
+/// What a map has for a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Data {
+    /// A jump to a chain.
+    Jump(String),
+    /// Bytes, such as an address and a port.
+    Value(Vec<u8>),
 }
 
 fn read_element((_, bytes): (u16, &[u8])) -> Option<Element> {
     let part = |kind| attribute(attributes(bytes), kind);
     let key = attribute(attributes(part(element::KEY)?), DATA_VALUE)?;
-    let jump = part(element::DATA)
-        .and_then(|data| attribute(attributes(data), DATA_VERDICT))
-        .and_then(|verdict| attribute(attributes(verdict), VERDICT_CHAIN));
     Some(Element {
         key: key.to_vec(),
-        jump: jump.map(text).unwrap_or_default(),
+        data: part(element::DATA).and_then(read_data),
         comment: part(element::USERDATA).map(comment).unwrap_or_default(),
     })
+}
+
+fn read_data(data: &[u8]) -> Option<Data> {
+    let part = |kind| attribute(attributes(data), kind);
+    match part(DATA_VERDICT) {
+        Some(verdict) => {
+            attribute(attributes(verdict), VERDICT_CHAIN).map(|chain| Data::Jump(text(chain)))
+        }
+        None => part(DATA_VALUE).map(|value| Data::Value(value.to_vec())),
+    }
 }
 
 /// The attributes in `bytes`, up to the first malformed one. A set may have thousands of elements

@@ -27,9 +27,10 @@ use nix::libc;
 
 use super::batch::{Base, Batch, get_generation};
 use super::expr::{self, and_accept, and_drop};
+use super::job::{Chain, Job, Rule, is_base, lacking};
 use super::ranges::{self, Found as Set, Ranges};
-use super::reply::{Reply, chain, is_rule, rule};
-use super::{ADD, Nft, Rule, TABLE, generation, missing_rules, pod_cidrs, show};
+use super::reply::{Reply, is_rule, rule};
+use super::{Nft, TABLE, generation, pod_cidrs};
 use crate::owner::Owner;
 use crate::{Error, Result};
 
@@ -79,21 +80,19 @@ impl Sources<'_> {
     /// The commands that create the filter.
     pub(crate) fn show(&self) -> Vec<String> {
         let (table, set, rules) = (TABLE.nft(), self.set(), self.rules());
-        let name = &set.name;
         if rules.is_empty() {
             let tag = Owner::network_tag(self.network);
             return vec![format!("nft list chain {table} {CHAIN} # has no rule of {tag}")];
         }
-        let declared = format!("set {name} {{ type ipv4_addr; flags interval; }}");
-        let sets = self.from.map(|_| declared.as_str());
-        let mut lines = show::skeleton(TABLE, sets.as_slice(), CHAIN, BASE);
-        if self.from.is_some_and(|from| !from.is_empty()) {
-            lines.push(format!("{ADD}element {table} {name} {{ {} }}", set.show()));
-        }
-        let insert = |rule: &Rule| format!("nft insert rule {table} {CHAIN} {}", rule.nft);
+        let sets = self.from.map(|_| set.set());
+        let chain = Chain { name: CHAIN.to_owned(), base: Some(BASE), rules: Vec::new() };
+        let (sets, chains) = (sets.as_slice(), vec![chain]);
+        let mut lines = Job { table: TABLE, sets, chains, elements: Vec::new() }.show();
+        lines.extend(set.show());
+        let line = |verb, rule: &Rule| format!("nft {verb} rule {table} {CHAIN} {}", rule.nft);
         match self.to {
-            Some(_) => lines.extend(rules.iter().rev().map(insert)),
-            None => lines.extend(show::rules(TABLE, CHAIN, &rules)),
+            Some(_) => lines.extend(rules.iter().rev().map(|rule| line("insert", rule))),
+            None => lines.extend(rules.iter().map(|rule| line("add", rule))),
         }
         lines
     }
@@ -153,17 +152,13 @@ impl Nft {
             None => Vec::new(),
         };
         if !found.has(&wanted) {
+            let lacking = lacking(TABLE, &found.rules, CHAIN, &wanted);
             let table = TABLE.nft();
-            let lacking = missing_rules(&found.rules, CHAIN, &wanted).into_iter();
-            let lacking = lacking.map(|rule| {
-                format!("nf_tables chain {table} {CHAIN} lacks the rule: {}", rule.nft)
-            });
-            let before = differences.len();
-            differences.extend(lacking);
-            if differences.len() == before {
+            if lacking.is_empty() {
                 differences
                     .push(format!("nf_tables chain {table} {CHAIN} has another rule of {tag}"));
             }
+            differences.extend(lacking);
         }
         Ok(differences)
     }
@@ -201,7 +196,7 @@ impl Nft {
     fn look_at_sources(&mut self, set: &Ranges, tag: &str) -> Result<Found> {
         let set = self.found(set)?;
         let mut replies = self.get(&[TABLE.get_chain(CHAIN)])?.into_iter();
-        let base = replies.next().flatten().is_some_and(|reply| reply.get(chain::HOOK).is_some());
+        let base = replies.next().flatten().is_some_and(|reply| is_base(&reply));
         let mut rules = match base {
             true => self.dump(&TABLE.get_rules(Some(CHAIN)))?,
             false => Vec::new(),

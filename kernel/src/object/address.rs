@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::link;
 use crate::owner::Mac;
 use crate::rtnl::{Message, Request};
-use crate::side::{Side, Sides};
+use crate::side::Side;
+use crate::sides::Sides;
 use crate::users::Users;
 
 /// An address of a link (`ip address`).

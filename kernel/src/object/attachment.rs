@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 
 use super::{Address, Place, Step, Veth};
 use crate::error::Result;
-use crate::side::Sides;
+use crate::sides::Sides;
 
 /// The addresses that a plan gives the container.
 pub(super) fn planned(steps: &[Step]) -> Vec<IpNetwork> {

@@ -10,7 +10,8 @@ use crate::error::{Doing, Error, Result};
 use crate::kind::Applied;
 use crate::link::{self, Link};
 use crate::owner::Mac;
-use crate::side::{Side, Sides};
+use crate::side::Side;
+use crate::sides::Sides;
 
 /// A bridge (`ip link add NAME type bridge`). It is created down; [`Up`](super::Up) sets it up.
 ///

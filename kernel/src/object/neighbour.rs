@@ -13,7 +13,8 @@ use super::{At, Collection, Deletion, Kind, Place, Sweep, Veth, attachment, ip};
 use crate::error::{Error, Result};
 use crate::owner::{Mac, Owner};
 use crate::rtnl::{Message, Request};
-use crate::side::{Side, Sides, parsed};
+use crate::side::{Side, parsed};
+use crate::sides::Sides;
 
 /// The host's neighbour entries for a container's addresses (`ip neighbour`).
 ///

@@ -12,7 +12,8 @@ use super::{Address, At, Conflict, Kind, Place, Route, ip};
 use crate::error::{Error, Result};
 use crate::link::{self, Link};
 use crate::owner::Owner;
-use crate::side::{HeldAddress, Side, Sides};
+use crate::side::{HeldAddress, Side};
+use crate::sides::Sides;
 
 /// A tunnel of IPv4 in IPv4 (`ip link add NAME type ipip`, RFC 2003) without a fixed remote
 /// endpoint: the next hop of the route decides where each packet goes.

@@ -1,26 +1,29 @@
-//! Reads JSON values into types of one's own.
+//! Deserializes JSON values.
 
 use std::fmt;
 use std::iter::Enumerate;
 
+use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Unexpected,
     Visitor,
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::lookup;
 use crate::{Code, Error, Result};
 
-/// Turns a JSON value into a type of one's own, struct keys matched without regard to case at every
-/// level.
+/// Deserializes a JSON value. The keys of structs match in any case, at every level.
 ///
-/// Where serde buffers a value before it knows its type, it does not say which keys it looks for. A
-/// struct with `#[serde(flatten)]` would therefore match its keys in one case only, without notice:
-/// it is refused, whatever the value is. In `untagged` and internally tagged enums, keys have to
-/// match exactly.
+/// Where serde buffers a value before it knows its type, this function does not learn the keys of
+/// the type. The keys of a struct with `#[serde(flatten)]` would therefore silently match in one
+/// case only, so such a struct is always an error. In `untagged` and internally tagged enums, keys
+/// must match exactly.
 ///
 /// ```
+/// use libcni::json::from_value;
+/// use serde_json::json;
+///
 /// #[derive(serde::Deserialize)]
 /// #[serde(rename_all = "camelCase", default)]
 /// #[derive(Default)]
@@ -29,10 +32,10 @@ use crate::{Code, Error, Result};
 ///     mtu: u32,
 /// }
 ///
-/// let config: Config = libcni::json::from_value(&serde_json::json!({ "IsGateway": true, "mtu": null }))?;
+/// let config: Config = from_value(&json!({ "IsGateway": true, "mtu": null }))?;
 /// assert!(config.is_gateway);
 ///
-/// let error = libcni::json::from_value::<Config>(&serde_json::json!({ "mtu": "big" })).err().unwrap();
+/// let error = from_value::<Config>(&json!({ "mtu": "big" })).err().unwrap();
 /// assert_eq!(error.msg, r#"mtu: invalid type: string "big", expected u32"#);
 /// # Ok::<(), libcni::Error>(())
 /// ```
@@ -56,7 +59,7 @@ pub(super) fn try_from_value<T: DeserializeOwned>(value: &Value) -> Result<T, Mi
 pub(super) struct Misfit(Box<(Vec<String>, serde_json::Error)>);
 
 impl Misfit {
-    /// The same, seen from where `step` leads to it.
+    /// Adds a step before the path.
     fn behind(mut self, step: &str) -> Misfit {
         self.0.0.push(step.to_owned());
         self
@@ -95,11 +98,11 @@ impl fmt::Display for Misfit {
     }
 }
 
-/// A value that knows the rules of this module.
+/// The deserializer of a value.
 #[derive(Clone, Copy)]
 struct Node<'a>(&'a Value);
 
-/// Leaves a type to `serde_json`, which is right for everything that has no struct inside.
+/// Calls `serde_json` for a type, which is correct for all types without structs inside.
 macro_rules! as_serde_json {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
@@ -108,7 +111,7 @@ macro_rules! as_serde_json {
     )*};
 }
 
-/// Goes by what the value is.
+/// Chooses the type by the value.
 macro_rules! as_found {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
@@ -127,8 +130,11 @@ impl<'de> Deserializer<'de> for Node<'de> {
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
         match self.0 {
-            Value::Object(object) => visitor.visit_map(Fields { object, fields, found: None }),
-            // A list would be taken for the fields in their order of declaration.
+            Value::Object(object) => {
+                let rest = fields.iter().filter_map(|field| Some((*field, lookup(object, field)?)));
+                visitor.visit_map(Pairs { rest, key: BorrowedStrDeserializer::new, found: None })
+            }
+            // The visitor would read a list as the fields in their order of declaration.
             Value::Array(_) => Err(de::Error::invalid_type(Unexpected::Seq, &visitor)),
             other => Ok(other.deserialize_any(visitor)?),
         }
@@ -137,7 +143,8 @@ impl<'de> Deserializer<'de> for Node<'de> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         match self.0 {
             Value::Object(object) => {
-                visitor.visit_map(Entries { rest: object.iter(), found: None })
+                let rest = object.iter().map(|(key, value)| (key.as_str(), value));
+                visitor.visit_map(Pairs { rest, key: MapKey, found: None })
             }
             Value::Array(items) => visitor.visit_seq(Items(items.iter().enumerate())),
             other => Ok(other.deserialize_any(visitor)?),
@@ -193,75 +200,50 @@ impl<'de> Deserializer<'de> for Node<'de> {
     as_found! { deserialize_seq deserialize_map }
 
     as_serde_json! {
-        deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 deserialize_f32
-        deserialize_f64 deserialize_char deserialize_str deserialize_string deserialize_bytes
-        deserialize_byte_buf deserialize_unit deserialize_identifier deserialize_ignored_any
+        deserialize_bool deserialize_char deserialize_str deserialize_string
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+        deserialize_f32 deserialize_f64 deserialize_bytes deserialize_byte_buf deserialize_unit
+        deserialize_identifier deserialize_ignored_any
     }
 }
 
-/// The fields of a struct that an object has.
-struct Fields<'de> {
-    object: &'de Map<String, Value>,
-    fields: &'static [&'static str],
+/// Pairs of a key and a value: the fields of a struct that an object has, or all entries of an
+/// object that becomes a map, whose keys are data and keep their case.
+struct Pairs<'de, I, K> {
+    rest: I,
+    /// Makes the deserializer of a key.
+    key: K,
     found: Option<(&'de str, &'de Value)>,
 }
 
-impl<'de> MapAccess<'de> for Fields<'de> {
+impl<'de, I, K, D> MapAccess<'de> for Pairs<'de, I, K>
+where
+    I: Iterator<Item = (&'de str, &'de Value)>,
+    K: Fn(&'de str) -> D,
+    D: Deserializer<'de, Error = Misfit>,
+{
     type Error = Misfit;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
+    fn next_key_seed<S: DeserializeSeed<'de>>(
         &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Self::Error> {
-        while let Some((field, rest)) = self.fields.split_first() {
-            self.fields = rest;
-            if let Some(value) = lookup(self.object, field) {
-                self.found = Some((field, value));
-                return seed.deserialize(de::value::BorrowedStrDeserializer::new(field)).map(Some);
-            }
-        }
-        Ok(None)
+        seed: S,
+    ) -> Result<Option<S::Value>, Self::Error> {
+        self.found = self.rest.next();
+        self.found.map(|(key, _)| seed.deserialize((self.key)(key))).transpose()
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(
+    fn next_value_seed<S: DeserializeSeed<'de>>(
         &mut self,
-        seed: V,
-    ) -> Result<V::Value, Self::Error> {
+        seed: S,
+    ) -> Result<S::Value, Self::Error> {
         let (key, value) = self.found.take().unwrap_or(("", &Value::Null));
         seed.deserialize(Node(value)).map_err(|misfit| misfit.behind(key))
     }
 }
 
-/// The entries of an object that stays a map: its keys are data, their case is kept.
-struct Entries<'de> {
-    rest: serde_json::map::Iter<'de>,
-    found: Option<(&'de str, &'de Value)>,
-}
-
-impl<'de> MapAccess<'de> for Entries<'de> {
-    type Error = Misfit;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Self::Error> {
-        let Some((key, value)) = self.rest.next() else { return Ok(None) };
-        self.found = Some((key, value));
-        seed.deserialize(MapKey(key)).map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(
-        &mut self,
-        seed: V,
-    ) -> Result<V::Value, Self::Error> {
-        let (key, value) = self.found.take().unwrap_or(("", &Value::Null));
-        seed.deserialize(Node(value)).map_err(|misfit| misfit.behind(key))
-    }
-}
-
-/// A key of a map. Only a struct looks for an identifier among them: one that has
-/// `#[serde(flatten)]`, for which serde asks for a map.
+/// A key of a map. Only a struct with `#[serde(flatten)]`, which serde reads from a map, requests an
+/// identifier.
 struct MapKey<'de>(&'de str);
 
 impl<'de> Deserializer<'de> for MapKey<'de> {
@@ -284,7 +266,7 @@ impl<'de> Deserializer<'de> for MapKey<'de> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Misfit> {
-        de::value::BorrowedStrDeserializer::new(self.0).deserialize_enum(name, variants, visitor)
+        BorrowedStrDeserializer::new(self.0).deserialize_enum(name, variants, visitor)
     }
 
     serde::forward_to_deserialize_any! {

@@ -1,5 +1,6 @@
-//! The results of ADD, kept until DEL, in the files every runtime built on the reference library
-//! keeps (`/var/lib/cni/results`): either side reads what the other wrote.
+//! The cache of the results of ADD, kept until DEL. The files have the format of the reference
+//! library (`/var/lib/cni/results`), so this crate and other runtimes can read each other's
+//! entries.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
@@ -18,7 +19,7 @@ use crate::{
     json,
 };
 
-/// What the files of this format say of themselves.
+/// The value of the key `kind` in files of this format.
 const KIND: &str = "cniCacheV1";
 
 /// The maximum size of a file in bytes. It contains the network's configuration and the result,
@@ -37,11 +38,11 @@ pub struct Cache {
 pub struct Cached {
     /// The network.
     pub network: NetworkName,
-    /// The attachment and the arguments it was made with.
+    /// The attachment, and the arguments of its ADD.
     pub conf: AttachmentConfig,
-    /// The network's configuration at that time, as text.
+    /// The text of the network's configuration at the time of ADD.
     pub config: Vec<u8>,
-    /// What ADD answered, in the version the configuration had.
+    /// The result of ADD, in the version of the configuration.
     pub result: Option<Value>,
 }
 
@@ -56,26 +57,26 @@ impl Cached {
         Cached { network, conf, config, result }
     }
 
-    /// The result as a value: in the version that it says, or whose shape it has. Empty if there is
-    /// none.
+    /// Reads the result in its own version, or in the version of its shape. The value is empty if
+    /// the entry has no result.
     ///
     /// # Errors
     ///
-    /// It cannot be read.
+    /// Returns an error if the result cannot be read.
     pub fn add_result(&self) -> Result<AddResult> {
         self.result.as_ref().map_or_else(|| Ok(AddResult::default()), of_any_version)
     }
 }
 
-/// A file of the cache, understood or not.
+/// A file of the cache, readable or not.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Entry {
-    /// Where it is.
+    /// The path of the file.
     pub file: PathBuf,
-    /// When it was written, if the file system says.
+    /// The file's modification time, if known.
     pub written: Option<SystemTime>,
-    /// What it says, or why that is not known.
+    /// The cached attachment, or the reason why it cannot be read.
     pub cached: Result<Cached>,
 }
 
@@ -87,17 +88,18 @@ impl Default for Cache {
 }
 
 impl Cache {
-    /// The cache below `dir`, in its folder `results`. It is made when the first result is kept.
+    /// The cache in the folder `results` of `dir`. The first [`Cache::put`] creates the folder.
     pub fn new(dir: impl AsRef<Path>) -> Cache {
         Cache { results: dir.as_ref().join("results") }
     }
 
-    /// What is known of an attachment; none if there is no file.
+    /// The entry of an attachment; `None` if there is no file.
     ///
     /// # Errors
     ///
-    /// The file cannot be read or understood, or is another attachment's: the reference's file
-    /// names do not tell network `a-b` with container `c` from network `a` with container `b-c`.
+    /// Returns an error if the file cannot be read or decoded, or if it belongs to another
+    /// attachment: network `a-b` with container `c` and network `a` with container `b-c` have the
+    /// same file name in the reference's format.
     pub fn get(&self, network: &NetworkName, attachment: &Attachment) -> Result<Option<Cached>> {
         let path = self.file(network, attachment);
         let doing = || format!("read {}", path.display());
@@ -125,11 +127,13 @@ impl Cache {
         }
     }
 
-    /// Keeps a result: the file is complete or not there, also after a crash of this process.
+    /// Writes an entry. The file is replaced as a whole, so a crash of this process leaves no
+    /// partial file.
     ///
     /// # Errors
     ///
-    /// The file cannot be written, or the one there is another attachment's.
+    /// Returns an error if the file cannot be written, or if the existing file belongs to another
+    /// attachment.
     pub fn put(&self, cached: &Cached) -> Result<()> {
         let file = self.file(&cached.network, &cached.conf.attachment);
         let doing = || format!("write {}", file.display());
@@ -137,7 +141,7 @@ impl Cache {
         let text = serde_json::to_vec(&Record::from(cached))
             .map_err(|error| Error::internal(format!("{}: {error}", doing())))?;
         DirBuilder::new().recursive(true).mode(0o700).create(&self.results).context(doing)?;
-        // Temporary files have mode 0600, which is also that of the reference's.
+        // Temporary files have mode 0600, as the reference's files do.
         let mut draft =
             tempfile::Builder::new().prefix(".draft-").tempfile_in(&self.results).context(doing)?;
         draft.write_all(&text).context(doing)?;
@@ -145,12 +149,12 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes the entry of an attachment. Succeeds if there is none, and leaves the file of
-    /// another attachment.
+    /// Removes the entry of an attachment. Succeeds if there is no entry, and does not remove the
+    /// file of another attachment.
     ///
     /// # Errors
     ///
-    /// The file cannot be removed.
+    /// Returns an error if the file cannot be removed.
     pub fn remove(&self, network: &NetworkName, attachment: &Attachment) -> Result<()> {
         let file = self.file(network, attachment);
         if self.refuse_foreign(&file, network, attachment).is_err() {
@@ -158,14 +162,14 @@ impl Cache {
         }
         match fs::remove_file(&file) {
             Err(error) if is_absence(&error) => Ok(()),
-            // The kernel refuses to remove from a read-only file system before it looks whether
-            // there is such a file.
+            // On a read-only file system the kernel refuses the removal before it checks whether
+            // the file exists.
             Err(_) if fs::symlink_metadata(&file).is_err_and(|error| is_absence(&error)) => Ok(()),
             done => done.context(|| format!("remove the cache entry {}", file.display())),
         }
     }
 
-    /// Whether there is an entry of an attachment; `None` if that cannot be told.
+    /// Whether the attachment has an entry; `None` if that cannot be determined.
     pub fn has(&self, network: &NetworkName, attachment: &Attachment) -> Option<bool> {
         match fs::symlink_metadata(self.file(network, attachment)) {
             Ok(_) => Some(true),
@@ -174,9 +178,8 @@ impl Cache {
         }
     }
 
-    /// Every attachment in the cache, or every one of a container, in the order of the files'
-    /// names. Files that do not say whose they are (foreign, damaged and very old ones) are
-    /// skipped.
+    /// All attachments in the cache, or all of one container, in the order of the file names. Files
+    /// that do not name their attachment (foreign, damaged and very old files) are skipped.
     ///
     /// # Errors
     ///
@@ -190,8 +193,8 @@ impl Cache {
         Ok(all.filter(wanted).collect())
     }
 
-    /// Every file in the cache, in the order of their names, also those that [`Cache::attachments`]
-    /// skips. Each is read when its turn comes.
+    /// All files in the cache in the order of their names, including the files that
+    /// [`Cache::attachments`] skips. The iterator reads each file when it returns it.
     ///
     /// # Errors
     ///
@@ -222,12 +225,12 @@ impl Cache {
         Ok(files)
     }
 
-    /// All three parts are checked names, without a slash.
+    /// None of the three parts can contain a slash, because their types reject it.
     fn file(&self, network: &NetworkName, attachment: &Attachment) -> PathBuf {
         self.results.join(format!("{network}-{}-{}", attachment.container, attachment.ifname))
     }
 
-    /// Fails if the file is there and says that it is another attachment's.
+    /// Fails if the file exists and belongs to another attachment.
     fn refuse_foreign(
         &self,
         path: &Path,
@@ -245,8 +248,8 @@ impl Cache {
     }
 }
 
-/// Whether a file does not exist, or cannot. A name that is too long for the file system, or a file
-/// in the place of the folder, must not keep an attachment.
+/// Whether a file does not exist or cannot exist. A name that is too long for the file system, or a
+/// file in place of the folder, must not prevent the removal of an attachment.
 fn is_absence(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -265,7 +268,7 @@ fn foreign(cached: &Cached) -> Error {
     .details("use names whose combination with `-` is different")
 }
 
-/// What a file says, if it says whose it is. None if it is gone by now.
+/// Reads an entry. `None` if the file no longer exists.
 fn read(path: &Path) -> Option<Result<Cached>> {
     let text = match file::read(path, MAX_BYTES) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -279,16 +282,16 @@ fn read(path: &Path) -> Option<Result<Cached>> {
     }))
 }
 
-/// What a file in the cache can be.
+/// The content of a file in the cache.
 enum Content {
     Current(Box<Cached>),
-    /// Before `cniCacheV1`, files held the bare result.
+    /// The format before `cniCacheV1`: the result alone.
     Legacy(Value),
 }
 
 fn decode(text: &[u8]) -> Result<Content> {
     let bad = |why: String| Error::new(Code::DECODE_FAILURE, why);
-    // Go's libcni writes what a plugin printed, and reads bytes that are not UTF-8 in this way.
+    // Go's libcni writes the plugin's output unchanged, and replaces invalid UTF-8 when it reads.
     let value = json::value(String::from_utf8_lossy(text).as_bytes())?;
     if !value.is_object() {
         return Err(bad("it is not a cached result".to_owned()));
@@ -300,13 +303,13 @@ fn decode(text: &[u8]) -> Result<Content> {
     Ok(Content::Current(Box::new(record.into_cached()?)))
 }
 
-/// The file, its keys in the reference's order.
+/// The content of a file, with the keys in the reference's order.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Record {
     kind: String,
     container_id: String,
-    /// The configuration's text in base64.
+    /// The text of the configuration in base64.
     config: String,
     if_name: String,
     network_name: String,
@@ -353,8 +356,8 @@ impl Record {
         Ok(Cached { network, conf, config, result: self.result })
     }
 
-    /// The namespace as the result says it: what podman 4 and containerd 1.6 are built on does not
-    /// keep `netns`.
+    /// The namespace's path from the result. The libraries of podman 4 and containerd 1.6 do not
+    /// store `netns`.
     fn sandbox(&self) -> Option<String> {
         let text = |interface, key| json::get(interface, key).and_then(Value::as_str);
         let interfaces = json::get(self.result.as_ref()?, "interfaces")?.as_array()?.iter();

@@ -1,4 +1,4 @@
-//! Running the plugins of a network, one after the other.
+//! Runs the plugins of a network, one after the other.
 
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -15,19 +15,20 @@ use crate::{AddResult, Attachment, Code, Context, Error, NetworkName, Result, Ve
 
 /// Runs the plugins of networks.
 ///
-/// The environment of this process is handed on to every plugin, `TRACEPARENT`, `TRACESTATE` and
-/// `BAGGAGE` of a trace included; [`Runtime::env`] can set them for one runtime.
+/// Every plugin inherits the environment of this process, including the variables of a trace
+/// (`TRACEPARENT`, `TRACESTATE`, `BAGGAGE`). [`Runtime::env`] can set them for one runtime.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Runtime<'fd> {
-    /// The folders that hold the plugins, the first match wins (`CNI_PATH`).
+    /// The folders of the plugins (`CNI_PATH`); the first match is used.
     pub path: Vec<PathBuf>,
-    /// Where results are kept between ADD and DEL.
+    /// The cache of results between ADD and DEL.
     pub cache: Cache,
-    /// More variables for the plugins. The specification's own (`CNI_...`) cannot be changed here.
+    /// Additional variables for the plugins. They cannot replace the variables of the specification
+    /// (`CNI_...`).
     pub env: Vec<(String, String)>,
-    /// How long one operation on a network, all its plugins together, may take. Then the running
-    /// plugin is killed.
+    /// The maximum duration of one operation on a network, for all its plugins together. After that
+    /// the running plugin is killed.
     pub timeout: Option<Duration>,
     /// When this becomes readable, the running plugin is killed and the operation fails.
     pub cancel: Option<BorrowedFd<'fd>>,
@@ -39,19 +40,19 @@ impl<'fd> Runtime<'fd> {
         Runtime { path, cache, env: Vec::new(), timeout: None, cancel: None }
     }
 
-    /// ADD: runs the plugins in order, each with the result of the one before, and keeps the last
-    /// result.
+    /// ADD: runs the plugins in order, each with the result of the previous one, and caches the
+    /// last result.
     ///
-    /// Results are read as leniently as the reference reads them. One without a version has that of
-    /// the list; one that the list's version cannot express is handed on as far as possible
-    /// ([`AddResult::to_value_lossy`]).
+    /// Results are read as leniently as the reference reads them. A result without a version has
+    /// the version of the list. A result that this version cannot express is passed on as far as
+    /// possible ([`AddResult::to_value_lossy`]).
     ///
-    /// When a plugin fails, those before it are not undone: [`Runtime::undo`] does that.
+    /// When a plugin fails, the plugins before it are not rolled back: call [`Runtime::undo`].
     ///
     /// # Errors
     ///
-    /// The first plugin's error, its message beginning with `plugin type="..."`; or the result
-    /// could not be kept.
+    /// Returns the error of the first plugin that fails, with a message that begins with
+    /// `plugin type="..."`, or an error if the result cannot be cached.
     pub fn add(&self, list: &NetworkConfig, conf: &AttachmentConfig) -> Result<AddResult> {
         let operation = self.start();
         let mut prev = None;
@@ -72,13 +73,13 @@ impl<'fd> Runtime<'fd> {
         Ok(result)
     }
 
-    /// CHECK: asks the plugins in order, each with the cached result, whether everything is as ADD
-    /// left it.
+    /// CHECK: runs the plugins in order, each with the cached result, to verify that the attachment
+    /// is still as ADD made it.
     ///
     /// # Errors
     ///
-    /// The first plugin's error; a configuration older than 0.4.0, which has no CHECK; a cached
-    /// result that cannot be read.
+    /// Returns the error of the first plugin that fails; or an error if the configuration is older
+    /// than 0.4.0, which has no CHECK, or if the cached result cannot be read.
     pub fn check(&self, list: &NetworkConfig, conf: &AttachmentConfig) -> Result<()> {
         if list.version < Version::new(0, 4, 0) {
             let msg = format!(
@@ -117,12 +118,12 @@ impl<'fd> Runtime<'fd> {
         self.del_within(&self.start(), list, conf)
     }
 
-    /// As [`Runtime::del`], but a plugin that fails does not keep the others from cleaning up. This
-    /// is what to call after an ADD that failed. Returns warnings, as [`Runtime::del`] does.
+    /// As [`Runtime::del`], but all plugins run even if one fails. Call this after an ADD that
+    /// failed. Returns warnings, as [`Runtime::del`] does.
     ///
     /// # Errors
     ///
-    /// Every plugin's error, joined.
+    /// Returns the errors of all plugins, joined.
     pub fn undo(&self, list: &NetworkConfig, conf: &AttachmentConfig) -> Result<Vec<Error>> {
         let prev = self.result_for_del(list, conf);
         let operation = self.start();
@@ -135,12 +136,13 @@ impl<'fd> Runtime<'fd> {
         Ok(self.forget(list, conf))
     }
 
-    /// STATUS: asks the plugins in order whether an ADD could be served. Below version 1.1.0
-    /// plugins do not know the verb.
+    /// STATUS: runs the plugins in order to learn whether an ADD would succeed. Does nothing below
+    /// version 1.1.0, in which plugins do not know the verb.
     ///
     /// # Errors
     ///
-    /// The first plugin's error, with [`Code::UNAVAILABLE`] or [`Code::LIMITED_CONNECTIVITY`].
+    /// Returns the error of the first plugin that fails, with [`Code::UNAVAILABLE`] or
+    /// [`Code::LIMITED_CONNECTIVITY`].
     pub fn status(&self, list: &NetworkConfig) -> Result<()> {
         if list.version < Version::new(1, 1, 0) {
             return Ok(());
@@ -153,7 +155,7 @@ impl<'fd> Runtime<'fd> {
         Ok(())
     }
 
-    /// The clock of one operation starts.
+    /// Starts the time limit of one operation.
     pub(super) fn start(&self) -> Operation<'_> {
         let deadline = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         Operation { runtime: self, deadline }
@@ -179,8 +181,8 @@ impl<'fd> Runtime<'fd> {
         Ok(self.forget(list, conf))
     }
 
-    /// Removes the cache entry of an attachment that no plugin has any more. A failure is no reason
-    /// to call the plugins again, so it is only a warning.
+    /// Removes the cache entry of an attachment that all plugins have removed. The plugins need not
+    /// be called again after a failure here, so the failure is only a warning.
     fn forget(&self, list: &NetworkConfig, conf: &AttachmentConfig) -> Vec<Error> {
         let removed = self.cache.remove(&list.name, &conf.attachment);
         let Attachment { container, ifname } = &conf.attachment;
@@ -219,9 +221,9 @@ impl<'fd> Runtime<'fd> {
         read().context(|| format!("failed to get network {:?} cached result", list.name.as_str()))
     }
 
-    /// The cached result if DEL has one and it can be read. DEL is best effort (spec 1.1.0, section
-    /// 2): an entry that cannot be read must not keep plugins from cleaning up. It is removed after
-    /// they have.
+    /// The cached result for DEL; `None` if there is none or it cannot be read. DEL is best effort
+    /// (spec 1.1.0, section 2): an unreadable entry must not prevent the plugins from cleaning up.
+    /// It is removed after they succeed.
     fn result_for_del(&self, list: &NetworkConfig, conf: &AttachmentConfig) -> Option<Value> {
         if list.version < Version::new(0, 4, 0) {
             return None;
@@ -229,7 +231,7 @@ impl<'fd> Runtime<'fd> {
         self.cached_result(list, conf).ok().flatten()
     }
 
-    /// The folders as `CNI_PATH` says them.
+    /// The value of `CNI_PATH`.
     pub(super) fn path_list(&self) -> Result<String> {
         let joined = std::env::join_paths(&self.path).ok().and_then(|path| path.into_string().ok());
         joined.ok_or_else(|| {
@@ -286,7 +288,7 @@ impl Operation<'_> {
         Ok(request.env(self.runtime.env.clone(), &self.runtime.path_list()?))
     }
 
-    /// Runs one plugin, and ignores its result.
+    /// Runs one plugin and ignores its result.
     fn ask(&self, request: &Request<'_>) -> std::result::Result<(), NotDone> {
         let doing = |error: Error| {
             let what = format!("{} failed ({})", described(request.plugin), spelled(request.verb));
@@ -304,7 +306,7 @@ impl Operation<'_> {
         exec.finish(running).map(drop).map_err(failed)
     }
 
-    /// Runs one plugin. Errors say which plugin it was and keep its code and details.
+    /// Runs one plugin. An error names the plugin, and keeps its code and details.
     pub(super) fn run<T>(
         &self,
         request: &Request<'_>,
@@ -338,7 +340,7 @@ pub(super) fn request<'a>(
     Request { verb, list, plugin, conf, prev, valid: None }
 }
 
-/// The plugin as errors name it.
+/// The plugin's name in errors.
 fn described(plugin: &PluginConfig) -> String {
     match &plugin.name {
         None => format!("plugin type={:?}", plugin.kind.as_str()),
@@ -346,7 +348,7 @@ fn described(plugin: &PluginConfig) -> String {
     }
 }
 
-/// The verb as the reference's errors spell it, which people search for.
+/// The verb as it is spelled in the reference's errors, which operators search for.
 fn spelled(verb: Verb) -> String {
     match verb {
         Verb::Del => "delete".to_owned(),

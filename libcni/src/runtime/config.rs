@@ -1,5 +1,4 @@
-//! A network's configuration: its name and the plugins that make it (spec 1.1.0, "Configuration
-//! format").
+//! A network's configuration: its name and its plugins (spec 1.1.0, "Configuration format").
 
 use std::collections::BTreeSet;
 
@@ -8,17 +7,17 @@ use serde_json::{Value, json};
 use crate::json::get;
 use crate::{Code, Error, NetworkName, PluginType, Result, Version};
 
-/// What to do with a single plugin in the file of a list.
+/// The hint for a single plugin in the file of a list.
 const SINGLE: &str =
     "this is a single plugin: its file's name must end in .conf, or it must be put into a list";
 
-/// A network: the plugins to run for it, in the order of ADD.
+/// A network and its plugins, in the order of ADD.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct NetworkConfig {
     /// The network's name.
     pub name: NetworkName,
-    /// The version every plugin of the list is spoken to in; the best of `cniVersions` if that is
+    /// The version of all calls of the network's plugins: the best of `cniVersions` if that is
     /// given.
     pub version: Version,
     /// Whether CHECK does nothing.
@@ -27,9 +26,9 @@ pub struct NetworkConfig {
     pub disable_gc: bool,
     /// The plugins, in the order of ADD.
     pub plugins: Vec<PluginConfig>,
-    /// Whether plugins may only be named in the list itself.
+    /// Whether the network's folder is ignored (`loadOnlyInlinedPlugins`).
     pub(super) only_inlined: bool,
-    /// Whether it looks like a single plugin.
+    /// Whether the object has a key `type`, as a single plugin does.
     is_single: bool,
     bytes: Vec<u8>,
 }
@@ -40,21 +39,20 @@ pub struct NetworkConfig {
 pub struct PluginConfig {
     /// The plugin's type, the name of its file.
     pub kind: PluginType,
-    /// The name in the plugin's own object, which only files of a single plugin have.
+    /// The key `name` of the plugin's object, which only a file of a single plugin has.
     pub name: Option<String>,
-    /// The capabilities it declares: the keys of `runtimeConfig` it wants.
+    /// The declared capabilities: the keys of `runtimeConfig` that the plugin accepts.
     pub capabilities: BTreeSet<String>,
-    /// Its configuration as written, before a runtime puts in what it adds.
+    /// The plugin's configuration as written, without the keys that a runtime adds.
     pub config: Value,
 }
 
 impl NetworkConfig {
-    /// Reads a list, the content of a `.conflist` file. Plugins in the folder beside such a file
-    /// are not looked for: that is [`NetworkConfig::load`]. So a list without `plugins` is read,
-    /// too.
+    /// Reads a list, the content of a `.conflist` file. A list without `plugins` is accepted,
+    /// because its plugins can be in the folder beside the file, which only [`NetworkConfig::load`]
+    /// reads.
     ///
-    /// Keys of the list are matched exactly, as the reference matches them; keys of plugins in any
-    /// case.
+    /// Keys of the list are matched exactly, as in the reference; keys of plugins in any case.
     ///
     /// ```
     /// use libcni::Version;
@@ -68,8 +66,8 @@ impl NetworkConfig {
     ///
     /// # Errors
     ///
-    /// [`Code::DECODE_FAILURE`] with line and column for text that is not JSON,
-    /// [`Code::INVALID_CONFIG`] with the rule that was broken otherwise.
+    /// Returns [`Code::DECODE_FAILURE`] with line and column for text that is not JSON, and
+    /// [`Code::INVALID_CONFIG`] with the violated rule otherwise.
     pub fn parse(bytes: &[u8]) -> Result<NetworkConfig> {
         let list = NetworkConfig::parse_without_folder(bytes)?;
         if list.plugins.is_empty() && list.is_single {
@@ -80,14 +78,14 @@ impl NetworkConfig {
         Ok(list)
     }
 
-    /// As [`NetworkConfig::parse`], for a list whose plugins may all be in its folder, whatever
-    /// else is in it.
+    /// As [`NetworkConfig::parse`], but also accepts an object that looks like a single plugin,
+    /// because the list's plugins may all be in its folder.
     pub(super) fn parse_without_folder(bytes: &[u8]) -> Result<NetworkConfig> {
         let list = object(bytes)?;
         read_list(&list, bytes).map_err(|error| error.context("error parsing configuration list"))
     }
 
-    /// The error of a list for which no plugin was found.
+    /// The error for a list without any plugin.
     pub(super) fn without_plugins(&self) -> Error {
         let error = Error::config("no plugin configs found");
         if self.is_single { error.details(SINGLE) } else { error }
@@ -103,13 +101,13 @@ impl NetworkConfig {
         PluginConfig::parse(bytes)?.into_list()
     }
 
-    /// The list as text: what was parsed, unless plugins from a folder were added to it.
+    /// The text of the list: the parsed text, unless plugins of a folder were added.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Adds the plugins of the list's folder. The text then names them all, so that a cached
-    /// configuration is whole.
+    /// Adds the plugins of the list's folder. The text then contains all plugins, so that a cached
+    /// configuration is complete.
     pub(super) fn append(&mut self, plugins: Vec<PluginConfig>) {
         if plugins.is_empty() {
             return;
@@ -194,13 +192,13 @@ fn read_list(list: &Value, bytes: &[u8]) -> Result<NetworkConfig> {
     })
 }
 
-/// A key of the list itself. As in the reference it is matched exactly, and `null` does not count
-/// as absent: both hold only for the keys of plugins.
+/// The value of a key of the list. As in the reference, the key must match exactly, and `null` does
+/// not count as absent; plugins' keys have neither restriction.
 fn own<'a>(list: &'a Value, key: &str) -> Option<&'a Value> {
     list.as_object()?.get(key)
 }
 
-/// The error of a key that is missing, with the key that was meant if its case is wrong.
+/// The error for a missing key. It names the key that differs only in case, if there is one.
 fn misspelt(list: &Value, key: &str, msg: &str) -> Error {
     let is_meant = |found: &&String| found.eq_ignore_ascii_case(key);
     let meant = list.as_object().and_then(|list| list.keys().find(is_meant));
@@ -213,7 +211,7 @@ fn misspelt(list: &Value, key: &str, msg: &str) -> Error {
     }
 }
 
-/// The list's plugins. A list without `plugins` can be one whose plugins are all in its folder.
+/// The list's plugins. A list without `plugins` is valid if its plugins are all in its folder.
 fn plugins(list: &Value, only_inlined: bool) -> Result<Vec<PluginConfig>> {
     let plugins = match own(list, "plugins") {
         Some(Value::Array(plugins)) if plugins.is_empty() => {
@@ -239,9 +237,9 @@ fn plugins(list: &Value, only_inlined: bool) -> Result<Vec<PluginConfig>> {
     plugins.iter().enumerate().map(read).collect()
 }
 
-/// The highest version of `cniVersions` and `cniVersion` that this crate speaks; `cniVersion` as it
-/// is if nothing else is given, so that a network of a newer version is refused by its plugins and
-/// not unfindable.
+/// The highest version of `cniVersions` and `cniVersion` that this crate supports. A `cniVersion`
+/// alone is returned unchanged, so that the network of a newer version can be found, and its
+/// plugins report the version.
 fn version(list: &Value) -> Result<Version> {
     let single = text("cniVersion", own(list, "cniVersion"))?;
     let mut candidates = Vec::new();
@@ -283,7 +281,7 @@ fn text<'a>(key: &str, value: Option<&'a Value>) -> Result<Option<&'a str>> {
     }
 }
 
-/// A switch of a list, which may be given as a boolean or as the word in any case.
+/// A switch of a list: a boolean, or the word in any case.
 fn switch(list: &Value, key: &str) -> Result<bool> {
     match own(list, key) {
         None => Ok(false),

@@ -9,17 +9,17 @@ use super::named::named;
 use crate::{Context, Error, Result, file, json};
 
 impl NetworkConfig {
-    /// Finds a network by name: in the `.conflist` files first, then in the `.conf` and `.json`
+    /// Finds a network by name: first in the `.conflist` files, then in the `.conf` and `.json`
     /// files, each in the order of their names.
     ///
-    /// Every file before the one looked for is read. One that is not JSON ends the search, as in
-    /// the reference: it could be the one, and a mistake should be seen, not make another network
-    /// of the same name appear. One that cannot be used for another reason, and says another name,
-    /// does not.
+    /// All files before the network's file are read. A file that is not JSON ends the search, as in
+    /// the reference: it could be the network's file, and its error must not be hidden by another
+    /// network of the same name. A file with another error is skipped if it has another name.
     ///
     /// # Errors
     ///
-    /// What is wrong with which file, or the names that are there if this one is not.
+    /// Returns an error that names the faulty file, or the existing networks if there is none of
+    /// this name.
     pub fn find(dir: &Path, name: &str) -> Result<NetworkConfig> {
         let mut others = Others::default();
         for file in files(dir, &[".conflist"])? {
@@ -46,12 +46,12 @@ impl NetworkConfig {
         Err(others.beside(Error::config(missing)))
     }
 
-    /// Every network of a folder, in the order in which [`NetworkConfig::find`] looks at them, with
-    /// its file. Of a file that cannot be used, the error. A folder that is not there has none.
+    /// All networks of a folder with their files, in the order of [`NetworkConfig::find`]. An
+    /// unusable file has its error instead. The result is empty if the folder does not exist.
     ///
     /// # Errors
     ///
-    /// The folder cannot be read.
+    /// Returns an error if the folder cannot be read.
     pub fn all(dir: &Path) -> Result<Vec<(PathBuf, Result<NetworkConfig>)>> {
         let lists = files(dir, &[".conflist"])?.into_iter();
         let mut all: Vec<_> =
@@ -66,12 +66,13 @@ impl NetworkConfig {
         Ok(all)
     }
 
-    /// Reads a `.conflist` file and, unless it says `loadOnlyInlinedPlugins`, every `*.conf` file
-    /// of the folder with the network's name beside it: those plugins come after the list's own.
+    /// Reads a `.conflist` file and, without `loadOnlyInlinedPlugins`, all `*.conf` files of the
+    /// folder beside it that has the network's name. The plugins of these files follow the plugins
+    /// of the list.
     ///
     /// # Errors
     ///
-    /// What is wrong with which file.
+    /// Returns an error that names the faulty file.
     pub fn load(file: &Path) -> Result<NetworkConfig> {
         let list = NetworkConfig::parse_without_folder(&read(file)?);
         let mut list = list.context(|| file.display())?;
@@ -87,20 +88,20 @@ impl NetworkConfig {
     }
 }
 
-/// The networks of a folder that are not the one looked for.
+/// The other networks of a folder.
 #[derive(Default)]
 struct Others {
     names: Vec<String>,
-    /// Why files cannot be used.
+    /// The errors of unusable files.
     unusable: Vec<Error>,
 }
 
 impl Others {
-    /// Goes on behind a file that cannot be used.
+    /// Skips an unusable file.
     ///
     /// # Errors
     ///
-    /// The file's own, if it has the network that is looked for, or could have it.
+    /// Returns the error of the file if the file has or could have the wanted network.
     fn pass(&mut self, file: &Path, error: Error, wanted: &str) -> Result<()> {
         let Some(named) = read(file).ok().and_then(|bytes| named(&bytes)) else {
             return Err(error);
@@ -116,7 +117,7 @@ impl Others {
         self.names.is_empty() && self.unusable.is_empty()
     }
 
-    /// The error with what there is instead.
+    /// Adds the existing networks and the unusable files to an error.
     fn beside(self, error: Error) -> Error {
         let unusable =
             self.unusable.iter().map(|error| format!("a file that cannot be used: {error}"));
@@ -136,8 +137,8 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     file::read(path, json::MAX_BYTES as u64).context(|| format!("error reading {}", path.display()))
 }
 
-/// The files of a folder whose names end like this, in the order of their names. A folder that is
-/// not there has none.
+/// The files of a folder whose names have one of these suffixes, in the order of their names. Empty
+/// if the folder does not exist.
 fn files(dir: &Path, suffixes: &[&str]) -> Result<Vec<PathBuf>> {
     let doing = || format!("error reading the folder {}", dir.display());
     let entries = match fs::read_dir(dir) {

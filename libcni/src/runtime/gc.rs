@@ -1,4 +1,4 @@
-//! GC: removing what belongs to stale attachments.
+//! GC: removes stale attachments.
 
 use std::collections::HashSet;
 
@@ -8,9 +8,9 @@ use crate::{Attachment, Context, Error, Result, Verb, Version};
 
 impl Runtime<'_> {
     /// GC: runs DEL for every cached attachment of the network that is not in `valid`, with the
-    /// namespace and the arguments it was made with; then, from version 1.1.0 on, asks every plugin
-    /// to remove what belongs to no valid attachment. One that fails does not keep the others from
-    /// being cleaned up.
+    /// namespace and the arguments of its ADD. From version 1.1.0 on, it then runs GC of every
+    /// plugin, which removes the objects without a valid attachment. A failure does not stop the
+    /// others.
     ///
     /// **An empty `valid` removes everything** of the network, live containers included.
     ///
@@ -18,7 +18,7 @@ impl Runtime<'_> {
     ///
     /// # Errors
     ///
-    /// Everything that could not be removed, joined.
+    /// Returns the errors of all failed removals, joined.
     pub fn gc(&self, list: &NetworkConfig, valid: &[Attachment]) -> Result<Vec<Error>> {
         if list.disable_gc {
             return Ok(Vec::new());
@@ -47,12 +47,12 @@ impl Runtime<'_> {
         Ok(warnings)
     }
 
-    /// The cached attachments of the network that are not in `valid`, those [`Runtime::gc`] runs
-    /// DEL for.
+    /// The cached attachments of the network that are not in `valid`, for which [`Runtime::gc`]
+    /// runs DEL.
     ///
     /// # Errors
     ///
-    /// The cache cannot be read.
+    /// Returns an error if the cache cannot be read.
     pub fn stale(
         &self,
         list: &NetworkConfig,

@@ -1,5 +1,5 @@
-//! What container runtimes need: find a network's configuration, run its plugins in order, remember
-//! the results.
+//! The runtime's side of the protocol: finds a network's configuration, runs its plugins in order,
+//! and caches the results.
 //!
 //! ```no_run
 //! use libcni::runtime::{Cache, NetworkConfig, Runtime, AttachmentConfig};

@@ -1,24 +1,24 @@
-//! The name that a configuration says, also of one that cannot be used: a mistake in it is no
-//! reason to refuse others.
+//! Reads the name of a configuration, even of an unusable one: a mistake in one file must not
+//! affect other networks.
 
 use std::fmt;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-/// What a configuration says to be its name, by keys in any case.
+/// The values of all keys `name` of a configuration, in any case.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Named(Vec<String>);
 
 impl Named {
-    /// Whether it could be meant by this name.
+    /// Whether the configuration could have this name.
     pub(super) fn is(&self, name: &str) -> bool {
         self.0.iter().any(|own| own == name)
     }
 }
 
-/// The name of what Go's decoder would read: an object, nested however deeply, with bytes that are
-/// not UTF-8 replaced. None if it is not JSON.
+/// The name of an object that Go's decoder accepts: of any depth, with invalid UTF-8 replaced.
+/// `None` if it is not JSON.
 pub(super) fn named(bytes: &[u8]) -> Option<Named> {
     let text = String::from_utf8_lossy(bytes);
     let mut json = serde_json::Deserializer::from_str(&text);
@@ -44,7 +44,7 @@ impl<'de> Visitor<'de> for Names {
                         named.0.push(name);
                     }
                 }
-                // What is ignored is read without recursion, so its depth does not matter.
+                // serde skips ignored values without recursion, so they can be nested deeply.
                 false => drop(object.next_value::<IgnoredAny>()?),
             }
         }

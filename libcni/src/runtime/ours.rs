@@ -13,8 +13,8 @@ use crate::{AddResult, Code, Error, PluginType, Preview, Result, Verb, Version, 
 pub struct Repaired {
     /// The repairs of each plugin.
     pub done: Vec<(PluginType, Vec<String>)>,
-    /// Why a plugin could not be asked: those of other suites do not know the verb. Then CHECK was
-    /// run, whose error is in `failed`.
+    /// The errors of plugins that do not know the verb, such as plugins of other suites. If there
+    /// are any, CHECK was run, and its error is in `failed`.
     pub unasked: Vec<Error>,
     /// The remaining differences.
     pub failed: Option<Error>,
@@ -28,19 +28,19 @@ impl Repaired {
 }
 
 impl Runtime<'_> {
-    /// PLAN: what ADD would do, plugin by plugin, each with the predicted result of the one before.
-    /// Nothing is touched.
+    /// PLAN: predicts what ADD would do, plugin by plugin, each with the predicted result of the
+    /// previous one. Changes nothing.
     ///
-    /// In the place of a plugin that cannot tell, there is the reason. Those after it get the
-    /// result of the plugin before it, as most plugins in a chain pass it on; without one, they are
-    /// not asked.
+    /// A plugin that does not know PLAN has an error in its place. The next plugin then gets the
+    /// result of the plugin before it, because most chained plugins pass the result on; without any
+    /// result, the plugins after it are not called.
     ///
-    /// With `is_live`, the attachment is in the cache. Its plugins get the cached result, and tell
-    /// what it consists of.
+    /// With `is_live`, the attachment is in the cache: its plugins get the cached result, and list
+    /// the objects of the attachment.
     ///
     /// # Errors
     ///
-    /// Why ADD could not do it; or no plugin can tell.
+    /// Returns an error if ADD would fail, or if no plugin knows PLAN.
     pub fn plan(
         &self,
         list: &NetworkConfig,
@@ -82,14 +82,14 @@ impl Runtime<'_> {
         }
     }
 
-    /// REPAIR: makes a live attachment what ADD left, plugin by plugin, and says what each had to
-    /// do. If a plugin does not know the verb, the others are asked, and then CHECK of the whole
-    /// chain tells whether anything is still wrong.
+    /// REPAIR: restores a live attachment as ADD made it, plugin by plugin, and reports the repairs
+    /// of each. If a plugin does not know the verb, the others are still called, and then CHECK of
+    /// the whole chain reports the remaining differences.
     ///
     /// # Errors
     ///
-    /// There is no cached result of the attachment. What could not be repaired is in
-    /// [`Repaired::failed`].
+    /// Returns an error if the cache has no result of the attachment. Differences that could not be
+    /// repaired are in [`Repaired::failed`].
     pub fn repair(&self, list: &NetworkConfig, conf: &AttachmentConfig) -> Result<Repaired> {
         let prev = self.cached_result(list, conf)?.ok_or_else(|| {
             let attachment = &conf.attachment;
@@ -120,7 +120,7 @@ impl Runtime<'_> {
     }
 }
 
-/// Asks a plugin for its plan.
+/// Runs PLAN of a plugin.
 fn tell(operation: &Operation<'_>, request: &Request<'_>) -> Result<Preview> {
     let plugin = request.plugin;
     let answer = operation
@@ -132,13 +132,13 @@ fn tell(operation: &Operation<'_>, request: &Request<'_>) -> Result<Preview> {
     })
 }
 
-/// A plugin that would get the result of one that cannot tell it.
+/// The error for a plugin that would need the result of a plugin that does not know PLAN.
 fn without_result(plugin: &PluginConfig, before: &PluginType) -> Error {
     let msg = format!("plugin {} was not asked: the result of {before} is not known", plugin.kind);
     Error::new(UNKNOWN_VERB, msg)
 }
 
-/// What PLAN printed. Its result is in the version it says; without one, in the newest.
+/// Reads the output of PLAN. The result has the version that it names; without one, the newest.
 fn preview(answer: &Value) -> Result<Preview> {
     let Some(result) = json::get(answer, "result") else {
         return Err(Error::new(Code::DECODE_FAILURE, "missing field result"));
@@ -153,8 +153,7 @@ fn preview(answer: &Value) -> Result<Preview> {
     Ok(Preview { plan, result, unknown: unknown.to_owned() })
 }
 
-/// What REPAIR printed: a list of lines. A plugin that prints nothing has taken no notice of the
-/// verb.
+/// Reads the output of REPAIR: a list of lines. A plugin that prints nothing has ignored the verb.
 fn lines(stdout: &[u8]) -> Result<Vec<String>> {
     if stdout.trim_ascii().is_empty() {
         return Err(Error::new(UNKNOWN_VERB, "unknown CNI_COMMAND: it printed nothing"));
@@ -167,15 +166,15 @@ fn lines(stdout: &[u8]) -> Result<Vec<String>> {
 /// The code of an error for a verb that a plugin does not know.
 const UNKNOWN_VERB: Code = Code::INVALID_ENVIRONMENT;
 
-/// What the details of such an error say.
+/// The details of such an error.
 const OURS: &str = "this verb is ferrocni's own";
 
-/// Whether it is the error for a plugin that does not know a verb of ours, as [`cannot`] words it.
+/// Whether this is the error of [`cannot`], for a plugin that does not know a verb of this suite.
 fn is_of_others(error: &Error) -> bool {
     error.code == UNKNOWN_VERB && error.details == OURS
 }
 
-/// Says which plugin does not know a verb of ours; other errors stay.
+/// Names the plugin that does not know a verb of this suite; returns other errors unchanged.
 fn cannot(error: Error, verb: Verb, plugin: &PluginConfig, what: &str) -> Error {
     if error.code != UNKNOWN_VERB || !error.msg.to_lowercase().contains("unknown cni_command") {
         return error;

@@ -1,4 +1,4 @@
-//! What one plugin of a network is sent: its configuration with what the runtime knows, and the
+//! The request to one plugin of a network: its configuration with the runtime's additions, and its
 //! environment (spec 1.1.0, "Deriving request configuration from plugin configuration").
 
 use serde_json::{Map, Value, json};
@@ -6,17 +6,18 @@ use serde_json::{Map, Value, json};
 use super::config::{NetworkConfig, PluginConfig};
 use crate::{Attachment, ContainerId, IfName, Verb};
 
-/// What a runtime knows of an attachment beyond the network's configuration.
+/// The runtime's data about an attachment, in addition to the network's configuration.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct AttachmentConfig {
     /// The container and its interface.
     pub attachment: Attachment,
-    /// The path of the container's network namespace; empty if it is gone.
+    /// The path of the container's network namespace; empty if the namespace no longer exists.
     pub netns: String,
-    /// What `CNI_ARGS` says, in this order.
+    /// The pairs of `CNI_ARGS`, in this order.
     pub args: Vec<(String, String)>,
-    /// Values for `runtimeConfig`, by capability: each plugin gets those it declares.
+    /// Values for `runtimeConfig`, by capability: each plugin gets the values of the capabilities
+    /// that it declares.
     pub capability_args: Map<String, Value>,
 }
 
@@ -41,16 +42,16 @@ pub(super) struct Request<'a> {
     pub(super) verb: Verb,
     pub(super) list: &'a NetworkConfig,
     pub(super) plugin: &'a PluginConfig,
-    /// None for GC and STATUS, which are about the network.
+    /// `None` for GC and STATUS, which apply to the whole network.
     pub(super) conf: Option<&'a AttachmentConfig>,
     pub(super) prev: Option<&'a Value>,
-    /// What GC shall keep.
+    /// The attachments that GC must keep.
     pub(super) valid: Option<&'a [Attachment]>,
 }
 
 impl Request<'_> {
-    /// What the plugin reads. Keys put in here replace those of any case, so that no plugin sees
-    /// two.
+    /// The plugin's standard input. Inserted keys replace existing keys of any case, so that no
+    /// plugin gets a key twice.
     pub(super) fn stdin(&self) -> Vec<u8> {
         let empty = Map::new();
         let mut config = self.plugin.config.as_object().unwrap_or(&empty).clone();
@@ -69,16 +70,16 @@ impl Request<'_> {
             inject("runtimeConfig", Some(Value::Object(runtime_config)));
         }
         if let Some(valid) = self.valid {
-            // The specification and its own library name this key differently, and plugins follow
-            // the one or the other.
+            // The specification and its library have different names for this key, and plugins read
+            // either.
             inject("cni.dev/valid-attachments", Some(json!(valid)));
             inject("cni.dev/attachments", Some(json!(valid)));
         }
         Value::Object(config).to_string().into_bytes()
     }
 
-    /// The values for the capabilities the plugin declares. Without any, a `runtimeConfig` in the
-    /// file stays.
+    /// The values for the plugin's declared capabilities. Without any, a `runtimeConfig` in the
+    /// file is kept.
     fn runtime_config(&self) -> Map<String, Value> {
         let Some(conf) = self.conf else { return Map::new() };
         let declared = self.plugin.capabilities.iter();
@@ -87,9 +88,9 @@ impl Request<'_> {
             .collect()
     }
 
-    /// The variables to set. Those about an attachment are set and empty when there is none, so
-    /// that no plugin sees what is in the environment of the runtime.
-    /// They come after `env`; `path` is the list of the plugins' folders.
+    /// The variables to set, in addition to `env`. Without an attachment its variables are set and
+    /// empty, so that the plugin does not inherit them from the runtime's environment. `path` is
+    /// the list of the plugins' folders.
     pub(super) fn env(&self, mut env: Vec<(String, String)>, path: &str) -> Vec<(String, String)> {
         let conf = self.conf;
         let args = conf.map(|conf| conf.args.as_slice()).unwrap_or_default();

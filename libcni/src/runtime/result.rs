@@ -1,23 +1,22 @@
-//! Results as plugins of the field print them and as caches hold them, read as leniently as Go
-//! reads them: an attachment that works must not be rolled back because of how its result is
-//! written.
+//! Reads results of third-party plugins and of caches as leniently as Go does: a working attachment
+//! must not be rolled back because of the spelling of its result.
 
 use serde_json::{Map, Value};
 
 use crate::{AddResult, Result, SUPPORTED, Version, json};
 
-/// A result in the version of the list: as the plugin printed it where that is the version already,
-/// so that nothing is lost of what this crate does not know. A result without a version has that of
-/// the list.
+/// Converts a result to the version of the list. A result that already has this version is passed
+/// on as printed, so that keys unknown to this crate are kept. A result without a version has the
+/// version of the list.
 ///
-/// If this crate does not know the list's version, the result stays in its own.
+/// If this crate does not know the list's version, the result keeps its own version.
 pub(super) fn in_version(result: Value, version: Version) -> Result<Value> {
     let own = version_of(&result)?.unwrap_or(version);
     handed_on(result, own, version)
 }
 
-/// A cached result in the version of the list. Without a version of its own its shape tells: 0.1.0
-/// had no versions in results.
+/// Converts a cached result to the version of the list. Without a version of its own, its shape
+/// determines the version, because results of 0.1.0 have none.
 pub(super) fn cached_in_version(result: Value, version: Version) -> Result<Value> {
     let is_old = |version: &Version| *version < Version::new(0, 3, 0);
     let shape = || shape(&result).filter(|shape| is_old(shape) != is_old(&version));
@@ -37,7 +36,7 @@ fn handed_on(mut result: Value, own: Version, version: Version) -> Result<Value>
     Ok(result)
 }
 
-/// A result that says its version, or has the shape of one.
+/// Reads a result in its own version, or in the version of its shape.
 pub(super) fn of_any_version(result: &Value) -> Result<AddResult> {
     let own = version_of(result)?.or_else(|| shape(result)).unwrap_or(Version::CURRENT);
     let mut result = result.clone();
@@ -45,8 +44,8 @@ pub(super) fn of_any_version(result: &Value) -> Result<AddResult> {
     AddResult::from_json(&result, own)
 }
 
-/// The version that a result says. As in the reference, an empty text and what is not text say
-/// none.
+/// The version that a result names. As in the reference, an empty string and other types count as
+/// absent.
 fn version_of(result: &Value) -> Result<Option<Version>> {
     match json::get(result, "cniVersion").and_then(Value::as_str) {
         None | Some("") => Ok(None),
@@ -54,7 +53,8 @@ fn version_of(result: &Value) -> Result<Option<Version>> {
     }
 }
 
-/// The version whose shape a result without a version has. None if it has no key by which to tell.
+/// The version of a result without `cniVersion`, by its keys. `None` if no key is specific to a
+/// version.
 fn shape(result: &Value) -> Option<Version> {
     let has = |key: &&str| json::get(result, key).is_some();
     if ["ip4", "ip6"].iter().any(&has) {
@@ -63,8 +63,9 @@ fn shape(result: &Value) -> Option<Version> {
     ["ips", "interfaces", "routes"].iter().any(has).then_some(Version::CURRENT)
 }
 
-/// Leaves out what Go reads and plugins stumble over: the version, which has been read, `null` in a
-/// list, numbers out of range, an address or a route that says none.
+/// Removes values that Go accepts and the strict decoder rejects: `cniVersion`, which has already
+/// been read, `null` in lists, numbers out of range, and entries without an address or a
+/// destination.
 fn tidy(result: &mut Value) {
     let Some(result) = result.as_object_mut() else { return };
     result.retain(|key, _| !key.eq_ignore_ascii_case("cniVersion"));
@@ -112,21 +113,21 @@ fn routes(routes: &mut Value) {
     routes.iter_mut().for_each(|route| numbers(route, &limits));
 }
 
-/// For each item of a list its place among those that are not `null`.
+/// For each item of a list, its index without the `null` items.
 fn places(items: &[Value]) -> Vec<Option<usize>> {
     let mut next = 0..;
     items.iter().map(|item| if item.is_null() { None } else { next.next() }).collect()
 }
 
-/// Whether an item of a list is to be kept: `null` is not, nor an object that lacks what it is
-/// about. What else is wrong with it is an error.
+/// Whether to keep an item of a list. `null` and objects without this key are dropped; any other
+/// mistake is an error.
 fn says(item: &Value, key: &str) -> bool {
     let has = |(found, _): (&String, &Value)| found.eq_ignore_ascii_case(key);
     item.as_object().map_or(!item.is_null(), |object| object.iter().any(has))
 }
 
-/// Whole numbers as such also if they are written with a fraction, and `null` in place of those
-/// that are negative or larger than the limit: the reference ignores these, too.
+/// Converts whole numbers that are written with a fraction, and replaces negative numbers and
+/// numbers above the limit by `null`, because the reference ignores them.
 fn numbers(object: &mut Value, limits: &[(&str, u32)]) {
     for (key, limit) in limits {
         for value in keys(object, key) {
@@ -134,14 +135,14 @@ fn numbers(object: &mut Value, limits: &[(&str, u32)]) {
                 continue;
             };
             let is_possible = (0.0..=f64::from(*limit)).contains(&number);
-            // The text of a whole number has no fraction.
+            // Formatting a whole number with no decimals is exact.
             let whole = is_possible.then(|| format!("{number:.0}").parse::<u32>().ok());
             *value = whole.flatten().map_or(Value::Null, Value::from);
         }
     }
 }
 
-/// The values of a key of an object, whatever its case is.
+/// The values of a key of an object, in any case.
 fn keys<'a>(object: &'a mut Value, key: &str) -> impl Iterator<Item = &'a mut Value> {
     object.as_object_mut().into_iter().flat_map(move |object| values(object, key))
 }

@@ -1,4 +1,4 @@
-//! Which versions the plugins of a network speak.
+//! VERSION: the versions that a network's plugins support.
 
 use std::collections::BTreeSet;
 
@@ -9,32 +9,32 @@ use super::config::NetworkConfig;
 use crate::exec::find;
 use crate::{Code, Context, Error, PluginType, Result, Version, json};
 
-/// What a plugin answers to VERSION.
+/// A plugin's answer to VERSION.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Spoken {
-    /// The version of the protocol its answer is in.
+    /// The protocol version of the answer.
     pub protocol: String,
-    /// The versions it accepts in a configuration, as it lists them.
+    /// The supported configuration versions, as listed by the plugin.
     pub supported: Vec<String>,
 }
 
 impl Runtime<'_> {
-    /// VERSION: asks a plugin which versions it speaks.
+    /// VERSION: returns the versions that a plugin supports.
     ///
     /// # Errors
     ///
-    /// The plugin is not there, or its answer cannot be understood.
+    /// Returns an error if the plugin does not exist, or if its answer cannot be decoded.
     pub fn version(&self, plugin: &PluginType) -> Result<Spoken> {
         spoken(&self.start(), plugin)
     }
 
-    /// Whether every plugin of the network is there and speaks the network's version. Returns the
-    /// capabilities that are declared, for which a runtime may have values.
+    /// Verifies that all plugins of the network exist and support its version. Returns the declared
+    /// capabilities, for which a runtime may have values.
     ///
     /// # Errors
     ///
-    /// What is wrong with each plugin, joined.
+    /// Returns the errors of all plugins, joined.
     pub fn validate(&self, list: &NetworkConfig) -> Result<BTreeSet<String>> {
         let operation = self.start();
         let mut errors = Vec::new();
@@ -61,8 +61,8 @@ fn spoken(operation: &Operation<'_>, plugin: &PluginType) -> Result<Spoken> {
     let program = find(plugin, &operation.runtime.path)?;
     let mut env = operation.runtime.env.clone();
     env.push(("CNI_COMMAND".to_owned(), "VERSION".to_owned()));
-    // Plugins from before VERSION look for these first and should get as far as refusing the
-    // command.
+    // Plugins without VERSION check these variables first, and must get as far as the rejection of
+    // the command.
     for name in ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"] {
         env.push((name.to_owned(), "dummy".to_owned()));
     }

@@ -1,12 +1,15 @@
 //! Chained plugins: they come after another plugin in a network's list, and work on the interface
 //! that it made.
 
-use kernel::{Owner, Plan, Swept};
+use std::path::PathBuf;
+
+use kernel::{Plan, Swept};
 use libcni::{
     AddResult, Addresses, Addressing, Call, Error, Interface, Manual, Plugin, Result, Verb,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{Ends, Linux, Sweeps, plan_of, unless_deleting};
 
@@ -20,13 +23,9 @@ pub trait Chained: DeserializeOwned {
     /// See [`Sweeps`].
     const SWEPT: &'static [Swept] = &[];
 
-    /// See [`Sweeps::collect`].
-    ///
-    /// # Errors
-    ///
-    /// Returns an error that lists everything that could not be removed.
-    fn collect(_call: &Call, _valid: &[Owner]) -> Result<()> {
-        Ok(())
+    /// See [`Sweeps::memory`].
+    fn memory(_config: &Value) -> Option<PathBuf> {
+        None
     }
 
     /// Adds to the plan the objects that should exist for this attachment. The plugin returns the
@@ -151,8 +150,8 @@ impl<P: Chained> Sweeps for InChain<P> {
     const SWEPT: &'static [Swept] = P::SWEPT;
     const HAS_ADDRESSES: bool = false;
 
-    fn collect(call: &Call, valid: &[Owner]) -> Result<()> {
-        P::collect(call, valid)
+    fn memory(config: &Value) -> Option<PathBuf> {
+        P::memory(config)
     }
 }
 
@@ -189,7 +188,7 @@ impl<P: Chained> Plugin for InChain<P> {
 mod tests {
     use kernel::Mtu;
     use kernel::Place::Pod;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

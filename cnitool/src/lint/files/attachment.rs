@@ -1,4 +1,5 @@
-//! NetworkAttachmentDefinitions of Kubernetes: networks as text in `spec.config`, for Multus.
+//! Reads NetworkAttachmentDefinitions of Kubernetes, which contain networks for Multus as text in
+//! `spec.config`.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -43,7 +44,7 @@ impl Files {
         Ok(())
     }
 
-    /// Adds a file of a folder if it is YAML with such objects.
+    /// Adds a file of a folder if it is YAML with NetworkAttachmentDefinitions.
     pub(super) fn add_yaml(&mut self, path: &Path) -> bool {
         const KIND: &[u8] = b"NetworkAttachmentDefinition";
         let bytes = if is_yaml(path) { file::read(path, MAX_IGNORED).ok() } else { None };
@@ -85,7 +86,7 @@ impl Files {
         let Some(found) = found else { return false };
         file.kind = Kind::Manifest;
         let (path, shown) = (file.path.clone(), file.shown.clone());
-        // A file that is not JSON is no mistake here.
+        // The file can be of any format, so a file that is not JSON is not a mistake here.
         self.problems.retain(|problem| problem.at.spot.file != index);
         for Found { shown: of, name, config } in found {
             let index = self.understand(&path, Kind::List, config.as_bytes());
@@ -99,7 +100,8 @@ impl Files {
     }
 }
 
-/// The networks of documents, if one of them is an object of this kind, or a list of objects.
+/// The networks of documents; `None` if no document is a NetworkAttachmentDefinition or a list of
+/// objects.
 fn objects(documents: &[Value]) -> Option<Vec<Found>> {
     let all: Vec<_> = documents.iter().filter_map(of_document).collect();
     (!all.is_empty()).then(|| all.into_iter().flatten().collect())
@@ -116,8 +118,8 @@ fn of_document(document: &Value) -> Option<Vec<Found>> {
     }
 }
 
-/// The network of an object. For an object without a configuration, Multus looks for a network of
-/// its name on the node.
+/// The network of an object. `None` without a configuration, because Multus then looks for a
+/// network of the object's name on the node.
 fn of(object: &Value) -> Option<Found> {
     let config = object.pointer("/spec/config")?.as_str()?;
     let of_metadata = |key: &str| object.get("metadata")?.get(key)?.as_str();

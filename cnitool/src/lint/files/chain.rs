@@ -1,4 +1,4 @@
-//! Folders of plugins: folders with a network's name, beside the network's file.
+//! Finds folders of plugins: folders with a network's name, beside the network's file.
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use super::{KINDS, extension, files_of};
 /// The maximum size of a configuration in bytes.
 const LARGEST: u64 = 8 << 20;
 
-/// Whether a file is in such a folder, which is so if the folder above has networks. No runtime
-/// looks for networks in a subfolder of a configuration folder. libcni reads the plugins of a list
-/// from there, and Multus those of its auxiliary chain.
+/// Whether a file is in such a folder: whether the parent folder has networks. No runtime looks for
+/// networks in a subfolder of a configuration folder. libcni reads the plugins of a list from
+/// there, and Multus the plugins of its auxiliary chain.
 pub fn is_of_chain(path: &Path) -> bool {
     let Ok(path) = std::path::absolute(path) else { return false };
     let Some(above) = path.parent().and_then(Path::parent) else { return false };

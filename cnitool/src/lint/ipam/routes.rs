@@ -1,4 +1,4 @@
-//! The routes that go with the addresses.
+//! Checks the routes of a pool.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,10 +11,10 @@ use crate::lint::document::Node;
 use crate::lint::problem::Problem;
 use crate::lint::ranges::{Pool, address, bounds};
 
-/// Plugins of routed wires: a gateway need not be in the subnet.
+/// Plugins of routed links, whose gateway can be outside the subnet.
 const ROUTED: [&str; 2] = ["ptp", "ipip"];
 
-/// Checks the routes of a pool whose ranges are right.
+/// Checks the routes of a pool whose ranges are correct.
 pub fn check(pool: &Pool<'_>, is_ours: bool, problems: &mut Vec<Problem>) {
     let routes = pool.ipam.get("routes").map(Node::items).unwrap_or_default();
     let read: Vec<Route<'_>> = routes.iter().filter_map(Route::of).collect();
@@ -88,7 +88,7 @@ fn twice(route: &Route<'_>, other: &Route<'_>, is_ours: bool) -> Problem {
         .help("take one of them out")
 }
 
-/// Whether there is a way to the next hop.
+/// Checks that the next hop of a route is reachable.
 fn next_hop(route: &Route<'_>, pool: &Pool<'_>, problems: &mut Vec<Problem>) {
     let Some((gw, via)) = route.via else {
         let has_family = pool.ranges().any(|range| range.subnet.is_ipv4() == route.to.is_ipv4());
@@ -143,7 +143,7 @@ fn next_hop(route: &Route<'_>, pool: &Pool<'_>, problems: &mut Vec<Problem>) {
     );
 }
 
-/// Gateways that the container cannot reach.
+/// Reports gateways that the container cannot reach.
 fn gateways(pool: &Pool<'_>, routes: &[Route<'_>], problems: &mut Vec<Problem>) {
     if ROUTED.contains(&pool.plugin.called()) {
         return;

@@ -1,4 +1,4 @@
-//! What a plugin is told: does it know these keys, does it want these capabilities?
+//! Checks the keys and the declared capabilities of a plugin.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use crate::lint::problem::Problem;
 use crate::lint::schema::{self, Others, Readers, Schema, View};
 use crate::lint::suggest::{did_you_mean, nearest};
 
-/// A plugin's keys, and those of its address management plugin, which reads the same object.
+/// Checks the keys of a plugin and of its IPAM plugin, which reads the same object.
 pub fn check(plugin: &Plugin<'_>, binaries: &Binaries, common: &Json, problems: &mut Vec<Problem>) {
     let of = |kind: &Option<PluginType>| kind.as_ref().map(|kind| binaries.get(kind));
     let (own, ipam) = (of(&plugin.kind), of(&plugin.ipam));
@@ -49,7 +49,7 @@ pub fn check(plugin: &Plugin<'_>, binaries: &Binaries, common: &Json, problems: 
     ours_only(plugin, binaries, problems);
 }
 
-/// Keys of ours in the configuration of the reference suite's plugin.
+/// Reports keys that only this suite's plugin has, in the configuration of another suite's plugin.
 fn ours_only(plugin: &Plugin<'_>, binaries: &Binaries, problems: &mut Vec<Problem>) {
     let Some(kind) = &plugin.kind else { return };
     let binary = binaries.get(kind);
@@ -75,7 +75,7 @@ fn ours_only(plugin: &Plugin<'_>, binaries: &Binaries, problems: &mut Vec<Proble
     }
 }
 
-/// What a runtime is to fill in: do the plugins want it?
+/// Reports declared capabilities that neither the plugin nor its IPAM plugin has.
 pub fn capabilities(plugin: &Plugin<'_>, binaries: &Binaries, problems: &mut Vec<Problem>) {
     let Some(declared) = plugin.node.get("capabilities") else { return };
     let mut wanted: Vec<String> = Vec::new();

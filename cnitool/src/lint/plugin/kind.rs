@@ -1,4 +1,4 @@
-//! The type of a plugin, and of its address management plugin: is there such a plugin?
+//! Checks the type of a plugin and of its IPAM plugin.
 
 use libcni::PluginType;
 
@@ -9,14 +9,14 @@ use crate::lint::network::beginning;
 use crate::lint::problem::{At, Problem};
 use crate::lint::suggest::{did_you_mean, nearest};
 
-/// What a type is to name.
+/// The required role of a type.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     Plugin,
     Addresses,
 }
 
-/// Whether the type of an object, a plugin's or `ipam`, names something that can be run.
+/// Checks that the type of a plugin's object or of `ipam` names an executable plugin.
 pub fn check(node: &Node, wanted: Wanted, binaries: &Binaries, problems: &mut Vec<Problem>) {
     let Some(kind) = node.get("type") else {
         problems.extend(missing(node, wanted));
@@ -79,7 +79,7 @@ fn empty(at: &At, wanted: Wanted) -> Problem {
     }
 }
 
-/// A plugin that everybody knows in a place where it cannot work.
+/// Reports a well-known plugin in the wrong role.
 fn wrong_role(at: &At, name: &str, wanted: Wanted) -> Option<Problem> {
     let role = known::role(name)?;
     let problem = |what: String| Problem::error("wrong-role", at, what);
@@ -100,7 +100,7 @@ fn wrong_role(at: &At, name: &str, wanted: Wanted) -> Option<Problem> {
     }
 }
 
-/// Whether the plugin is there and can be run.
+/// Checks that the plugin exists and can be run.
 fn present(at: &At, name: &PluginType, wanted: Wanted, binaries: &Binaries) -> Option<Problem> {
     let refused = match wanted {
         Wanted::Plugin => "every ADD fails until it is there",

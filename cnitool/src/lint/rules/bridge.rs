@@ -1,4 +1,4 @@
-//! The keys of `bridge`.
+//! Checks the keys of `bridge`.
 
 use ipnetwork::IpNetwork;
 use libcni::IfName;
@@ -35,7 +35,7 @@ impl Found<'_, '_> {
                 self.refused("contradiction", at, "an interface that stays down has no addresses");
             self.problems.push(problem.help("take \"ipam\" out, or disableContainerInterface"));
         }
-        // One without a type has been found wrong.
+        // Another check reports an `ipam` without a type.
         let is_meant = self.node().get("ipam").is_some_and(|ipam| !ipam.members().is_empty());
         if !self.has_ipam() && !is_meant {
             let help =
@@ -57,8 +57,9 @@ impl Found<'_, '_> {
         }
     }
 
-    /// A bridge can be the gateway of one IPv4 subnet, and of IPv6 subnets that do not overlap. A
-    /// container has an address of each range set.
+    /// Reports gateways that one bridge cannot have. A bridge can be the gateway of one IPv4
+    /// subnet, and of IPv6 subnets that do not overlap. A container has an address of each range
+    /// set.
     pub(super) fn gateways(&mut self) {
         let is_gateway = self.is_on("isGateway") || self.is_on("isDefaultGateway");
         let Some(pool) = self.pool.as_ref().filter(|_| is_gateway) else { return };
@@ -127,8 +128,8 @@ impl Found<'_, '_> {
         }
     }
 
-    /// The reference suite's bridge makes the default route that it is asked for and the one of
-    /// ipam.
+    /// Reports a duplicate default route: with `isDefaultGateway`, the reference suite's bridge
+    /// makes one in addition to the route of `ipam`.
     pub(super) fn default_twice(&mut self, binaries: &Binaries) {
         let Some(kind) = self.plugin.kind.as_ref().filter(|_| self.is_on("isDefaultGateway"))
         else {

@@ -1,4 +1,5 @@
-//! A chain in which `ipip` follows a plugin whose containers do not send to this host.
+//! Finds chains in which `ipip` follows a plugin whose containers do not use this host as their
+//! gateway.
 
 use std::net::IpAddr;
 
@@ -7,8 +8,8 @@ use crate::lint::network::{Network, Plugin, beginning};
 use crate::lint::problem::Problem;
 use crate::lint::ranges::Pool;
 
-/// The error for a network whose containers' gateway this host is not, and the addresses with one
-/// of which it would be, by other means than the configuration's.
+/// The error for a network whose gateway is not this host according to the configuration, and the
+/// gateway's addresses: if this host has one of them on another link, it is the gateway.
 pub fn absent(network: &Network<'_>) -> Option<(Problem, Vec<IpAddr>)> {
     let index = network.plugins.iter().position(|it| it.is("ipip") && it.ipam.is_none())?;
     let is_interface =

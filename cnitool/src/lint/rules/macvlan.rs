@@ -1,4 +1,4 @@
-//! The keys of `macvlan`.
+//! Checks the keys of `macvlan`.
 
 use ipnetwork::IpNetwork;
 

@@ -1,4 +1,4 @@
-//! The keys of `ipip`, and its list of peers, which is read by the plugin's own code.
+//! Checks the keys of `ipip` and its list of peers, which the plugin's own code reads.
 
 use ferrocni::nodes::peers::{self, Overlap, Peer};
 use ipnetwork::IpNetwork;
@@ -10,7 +10,7 @@ use crate::lint::document::Node;
 use crate::lint::network::{Network, beginning};
 use crate::lint::problem::{At, Problem, Severity};
 
-/// Smaller and larger packets are none (RFC 791; the most is without the tunnel's header).
+/// The sizes of IPv4 packets (RFC 791); the maximum is without the tunnel's header.
 const MTUS: std::ops::RangeInclusive<i128> = 68..=65_515;
 
 pub(super) fn check(found: &mut Found<'_, '_>, is_first: bool) {
@@ -67,7 +67,7 @@ pub(super) fn check(found: &mut Found<'_, '_>, is_first: bool) {
     overlaps(found, &read);
 }
 
-/// The peers of a plugin's list and file, as far as they can be read.
+/// The readable peers of a plugin's list and file.
 pub fn all_peers(plugin: &Node) -> Vec<Peer> {
     let listed = plugin.get("peers").map(Node::items).unwrap_or_default();
     let mut all: Vec<Peer> = listed.iter().filter_map(readable).collect();
@@ -75,7 +75,7 @@ pub fn all_peers(plugin: &Node) -> Vec<Peer> {
     all
 }
 
-/// Checks the files of peers that a network names. What cannot be opened is the plugin's to say.
+/// Checks a network's files of peers. The plugin itself reports a file that cannot be opened.
 pub fn files(network: &Network<'_>, problems: &mut Vec<Problem>) {
     for plugin in network.plugins.iter().filter(|plugin| plugin.is("ipip")) {
         let node = plugin.node;
@@ -87,7 +87,7 @@ pub fn files(network: &Network<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
-/// A mistake in a list; none if it only could not be read here.
+/// The finding for a mistake in a list; `None` if the list could only not be read.
 fn of_list(at: &At, error: Error) -> Option<Problem> {
     let is_mistake = [Code::DECODE_FAILURE, Code::INVALID_CONFIG].contains(&error.code);
     is_mistake.then(|| {
@@ -97,7 +97,7 @@ fn of_list(at: &At, error: Error) -> Option<Problem> {
     })
 }
 
-/// The tunnel carries IPv4 only.
+/// Reports IPv6 ranges: the tunnel carries IPv4 only.
 fn families(found: &mut Found<'_, '_>) {
     let Some(pool) = &found.pool else { return };
     if let Some(range) = pool.ranges().find(|range| range.subnet.is_ipv6()) {
@@ -110,7 +110,7 @@ fn families(found: &mut Found<'_, '_>) {
     }
 }
 
-/// Reads the entries of a list. What the schema says already is not said again.
+/// Checks the entries of a list. Entries with a finding of the schema are skipped.
 fn entries(found: &mut Found<'_, '_>, peers: &[Node], for_routes: bool) {
     for node in peers {
         let spot = node.at.spot;
@@ -129,7 +129,7 @@ fn entries(found: &mut Found<'_, '_>, peers: &[Node], for_routes: bool) {
     }
 }
 
-/// What can be read of an entry, whatever else is wrong with it.
+/// The readable parts of an entry.
 fn readable(entry: &Node) -> Option<Peer> {
     let node = entry.text_of("node")?;
     let with = |cidrs: &[&str]| peers::read(&json!({ "node": node, "podCIDRs": cidrs }), true);
@@ -140,7 +140,7 @@ fn readable(entry: &Node) -> Option<Peer> {
     Some(peer)
 }
 
-/// Two nodes cannot have the same containers.
+/// Reports two nodes with the same podCIDR.
 fn overlaps(found: &mut Found<'_, '_>, read: &[(Peer, &Node)]) {
     let peers: Vec<Peer> = read.iter().map(|(peer, _)| peer.clone()).collect();
     let Some(Overlap { outer, inner }) = peers::overlap(&peers) else { return };
@@ -154,7 +154,7 @@ fn overlaps(found: &mut Found<'_, '_>, read: &[(Peer, &Node)]) {
         cidrs.flatten().find(is_it)
     };
     let (Some(one), Some(other)) = (place(inner), place(outer)) else { return };
-    // The one that comes later in the file is the mistake.
+    // Reports the later one in the file.
     let (first, second) = if one.at.spot < other.at.spot { (one, other) } else { (other, one) };
     let cidr = second.text().unwrap_or_default();
     found.problems.push(

@@ -1,4 +1,4 @@
-//! Whether a value fits the schema of its key.
+//! Checks one value against the schema of its key.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,8 @@ use crate::lint::problem::Problem;
 use crate::lint::schema::{Schema, View};
 use crate::lint::suggest::{did_you_mean, nearest};
 
-/// What is wrong with a value, if something is. What is inside lists and objects is not looked at.
+/// The first mismatch of a value with its schema. Does not check the items of lists and the members
+/// of objects.
 pub fn misfit(node: &Node, schema: Schema<'_>) -> Option<Problem> {
     let rules = schema.resolved().node;
     let said = match &node.value {
@@ -32,7 +33,7 @@ pub fn misfit(node: &Node, schema: Schema<'_>) -> Option<Problem> {
     Some(Problem::error(rule, &node.at, what).label(label).why(why).help(help))
 }
 
-/// What is wrong with `null` in a list, where it does not count as absent.
+/// The finding for `null` in a list, where `null` does not count as absent.
 pub fn no_item(null: &Node, view: &View<'_>) -> Option<Problem> {
     let schema = view.own.iter().chain(&view.common).next()?;
     let wanted = types(schema.resolved().node).first().map_or("a value", |name| in_words(name));
@@ -102,7 +103,7 @@ fn wrong_type(node: &Node, rules: &Json) -> Option<Said> {
     Some(Said { rule: "wrong-type", what, label: String::new(), help })
 }
 
-/// The one key that an object has to have.
+/// The required key of an object, if there is exactly one.
 fn only_key(rules: &Json) -> Option<&str> {
     match rules.get("required")?.as_array()?.as_slice() {
         [one] => one.as_str(),
@@ -149,7 +150,7 @@ fn out_of_range(node: &Node, rules: &Json) -> Option<Said> {
     })
 }
 
-/// A word that is none of those that are possible. An empty one counts as not given.
+/// Reports a word that is not among the permitted ones. An empty word counts as absent.
 fn not_allowed(text: &str, rules: &Json) -> Option<Said> {
     let words: Vec<&str> = rules.get("enum")?.as_array()?.iter().filter_map(Json::as_str).collect();
     if words.is_empty() || text.is_empty() || words.contains(&text) {
@@ -164,7 +165,7 @@ fn not_allowed(text: &str, rules: &Json) -> Option<Said> {
     })
 }
 
-/// Text that has to be an address, or the like.
+/// Reports text that does not have the required format, such as an address.
 fn malformed(text: &str, rules: &Json) -> Option<Said> {
     let said = |what: &str, help: &str| {
         let what = format!("{text:?} is no {what}");

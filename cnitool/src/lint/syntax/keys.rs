@@ -1,14 +1,14 @@
-//! Keys that are there twice: Go's decoder takes the last without a word.
+//! Finds duplicate keys, of which Go's decoder silently uses the last.
 
 use std::collections::HashMap;
 
 use crate::lint::document::{Member, Node, Value};
 use crate::lint::problem::Problem;
 
-/// Objects whose keys are data, and not matched without regard to case.
+/// Objects whose keys are data, and are therefore matched exactly.
 const MAPS: [&str; 2] = ["sysctl", "capabilities"];
 
-/// Looks at every object of a document.
+/// Checks every object of a document.
 pub fn check(root: &Node, problems: &mut Vec<Problem>) {
     match &root.value {
         Value::Object(members) => {

@@ -1,4 +1,4 @@
-//! Why a text is no JSON, and what was probably meant.
+//! Explains why a text is not JSON, and suggests the probable correction.
 
 mod quotes;
 
@@ -7,10 +7,10 @@ use jsonc_parser::errors::{ParseError, ParseErrorKind as Kind};
 
 use crate::lint::problem::{At, Problem};
 
-/// The text about an error: what is wrong, the label of the place, and the remedy.
+/// The explanation of an error: the mistake, the label of the position, and the remedy.
 type Said = (String, &'static str, String);
 
-/// The parser's error as a problem.
+/// Converts the parser's error to a finding.
 pub fn explain(error: &ParseError, json: &str, at: impl Fn(usize, usize) -> At) -> Problem {
     let (range, found) = (error.range(), json.get(error.range().start..).unwrap_or_default());
     let before = json.get(..range.start).unwrap_or_default();
@@ -37,11 +37,12 @@ pub fn explain(error: &ParseError, json: &str, at: impl Fn(usize, usize) -> At) 
     }
 }
 
-/// Where to point at: never at more than a line, and never at nothing.
+/// The marked position: at most one line, and not empty if possible.
 fn place(error: &ParseError, json: &str) -> (usize, usize) {
     let range = error.range();
     let end = match error.kind() {
-        // The brace or bracket that is never closed; its other end is that of the file.
+        // Marks only the unclosed brace or bracket, because the range extends to the end of the
+        // file.
         Kind::UnterminatedObject | Kind::UnterminatedArray => range.start + 1,
         _ => range.end,
     };
@@ -51,7 +52,7 @@ fn place(error: &ParseError, json: &str) -> (usize, usize) {
     if !line.is_empty() {
         return (start, start + line.len());
     }
-    // At the end of the file, the last thing that is there.
+    // At the end of the file, marks the last character.
     let before = json.get(..start).unwrap_or_default();
     match before.trim_end().char_indices().next_back() {
         Some((last, c)) if start >= json.trim_end().len() => (last, last + c.len_utf8()),
@@ -59,7 +60,7 @@ fn place(error: &ParseError, json: &str) -> (usize, usize) {
     }
 }
 
-/// Files of other kinds.
+/// Recognizes files of other formats.
 fn not_json_at_all(json: &str) -> Option<Said> {
     let start = json.trim_start();
     let line = start.lines().next().unwrap_or_default();
@@ -107,7 +108,7 @@ fn said(kind: &Kind, found: &str, before: &str) -> Said {
     }
 }
 
-/// What is said whatever stands there.
+/// The explanations that do not depend on the text.
 fn phrases(kind: &Kind) -> Option<(&'static str, &'static str, &'static str)> {
     Some(match kind {
         Kind::ExpectedComma => {
@@ -166,7 +167,7 @@ fn phrases(kind: &Kind) -> Option<(&'static str, &'static str, &'static str)> {
     })
 }
 
-/// Characters that word processors and web pages put in the place of others.
+/// Recognizes characters that word processors and web pages use instead of ASCII.
 fn of_lookalike(c: char) -> Option<Said> {
     let said = |what: &str, help: &str| Some((what.to_owned(), "", help.to_owned()));
     match c {
@@ -182,7 +183,7 @@ fn of_lookalike(c: char) -> Option<Said> {
     }
 }
 
-/// A brace or bracket that closes what was not opened.
+/// Explains a closing brace or bracket that does not match.
 fn closes(closing: Option<char>, before: &str) -> Said {
     let closing = closing.unwrap_or('}');
     let what = match before.trim_end().chars().next_back() {
@@ -192,7 +193,7 @@ fn closes(closing: Option<char>, before: &str) -> Said {
     (what, "", "braces and brackets are closed in the reverse order".to_owned())
 }
 
-/// A word without quotation marks.
+/// Explains a word without quotation marks.
 fn of_word(word: &str) -> Said {
     let help = match word.to_lowercase().as_str() {
         "true" | "yes" | "on" => "write true".to_owned(),
@@ -227,7 +228,7 @@ fn too_deep() -> Said {
     )
 }
 
-/// What only the decoder that plugins use found wrong.
+/// Converts an error that only the plugins' decoder reports.
 pub fn by_serde(error: &serde_json::Error, json: &str, at: impl Fn(usize, usize) -> At) -> Problem {
     let line_start = match error.line().checked_sub(2) {
         None => 0,

@@ -1,4 +1,4 @@
-//! What is attached, as a table.
+//! The table of attachments.
 
 use crate::args::Arguments;
 use crate::ls::attached::Attached;
@@ -7,7 +7,7 @@ use crate::ls::time::plural;
 use crate::netns::State;
 use crate::tree::Colour;
 
-/// What a table leaves out to be narrower.
+/// The layout of a table. Narrower ones leave out columns or details.
 struct Shape {
     namespaces: bool,
     links: bool,
@@ -85,8 +85,8 @@ fn table(shown: &[&Attached], shape: &Shape) -> Table {
     table
 }
 
-/// Whether there is something to say of its link. One that is gone went with its namespace, if that
-/// is, too.
+/// Whether to show the link. If the namespace no longer exists, a missing link was deleted with it
+/// and is not shown.
 fn has_link(one: &Attached) -> bool {
     one.link.is_some() && (one.is_link_there != Some(false) || one.state != State::Gone)
 }
@@ -115,14 +115,14 @@ fn namespace(one: &Attached, is_full: bool) -> Cell {
     Cell::new(&text, colour)
 }
 
-/// The name for `ip netns`, if it is where that keeps namespaces; otherwise the path.
+/// The name for `ip netns`, if the path is in its folder; otherwise the path.
 fn name_of(path: &str) -> &str {
     let folders = ["/run/netns/", "/var/run/netns/"];
     let name = folders.iter().find_map(|folder| path.strip_prefix(folder));
     name.filter(|name| !name.contains('/')).unwrap_or(path)
 }
 
-/// An ID as people write it: of many hex digits at its end, the first twelve.
+/// Shortens an ID as other tools do: to the first twelve of its final hex digits.
 pub fn short(id: &str) -> String {
     const DIGITS: usize = 12;
     let start = id.trim_end_matches(|c: char| c.is_ascii_hexdigit()).len();
@@ -136,7 +136,7 @@ pub fn pod(pod: &Option<(String, String)>) -> String {
     pod.as_ref().map_or_else(String::new, |(namespace, name)| format!("{namespace}/{name}"))
 }
 
-/// The end of what is too long: there the names of a deployment's pods differ.
+/// Shortens a text to its end, where the names of a deployment's pods differ.
 fn cut(text: &str, most: usize) -> String {
     match text.chars().count().checked_sub(most) {
         None | Some(0) => text.to_owned(),

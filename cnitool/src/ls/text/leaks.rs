@@ -1,4 +1,4 @@
-//! What looks leaked, as a tree.
+//! The tree of possible leaks.
 
 use std::net::IpAddr;
 
@@ -7,10 +7,10 @@ use crate::ls::text::attachments::{pod, short};
 use crate::ls::time::{ago, boot, plural};
 use crate::tree::{Colour, Tree};
 
-/// How many leaks of a sort are named. JSON has all.
+/// The maximum number of leaks that are listed for one reason. JSON has all.
 const NAMED: usize = 8;
 
-/// What looks leaked, by network and reason.
+/// Formats the leaks by network and reason.
 pub fn tree(leaks: &[Leak]) -> Tree {
     if leaks.is_empty() {
         return Tree::new("nothing looks leaked", Colour::Plain);
@@ -52,7 +52,7 @@ fn reason(why: Why, count: usize) -> String {
     format!("{} {rest}", plural(count, noun))
 }
 
-/// That it was there before the machine was started says what happened.
+/// The number of leaks from before the last boot, which is a likely cause.
 fn age(group: &[Leak]) -> String {
     let Some(boot) = boot() else { return String::new() };
     let old = group.iter().filter(|leak| leak.since.is_some_and(|since| since < boot)).count();

@@ -1,4 +1,4 @@
-//! The pools as a tree.
+//! The tree of pools.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use crate::ls::reserved::Holding;
 use crate::ls::time::plural;
 use crate::tree::{Colour, Tree};
 
-/// Up to here a size is a number that people read.
+/// Larger sizes are shown as powers of two.
 const READABLE: u128 = 1 << 32;
 
 pub fn tree(pools: &[Pool]) -> Tree {
@@ -77,7 +77,7 @@ fn last_one(last: Option<IpAddr>) -> String {
     last.map_or_else(String::new, |last| format!(", last {last}"))
 }
 
-/// A line, and below it who has what, apart from those with whom all is well.
+/// A line, and below it the numbers of addresses in each abnormal state.
 fn counted(line: &str, colour: Colour, tally: &Tally) -> Tree {
     let of = |(state, count): (&Holding, &usize)| {
         let (words, colour) = words(*state, *count)?;
@@ -112,7 +112,7 @@ fn words(state: Holding, count: usize) -> Option<(String, Colour)> {
     })
 }
 
-/// `253`, or what a person makes of 18446744073709551614.
+/// `253`, or `about 2^64` for 18446744073709551614.
 fn size(size: u128) -> String {
     if size <= READABLE {
         return size.to_string();

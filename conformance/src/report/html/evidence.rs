@@ -7,6 +7,7 @@ use super::{class, escaped, untestable_plugins};
 use crate::case::Verdict;
 use crate::evidence::RecordedCall;
 use crate::report::{CaseResult, Group, Report, RequirementInfo, groups};
+use crate::trial::TRIAL;
 
 /// Everything about a requirement that the cells do not show; may be empty.
 pub(super) fn more(reports: &[Report], requirement_info: &RequirementInfo) -> String {
@@ -48,6 +49,13 @@ pub(super) fn more(reports: &[Report], requirement_info: &RequirementInfo) -> St
     format!("<details><summary>{title}</summary>{evidence}{figures}</details>")
 }
 
+/// The plain calls that fail, with their evidence; may be empty.
+pub(super) fn trials(report: &Report) -> String {
+    let trials = report.trials();
+    let all = [Verdict::Failed, Verdict::Broken].map(|verdict| groups(&trials, verdict));
+    all.iter().flatten().map(|group| shown(report, group, "")).collect()
+}
+
 /// Cases with the same outcome.
 fn shown(report: &Report, group: &Group<'_>, id: &str) -> String {
     let case = group.first;
@@ -68,7 +76,10 @@ fn shown(report: &Report, group: &Group<'_>, id: &str) -> String {
         line("seen", " class=\"said\"", &finding.seen);
     }
     line("why", "", &case.outcome.why);
-    if case.outcome.verdict != Verdict::Untestable {
+    if case.requirement.starts_with(TRIAL) {
+        let blocked = report.blocked().filter(|blocked| blocked.plugin == case.plugin).count();
+        line("follows", "", &format!("{blocked} cases did not run"));
+    } else if case.outcome.verdict != Verdict::Untestable {
         line("repeat", " class=\"said\"", &report.repeat(case));
     }
     text.push_str("</dl>\n");

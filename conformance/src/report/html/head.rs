@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{class, escaped, standings, untestable_plugins};
+use super::{class, escaped, evidence, standings, untestable_plugins};
 use crate::case::Verdict;
 use crate::report::{Count, PluginInfo, Report, RequirementInfo, overall_verdict};
 use crate::requirement::Level;
@@ -49,6 +49,7 @@ fn suite(report: &Report) -> String {
         words.join(", "),
     );
     text.push_str(&incomplete(report));
+    text.push_str(&trials(report));
     let levels = levels(report);
     if !levels.is_empty() {
         let _ = writeln!(text, "<p class=\"soft\">Failed: {levels}</p>");
@@ -74,6 +75,14 @@ fn incomplete(report: &Report) -> String {
     match report.incomplete.as_str() {
         "" => String::new(),
         why => format!("<p class=\"incomplete\"><b>Incomplete</b>: {}.</p>\n", escaped(why)),
+    }
+}
+
+/// The plain calls that fail.
+fn trials(report: &Report) -> String {
+    match evidence::trials(report) {
+        none if none.is_empty() => none,
+        text => format!("<details open><summary>Plain calls that fail</summary>{text}</details>\n"),
     }
 }
 

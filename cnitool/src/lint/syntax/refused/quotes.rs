@@ -1,16 +1,15 @@
-//! Quotation marks and brackets that are missing. What a parser complains about is what comes
-//! behind.
+//! Finds missing quotation marks and brackets, because a parser reports only the text after them.
 
 use super::Said;
 
-/// A text between quotation marks, both included, and what is opened and closed outside of them.
+/// A string with its quotation marks, or a brace or bracket outside of strings.
 enum Piece {
     Text(usize, usize),
     Opens(usize),
     Closes,
 }
 
-/// What a text is made of, as far as it goes. A quotation mark that has no other is the last.
+/// Splits a text into pieces. The last string may have no closing quotation mark.
 fn pieces(json: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut chars = json.char_indices();
@@ -36,7 +35,7 @@ fn pieces(json: &str) -> Vec<Piece> {
     pieces
 }
 
-/// The brace or bracket that was opened last and is not closed.
+/// The last brace or bracket that is not closed.
 pub(super) fn last_opened(json: &str) -> Option<usize> {
     let mut open = Vec::new();
     for piece in pieces(json) {
@@ -49,7 +48,8 @@ pub(super) fn last_opened(json: &str) -> Option<usize> {
     open.pop()
 }
 
-/// Where a quotation mark is missing, if that is why the parser stopped at `stopped`.
+/// The position of a missing quotation mark, if it is the reason why the parser stopped at
+/// `stopped`.
 pub(super) fn missing(json: &str, stopped: usize) -> Option<((usize, usize), Said)> {
     let texts = pieces(json).into_iter().filter_map(|piece| match piece {
         Piece::Text(start, end) if start <= stopped => Some((start, end)),
@@ -57,14 +57,14 @@ pub(super) fn missing(json: &str, stopped: usize) -> Option<((usize, usize), Sai
     });
     for (start, end) in texts {
         let inside = json.get(start + 1..end)?.trim_end_matches('"');
-        // `"name: "pods"`: the text ends where the value begins.
+        // In `"name: "pods"`, the first string ends where the value begins.
         let key = inside.trim_end().strip_suffix(':').filter(|_| end <= stopped);
         if let Some(key) = key.filter(|key| !key.is_empty() && key.chars().all(is_of_key)) {
             let help = format!("write \"{key}\":");
             let what = "a quotation mark is missing behind this key".to_owned();
             return Some(((start, start + 1 + key.len()), (what, "", help)));
         }
-        // Text does not go on in the next line.
+        // A string cannot contain a line break.
         if let Some(line) = inside.split_once('\n').map(|(line, _)| line.trim_end()) {
             let text = line.trim_end_matches([',', '}', ']', ' ', '\t']);
             let what = "a quotation mark is missing at the end of this text".to_owned();

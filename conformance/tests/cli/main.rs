@@ -1,10 +1,12 @@
 //! The built command, with shell scripts as plugins: its output, its files and its exit status.
 #![cfg(test)]
 
+mod suite;
+mod trial;
+
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,78 +14,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, geteuid};
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// A plugin that supports only VERSION.
-const GOOD: &str = r#"echo '{"cniVersion": "1.1.0", "supportedVersions": ["1.0.0", "1.1.0"]}'"#;
-/// A plugin with an invalid answer that contains harmful characters.
-const BAD: &str = r#"printf '{"cniVersion": "1.1.0"} \001 <script>alert("x")</script> ]]>'"#;
-/// A plugin that never exits; the name of the directory is among its arguments.
-const HANG: &str = r#"echo >"${0%/*}/called"; exec sh -c 'while :; do sleep 1; done' "$0""#;
-
-/// A directory of plugins.
-struct Suite(TempDir);
-
-/// The outcome of a run.
-struct Run {
-    status: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Suite {
-    fn new(plugins: &[(&str, &str)]) -> Suite {
-        let suite = Suite(tempfile::tempdir().unwrap());
-        // Readable for other users, too.
-        fs::set_permissions(suite.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        for (name, script) in plugins {
-            let path = suite.file(name);
-            fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        suite
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Runs the requirements on VERSION.
-    fn version(&self, arguments: &[&str]) -> Run {
-        self.run(&[&["--only", "S2.VERSION.1,S2.VERSION.2"], arguments].concat())
-    }
-
-    fn run(&self, arguments: &[&str]) -> Run {
-        kit(&[&["run", "--bin-dir", self.0.path().to_str().unwrap()], arguments].concat())
-    }
-
-    /// The file of an option, after a run with the good and the bad plugin.
-    fn written(&self, option: &str) -> String {
-        let file = self.file("written");
-        let run = self.version(&[option, file.to_str().unwrap()]);
-        assert_eq!(run.status, Some(1), "{}{}", run.stdout, run.stderr);
-        fs::read_to_string(file).unwrap()
-    }
-}
-
-fn kit(arguments: &[&str]) -> Run {
-    run(command().args(arguments))
-}
-
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cni-conformance"));
-    command.stdin(Stdio::null());
-    command
-}
-
-fn run(command: &mut Command) -> Run {
-    let output = command.output().unwrap();
-    Run {
-        status: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
+use suite::{BAD, GOOD, HANG, Suite, command, kit, run};
 
 fn good_and_bad() -> Suite {
     Suite::new(&[("bridge", GOOD), ("ptp", BAD)])
