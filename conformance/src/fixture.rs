@@ -2,6 +2,7 @@
 //! evidence.
 
 use std::cell::{Cell, RefCell};
+use std::fs;
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -13,11 +14,12 @@ use crate::disk::Disk;
 use crate::evidence::RecordedCall;
 use crate::ipam;
 use crate::isolation::broken;
-use crate::json::set;
+use crate::json::{each, set, text};
+use crate::linux::Place;
 use crate::profile::{FIRST_NUMBER, Kind, Profile, Variant, put_number};
 use crate::suite::Suite;
 use crate::timeout::{DEADLINE, scaled};
-use crate::verdict::{NotPassed, OutcomeExt, failed};
+use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
 use crate::version::numbers;
 
 /// The name of the network in the plugin's configuration.
@@ -62,6 +64,8 @@ pub struct Container {
 #[derive(Debug, Clone)]
 pub struct Call<'a> {
     fixture: &'a Fixture,
+    /// The container's namespace, if the call is for a container.
+    pod: Option<Pod>,
     /// The environment and the configuration of the call.
     pub cni: Cni,
 }
@@ -75,6 +79,9 @@ impl Fixture {
     /// If the host cannot be made.
     pub fn new(case: Case, profile: Profile) -> Fixture {
         let (disk, host) = host(&case.suite).unwrap_or_else(|error| broken(&error));
+        if profile.forwarding {
+            forward();
+        }
         profile.setup.iter().for_each(|line| drop(host.sh(line)));
         ipam::install(profile.ipv4_only).unwrap_or_else(|error| broken(&error));
         Fixture {
@@ -218,8 +225,8 @@ impl Fixture {
 
     /// A call with the configuration of a variant, for `eth0` of a container.
     pub fn call_in(&self, variant: Option<&Variant>, container: &Container) -> Call<'_> {
-        let call = self
-            .call_with(&self.config_of(variant, container.number))
+        let bare = self.call_with(&self.config_of(variant, container.number));
+        let call = Call { pod: Some(container.pod.clone()), ..bare }
             .with(|cni| cni.container(&container.id).netns(&container.pod).ifname("eth0"));
         match &container.prev {
             Some(prev) => call.with(|cni| cni.prev(prev)),
@@ -234,7 +241,7 @@ impl Fixture {
             .suite(&self.case.suite.folder)
             .conf(config)
             .env("CNI_PATH", path);
-        Call { fixture: self, cni }
+        Call { fixture: self, pod: None, cni }
     }
 
     /// Makes a container and adds it. Returns the container and the result.
@@ -244,7 +251,7 @@ impl Fixture {
     /// If ADD fails.
     pub fn added(&self, name: &str) -> Result<(Container, Value), NotPassed> {
         let container = self.container(name);
-        let result = self.call(&container).add().succeeds()?;
+        let result = self.call(&container).attach()?;
         Ok((container, result))
     }
 
@@ -299,6 +306,15 @@ impl Fixture {
         (calls.iter().skip(first).cloned().collect(), self.notes.borrow().clone())
     }
 
+    /// Whether a result so far contains an interface of that name.
+    pub fn was_returned(&self, interface: &str) -> bool {
+        let returns = |call: &RecordedCall| {
+            let result: Value = serde_json::from_str(&call.stdout).unwrap_or_default();
+            each(&result, "interfaces").any(|known| text(known, "name") == interface)
+        };
+        self.calls.borrow().iter().any(returns)
+    }
+
     /// Records a call that was made with another fixture.
     pub fn keep_call(&self, call: RecordedCall) {
         self.calls.borrow_mut().push(call);
@@ -325,6 +341,14 @@ fn host(suite: &Suite) -> Result<(Disk, Node), String> {
     Ok((disk, host))
 }
 
+/// Enables forwarding on the host, as on every node of Kubernetes.
+fn forward() {
+    for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+        // Without IPv6 there is nothing to enable.
+        let _ = fs::write(format!("/proc/sys/net/{key}"), "1");
+    }
+}
+
 impl Call<'_> {
     /// Changes the environment or the configuration of the call.
     #[must_use]
@@ -336,6 +360,37 @@ impl Call<'_> {
     /// Makes an ADD.
     pub fn add(&self) -> Outcome {
         self.verb("ADD")
+    }
+
+    /// Makes an ADD that must succeed and attach the container. Returns the result.
+    ///
+    /// # Errors
+    ///
+    /// A failure, if ADD fails or does nothing.
+    pub fn attach(&self) -> Result<Value, NotPassed> {
+        let result = self.add().succeeds()?;
+        self.has_attached(&result)?;
+        Ok(result)
+    }
+
+    /// Checks that an ADD with this result has attached the container. If it has not, the
+    /// requirements on what follows an ADD would be met without a test.
+    ///
+    /// # Errors
+    ///
+    /// A failure, if ADD has done nothing.
+    pub fn has_attached(&self, result: &Value) -> TestResult {
+        let (is_done, expected) = match self.fixture.profile.kind {
+            Kind::Interface => {
+                let is_there = |pod: &Pod| has_interface(pod, result);
+                let is_done = self.pod.as_ref().is_none_or(is_there);
+                (is_done, "an interface of the result in its sandbox")
+            }
+            Kind::Ipam => (!addresses(result).is_empty(), "addresses in the result"),
+            // The kit itself connects the container.
+            Kind::Chained => (true, ""),
+        };
+        ensure(is_done, "ADD", expected, result)
     }
 
     /// Makes a DEL.
@@ -374,6 +429,21 @@ impl Call<'_> {
         self.fixture.keep(&self.cni, verb, &outcome);
         outcome
     }
+}
+
+/// Whether an interface of the result is in the container, or in a virtual machine, into which the
+/// kit cannot look.
+fn has_interface(pod: &Pod, result: &Value) -> bool {
+    let links = pod.enter(|| fs::read_to_string("/proc/thread-self/net/dev")).unwrap_or_default();
+    let is_link = |name: &str| {
+        let mut names = links.lines().filter_map(|line| line.split_once(':'));
+        names.any(|(link, _)| link.trim() == name)
+    };
+    each(result, "interfaces").any(|interface| match Place::of(&text(interface, "sandbox")) {
+        Place::Host => false,
+        Place::Container => is_link(&text(interface, "name")),
+        Place::Elsewhere => true,
+    })
 }
 
 /// The container's interface `ifname` in a result: the first one with a sandbox.

@@ -14,8 +14,9 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::json::set;
+use crate::json::{each, set};
 use crate::suite::Suite;
+use crate::version::numbers;
 
 /// The name of the plugin.
 pub const NAME: &str = "kit-ipam";
@@ -196,8 +197,23 @@ fn owner() -> String {
 
 fn allocate(config: &Value) -> Result<Value, String> {
     let number = claim(TAKEN, 2..255, owner().as_bytes())?;
-    let version = config.get("cniVersion").and_then(Value::as_str).unwrap_or("0.1.0");
-    Ok(addresses(version, number))
+    // The common library matches keys without regard to case, and plugins rely on that.
+    let mut keys = config.as_object().into_iter().flatten();
+    let version = keys.find(|(key, _)| key.eq_ignore_ascii_case("cniVersion"));
+    let version = version.and_then(|(_, version)| version.as_str()).unwrap_or("0.1.0");
+    let answer = addresses(version, number);
+    Ok(if numbers(version) < numbers("0.3.0") { oldest_format(&answer) } else { answer })
+}
+
+/// An answer in the format of the versions 0.1.0 and 0.2.0, which has one address of each family.
+fn oldest_format(answer: &Value) -> Value {
+    let mut old = json!({ "cniVersion": answer.get("cniVersion") });
+    let pairs = each(answer, "ips").zip(each(answer, "routes"));
+    for ((ip, route), key) in pairs.zip(["ip4", "ip6"]) {
+        let (address, gateway) = (ip.get("address"), ip.get("gateway"));
+        set(&mut old, key, json!({ "ip": address, "gateway": gateway, "routes": [route] }));
+    }
+    old
 }
 
 /// An answer to ADD: the addresses with that number and default routes, for IPv4 and, unless the

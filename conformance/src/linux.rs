@@ -3,13 +3,14 @@
 use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::MetadataExt;
 
 use serde_json::Value;
 use testbed::Pod;
 
 use crate::fixture::{Container, Fixture};
 use crate::json::{each, number, text};
-use crate::verdict::{NotPassed, OutcomeExt, failed};
+use crate::verdict::{NotPassed, failed};
 
 /// The main routing table.
 const MAIN: u64 = 254;
@@ -75,8 +76,34 @@ pub struct Interface {
     pub mac: Option<String>,
     /// The MTU, if the result has it.
     pub mtu: Option<u64>,
-    /// Whether it is in the container; otherwise it is on the host.
-    pub is_inside: bool,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// The place of an interface, by its `sandbox`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On the host: it has no `sandbox`.
+    Host,
+    /// In a network namespace.
+    Container,
+    /// In a virtual machine, for example: the `sandbox` is an identifier of any kind.
+    Elsewhere,
+}
+
+impl Place {
+    /// The place of an interface with this `sandbox`.
+    pub fn of(sandbox: &str) -> Place {
+        let device = |path: &str| fs::metadata(path).map(|meta| meta.dev());
+        let namespaces = device("/proc/self/ns/net");
+        match (device(sandbox), namespaces) {
+            _ if sandbox.is_empty() => Place::Host,
+            _ if !sandbox.starts_with('/') => Place::Elsewhere,
+            // Namespaces are files of one file system of the kernel.
+            (Ok(device), Ok(namespaces)) if device != namespaces => Place::Elsewhere,
+            _ => Place::Container,
+        }
+    }
 }
 
 /// An address in a result.
@@ -201,7 +228,7 @@ impl ParsedResult {
             name: text(interface, "name"),
             mac: Some(text(interface, "mac").to_lowercase()).filter(|mac| !mac.is_empty()),
             mtu: number(interface, "mtu").filter(|mtu| *mtu > 0),
-            is_inside: !text(interface, "sandbox").is_empty(),
+            place: Place::of(&text(interface, "sandbox")),
         };
         let ip = |ip: &Value| {
             let address = text(ip, "address");
@@ -224,7 +251,7 @@ impl ParsedResult {
     /// The interface of an address: the one of its index; without an index, the only one in the
     /// container.
     pub fn interface_of(&self, ip: &Ip) -> Option<&Interface> {
-        let mut inside = self.interfaces.iter().filter(|interface| interface.is_inside);
+        let mut inside = self.interfaces.iter().filter(|known| known.place == Place::Container);
         match ip.interface {
             Some(index) => self.interfaces.get(index),
             None => inside.next(),
@@ -250,7 +277,7 @@ pub fn without_dad(fixture: &Fixture, name: &str) -> Container {
 /// If ADD fails.
 pub fn added_without_dad(fixture: &Fixture, name: &str) -> Result<(Container, Value), NotPassed> {
     let container = without_dad(fixture, name);
-    let result = fixture.call(&container).add().succeeds()?;
+    let result = fixture.call(&container).attach()?;
     Ok((container, result))
 }
 

@@ -43,8 +43,11 @@ pub struct Profile {
     /// Whether the plugin rejects IPv6 addresses.
     #[serde(default)]
     pub ipv4_only: bool,
+    /// Whether the host forwards packets before the first ADD, as every node of Kubernetes does.
+    #[serde(default = "yes")]
+    pub forwarding: bool,
     /// The keys of the configuration whose values must differ between networks: the name of a
-    /// bridge or a tunnel.
+    /// bridge or a tunnel. A dot separates the keys of nested objects: `ipam.dataDir`.
     #[serde(default)]
     pub per_network: Vec<String>,
     /// The destinations that containers can reach: `host`, `container`.
@@ -73,6 +76,10 @@ pub struct Variant {
     /// More kinds of links that the kernel must support.
     #[serde(default)]
     pub needs: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What a plugin does.
@@ -197,9 +204,12 @@ impl Profile {
     pub fn rename(&self, config: &mut Value, network: &str, number: usize) {
         set(config, "name", network);
         for key in &self.per_network {
-            let other =
-                config.get(key).and_then(Value::as_str).map(|own| format!("{own}-{number}"));
-            other.into_iter().for_each(|other| set(config, key, other));
+            let Some(value) = config.pointer_mut(&format!("/{}", key.replace('.', "/"))) else {
+                continue;
+            };
+            if let Some(own) = value.as_str() {
+                *value = Value::from(format!("{own}-{number}"));
+            }
         }
     }
 
@@ -263,6 +273,19 @@ mod tests {
     fn of_a_list_the_first_plugin_is_meant() {
         let parsed = Profile::parse(r#"{"name": "n", "plugins": [{"type": "a"}, {"type": "b"}]}"#);
         assert!(parsed.is_ok_and(|(name, _)| name == "a"));
+    }
+
+    #[test]
+    fn networks_differ_in_nested_keys_too() {
+        let text = r#"{ "per_network": ["bridge", "ipam.dataDir", "missing.key"],
+            "config": { "type": "a", "bridge": "br", "ipam": { "dataDir": "/var/lib/a" } } }"#;
+        let (_, profile) = Profile::parse(text).unwrap();
+        let mut config = profile.config.clone();
+        profile.rename(&mut config, "other", 1);
+        let expected = json!({
+            "type": "a", "name": "other", "bridge": "br-1", "ipam": { "dataDir": "/var/lib/a-1" }
+        });
+        assert_eq!(config, expected);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::fixture::Fixture;
 use crate::profile::{Kind, Profile};
 use crate::verdict::TestResult;
-use crate::version::numbers;
+use crate::version::{OLDEST, numbers};
 
 /// One property that a plugin must have, and the test for it.
 #[derive(Debug, Clone, Copy)]
@@ -114,6 +114,9 @@ pub enum Versions {
     From(&'static str),
     /// Only the newest version, because the requirement does not depend on the version.
     Newest,
+    /// Only the newest version, if it is this one or later: the specification says nothing of the
+    /// kind before.
+    NewestFrom(&'static str),
 }
 
 /// The source of a requirement that no document states.
@@ -171,6 +174,18 @@ impl Requirement {
                 .cloned()
                 .collect(),
             Versions::Newest => versions.last().cloned().into_iter().collect(),
+            Versions::NewestFrom(first) => {
+                let newest = versions.last().filter(|last| numbers(last) >= numbers(first));
+                newest.cloned().into_iter().collect()
+            }
+        }
+    }
+
+    /// The first version of the specification, of those that the kit tests, with the requirement.
+    pub fn since(&self) -> &'static str {
+        match self.versions {
+            Versions::Each | Versions::Newest => OLDEST,
+            Versions::From(first) | Versions::NewestFrom(first) => first,
         }
     }
 }

@@ -11,8 +11,8 @@ use conformance::requirements::ALL;
 const HEAD: &str = "# Requirements
 
 The requirements that [cni-conformance](conformance.md) tests CNI plugins for. A test generates this page from the kit. The
-[levels](conformance.md#cni-conformance) are explained there. `cni-conformance explain ID` shows the plugins and versions that a
-requirement applies to.
+[levels](conformance.md#cni-conformance) are explained there. A plugin that supports only versions of the specification before `since` is
+not tested for the requirement. `cni-conformance explain ID` shows the plugins and versions that a requirement applies to.
 
 ";
 

@@ -25,11 +25,14 @@ pub fn list(registry: Registry) -> String {
 pub fn markdown(registry: Registry) -> String {
     let mut text = String::new();
     for chapter in registry.chapters.iter().filter(|chapter| !chapter.requirements.is_empty()) {
-        let _ = writeln!(text, "## {}\n\n| id | level | requirement | source |", chapter.title);
-        text.push_str("|---|---|---|---|\n");
-        for Requirement { id, statement, level, source, .. } in chapter.requirements {
-            let (statement, source) = (cell(statement), cell(source));
-            let _ = writeln!(text, "| `{id}` | {} | {statement} | {source} |", level.name());
+        let _ =
+            writeln!(text, "## {}\n\n| id | level | requirement | since | source |", chapter.title);
+        text.push_str("|---|---|---|---|---|\n");
+        for requirement in chapter.requirements {
+            let Requirement { id, level, .. } = requirement;
+            let (statement, source) = (cell(requirement.statement), cell(requirement.source));
+            let (level, since) = (level.name(), requirement.since());
+            let _ = writeln!(text, "| `{id}` | {level} | {statement} | {since} | {source} |");
         }
         text.push('\n');
     }
@@ -72,6 +75,9 @@ pub fn explain(requirement: &Requirement, registry: Registry) -> String {
         Versions::Each => "each that the plugin supports".to_owned(),
         Versions::From(first) => format!("{first} and later, if the plugin supports them"),
         Versions::Newest => "the newest that the plugin supports".to_owned(),
+        Versions::NewestFrom(first) => {
+            format!("the newest that the plugin supports, if it is {first} or later")
+        }
     };
     format!(
         "{id}: {statement}\n\n\

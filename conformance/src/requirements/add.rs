@@ -121,7 +121,7 @@ fn a_result(fixture: &Fixture) -> TestResult {
 
 fn the_interface(fixture: &Fixture) -> TestResult {
     let container = fixture.container("a");
-    fixture.call(&container).with(|cni| cni.ifname("net7")).add().succeeds()?;
+    fixture.call(&container).with(|cni| cni.ifname("net7")).attach()?;
     let shown = container.pod.try_run(&["ip", "-br", "link", "show", "net7"]);
     let seen = container.pod.sh("ip -br link");
     let is_up =
@@ -133,7 +133,7 @@ fn two_interfaces(fixture: &Fixture) -> TestResult {
     let (container, _) = fixture.added("a")?;
     let first = state_of(&container.pod);
     let second = fixture.call(&container).with(|cni| cni.ifname("net1"));
-    with_input("a second interface, net1", second.add().succeeds())?;
+    with_input("a second interface, net1", second.attach())?;
     let seen = container.pod.sh("ip -br link");
     let both = ["eth0", "net1"].iter().all(|name| has_link(&container.pod, name));
     ensure(both, "ADD of net1 beside eth0", "both links in the container", seen)?;
@@ -151,7 +151,7 @@ fn interface_exists(fixture: &Fixture) -> TestResult {
     with_input("eth0 already exists", outcome.fails())?;
     unchanged(fixture, &before, "ADD of an eth0 that is there already")?;
     container.pod.sh("ip link del eth0");
-    with_input("eth0 is gone again", fixture.call(&container).add().succeeds()).map(drop)
+    with_input("eth0 is gone again", fixture.call(&container).attach()).map(drop)
 }
 
 fn added_twice(fixture: &Fixture) -> TestResult {
@@ -179,14 +179,14 @@ fn others_stay(fixture: &Fixture) -> TestResult {
         all.lines().filter(|line| line.contains("own0")).collect::<Vec<_>>().join("\n")
     };
     let (other, before) = (state_of(&b.pod), own());
-    fixture.call(&a).add().succeeds()?;
+    fixture.call(&a).attach()?;
     same(&other, &state_of(&b.pod), "ADD of a, seen from b")?;
     same(&before, &own(), "ADD of eth0, seen from own0 in the same container")
 }
 
 /// A container that is already attached, so that shared objects exist.
 fn neighbour(fixture: &Fixture) -> TestResult {
-    with_kit_ipam(fixture, &fixture.container("b")).add().succeeds().map(drop)
+    with_kit_ipam(fixture, &fixture.container("b")).attach().map(drop)
 }
 
 /// Answers of the IPAM plugin that the kernel refuses.
@@ -244,18 +244,18 @@ fn again_after_failure(fixture: &Fixture) -> TestResult {
         let why = impossible(fixture, number);
         call.add();
         reset_ipam_answer("ADD");
-        with_input(format!("after {why}"), call.add().succeeds())?;
+        with_input(format!("after {why}"), call.attach())?;
         call.del().succeeds()?;
     }
     make_ipam_fail(fixture, "ADD", 111);
     call.add();
     reset_ipam_answer("ADD");
-    with_input("after the IPAM plugin failed", call.add().succeeds()).map(drop)
+    with_input("after the IPAM plugin failed", call.attach()).map(drop)
 }
 
 fn again_after_del(fixture: &Fixture) -> TestResult {
     let (container, result) = fixture.added("a")?;
     let call = fixture.call(&container);
     call.clone().with(|cni| cni.prev(&result)).del().succeeds()?;
-    with_input("after DEL", call.add().succeeds()).map(drop)
+    with_input("after DEL", call.attach()).map(drop)
 }

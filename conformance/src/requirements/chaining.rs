@@ -18,7 +18,7 @@ const OLD_LISTS: &str = "CNI 0.4.0, network configuration lists";
 pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         source: ADD,
-        versions: Versions::Each,
+        versions: Versions::From("1.0.0"),
         ..must(
             "S3.CHAIN.1",
             "The result must contain the interfaces, addresses, routes and DNS of `prevResult`",
@@ -108,7 +108,7 @@ fn passed_through(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let mut prev = container.prev.clone().unwrap_or_default();
     set(&mut prev, "dns", json!({ "nameservers": ["192.0.2.53"], "search": ["example.net"] }));
-    let result = fixture.call(&container).with(|cni| cni.prev(&prev)).add().succeeds()?;
+    let result = fixture.call(&container).with(|cni| cni.prev(&prev)).attach()?;
     let version = result.get("cniVersion").is_some_and(|said| said == fixture.version());
     ensure(version, "ADD", format!("`cniVersion` {:?}", fixture.version()), &result)?;
     for key in ["interfaces", "ips", "routes"] {
@@ -119,11 +119,16 @@ fn passed_through(fixture: &Fixture) -> TestResult {
         }
     }
     shape::dns(&result)?;
-    let said = |result: &Value, path| result.pointer(path).cloned();
-    let same = ["/dns/nameservers", "/dns/search"]
-        .iter()
-        .all(|path| said(&result, path) == said(&prev, path));
-    ensure(same, "ADD", format!("the `dns` of {prev}"), result)
+    // A plugin may add servers and domains.
+    let said = |result: &Value, path| {
+        let entries = result.pointer(path).and_then(Value::as_array);
+        entries.cloned().unwrap_or_default()
+    };
+    let lost = ["/dns/nameservers", "/dns/search"].into_iter().any(|path| {
+        let there = said(&result, path);
+        said(&prev, path).iter().any(|entry| !there.contains(entry))
+    });
+    ensure(!lost, "ADD", format!("the `dns` of {prev}"), result)
 }
 
 /// Whether an entry of a result corresponds to one of `prevResult`. A plugin may change what is its
@@ -152,7 +157,7 @@ fn interface_after_another(fixture: &Fixture) -> TestResult {
     container.pod.sh("ip link set lo up");
     let prev = of_loopback(fixture, &container);
     let call = fixture.call(&container).with(|cni| cni.prev(&prev));
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     let version = result.get("cniVersion").is_some_and(|said| said == fixture.version());
     ensure(version, "ADD", format!("`cniVersion` {:?}", fixture.version()), &result)?;
     let inside =
@@ -168,7 +173,7 @@ fn add_without(fixture: &Fixture) -> TestResult {
 
 fn del_without(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
-    fixture.call(&container).add().succeeds()?;
+    fixture.call(&container).attach()?;
     let without = Container { prev: None, ..container };
     fixture.call(&without).del().succeeds()?;
     fixture.call(&without).del().succeeds().map(drop)
@@ -304,7 +309,7 @@ fn with_an_address(fixture: &Fixture, container: &Container, mut result: Value) 
 fn check_with_all(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = fixture.call(&container);
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     let result = of_a_whole_chain(fixture, &container, result);
     call.check(&result).succeeds().map(drop)
 }
@@ -312,7 +317,7 @@ fn check_with_all(fixture: &Fixture) -> TestResult {
 fn check_with_addresses(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = fixture.call(&container);
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     let result = of_a_whole_chain(fixture, &container, result);
     call.check(&with_an_address(fixture, &container, result)).succeeds().map(drop)
 }
@@ -320,7 +325,7 @@ fn check_with_addresses(fixture: &Fixture) -> TestResult {
 fn del_with_all(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = fixture.call(&container);
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     let result = of_a_whole_chain(fixture, &container, result);
     let result = with_an_address(fixture, &container, result);
     call.with(|cni| cni.prev(&result)).del().succeeds().map(drop)
@@ -329,7 +334,7 @@ fn del_with_all(fixture: &Fixture) -> TestResult {
 fn del_after_the_interface(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = fixture.call(&container);
-    call.add().succeeds()?;
+    call.attach()?;
     container.pod.sh("ip link del eth0");
     call.del().succeeds()?;
     fixture.delete_namespace(&container);

@@ -13,7 +13,7 @@ use crate::linux::{ParsedResult, added_without_dad, lasting, section, without_da
 use crate::profile::{Kind, Reach};
 use crate::requirement::{self, AppliesTo, Requirement};
 use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
-use crowd::{Task, at_once, tell};
+use crowd::{Done, Task, at_once, tell};
 
 /// The number of containers that are added at the same time.
 const CROWD: usize = 24;
@@ -73,7 +73,12 @@ fn tasks(fixture: &Fixture, verb: &'static str, containers: &[Container]) -> Vec
 fn add_all(fixture: &Fixture, containers: &[Container]) -> Result<Vec<Value>, NotPassed> {
     let done = at_once(fixture, tasks(fixture, "ADD", containers));
     tell(fixture, "ADD", &done);
-    done.iter().map(|done| done.outcome.succeeds()).collect()
+    let attached = |(done, container): (&Done, &Container)| {
+        let result = done.outcome.succeeds()?;
+        fixture.call(container).has_attached(&result)?;
+        Ok(result)
+    };
+    done.iter().zip(containers).map(attached).collect()
 }
 
 /// Deletes all of them concurrently, which must succeed.
@@ -177,7 +182,7 @@ fn one_del_often(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     once(fixture)?;
     let before = fixture.state();
-    fixture.call(&container).add().succeeds()?;
+    fixture.call(&container).attach()?;
     let del = Task { cni: fixture.call(&container).cni, verb: "DEL" };
     for done in at_once(fixture, vec![del; TIMES]) {
         done.outcome.succeeds()?;
@@ -206,30 +211,31 @@ fn add_and_del_of_one(fixture: &Fixture) -> TestResult {
     }
     let done = "ADD and DEL of one attachment at once, then DEL";
     nothing_is_left(done, &before, &fixture.state())?;
-    fixture.call(&container).add().succeeds()?;
+    fixture.call(&container).attach()?;
     fixture.call(&container).del().succeeds().map(drop)
 }
 
-/// The configuration for another network, with another name and other subnets.
-fn on_another_host(fixture: &Fixture) -> Value {
+/// The configuration for another network, with another name and other subnets, and whether it has
+/// subnets that could be replaced.
+fn another_network(fixture: &Fixture) -> (Value, bool) {
     let config = fixture.config();
     let text = config.to_string().replace("10.1.2.", "10.7.2.").replace("fd00:1:2:", "fd00:7:2:");
-    let mut other: Value = serde_json::from_str(&text).unwrap_or(config);
+    let mut other: Value = serde_json::from_str(&text).unwrap_or_default();
+    let has_other_subnets = other != config;
     fixture.profile.rename(&mut other, "judged-too", 1);
-    other
+    (other, has_other_subnets)
 }
 
 fn two_networks(fixture: &Fixture) -> TestResult {
-    let other = on_another_host(fixture);
+    let (other, has_other_subnets) = another_network(fixture);
     if fixture.is_numbered() {
         return Err(NotPassed::NotApplicable(
             "the configuration differs for each container".to_owned(),
         ));
     }
-    let has_kit_subnets = other.get("ipam") != fixture.config().get("ipam");
     let is_kit_ipam =
         other.pointer("/ipam/type").is_some_and(|name| *name == json!(crate::ipam::NAME));
-    if other.get("ipam").is_some() && !has_kit_subnets && !is_kit_ipam {
+    if other.get("ipam").is_some() && !has_other_subnets && !is_kit_ipam {
         let why = "the configuration has subnets of its own, so that the test cannot use it for \
             two networks";
         return Err(NotPassed::NotApplicable(why.to_owned()));
@@ -250,7 +256,13 @@ fn two_networks(fixture: &Fixture) -> TestResult {
     let done = at_once(fixture, all);
     let results: Vec<Value> =
         done.iter().map(|done| done.outcome.succeeds()).collect::<Result<_, _>>()?;
-    are_distinct(fixture, &results)?;
+    let (of_one, of_other) = results.split_at(ones.len());
+    are_distinct(fixture, of_one)?;
+    are_distinct(fixture, of_other)?;
+    // Two networks without subnets in their configuration may have the same addresses.
+    if has_other_subnets || is_kit_ipam {
+        are_distinct(fixture, &results)?;
+    }
     let dels = twos.iter().map(|container| Task { cni: there(container).cni, verb: "DEL" });
     for done in at_once(fixture, dels.collect()) {
         done.outcome.succeeds()?;

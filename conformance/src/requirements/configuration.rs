@@ -28,7 +28,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "The error for a configuration that cannot be decoded should have code 6",
         level: Level::Should,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: json::code_of_no_json,
     },
     Requirement {
@@ -77,7 +77,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "The plugin must reject a configuration whose `name` is missing or empty",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: no_name,
     },
     Requirement {
@@ -87,7 +87,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
             `_`, `.`, `-`, or that begins with one of these three",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: bad_names,
     },
     Requirement {
@@ -105,7 +105,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "The error for an invalid `name` should have code 7",
         level: Level::Should,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: code_of_bad_names,
     },
     Requirement {
@@ -153,7 +153,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
             `capabilities`, any `cni.dev/` key",
         level: Level::Expected,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("1.0.0"),
         test: keys_of_runtimes,
     },
     Requirement {
@@ -340,7 +340,7 @@ fn other_letter_case(fixture: &Fixture) -> TestResult {
         set(&mut other, key, value.clone());
     }
     let call = call(fixture).with(|cni| cni.conf(&other));
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     let done = "ADD with the keys CniVersion, Name and IPAM";
     let has_version = result.get("cniVersion").is_some_and(|version| version == fixture.version());
     ensure(has_version, done, format!("a result of version {}", fixture.version()), &result)?;

@@ -76,6 +76,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         level: Level::Should,
         source: EXECUTION,
+        versions: Versions::NewestFrom("1.0.0"),
         ..must(
             "S4.ADD.4",
             "If ADD of the delegated plugin fails, ADD should call its DEL before it returns the error",

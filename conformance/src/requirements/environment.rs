@@ -37,7 +37,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "The error for a missing variable must have code 4 and name the variable",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: names_missing_variables,
     },
     Requirement {
@@ -56,7 +56,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
             the specification",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: unknown_commands,
     },
     Requirement {
@@ -66,7 +66,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
             digits, `_`, `.`, `-`, or that begins with one of these three",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: names::bad_ids,
     },
     Requirement {
@@ -106,7 +106,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
             name the variable",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: names::names_invalid_variables,
     },
     Requirement {
@@ -183,14 +183,10 @@ fn not_chained(profile: &Profile) -> bool {
 
 /// `(operation, variable)`: the required variables.
 fn required(fixture: &Fixture) -> Vec<(&'static str, &'static str)> {
-    let mut required = vec![
-        ("ADD", "CNI_CONTAINERID"),
-        ("ADD", "CNI_NETNS"),
-        ("ADD", "CNI_IFNAME"),
-        ("DEL", "CNI_CONTAINERID"),
-        ("DEL", "CNI_IFNAME"),
-    ];
+    let mut required = vec![("ADD", "CNI_NETNS"), ("ADD", "CNI_IFNAME"), ("DEL", "CNI_IFNAME")];
+    // Before, the container ID is optional.
     if fixture.is_from("0.4.0") {
+        required.extend([("ADD", "CNI_CONTAINERID"), ("DEL", "CNI_CONTAINERID")]);
         required.extend(["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"].map(|name| ("CHECK", name)));
     }
     if fixture.is_from("1.1.0") {
@@ -269,7 +265,7 @@ fn kubernetes_args(fixture: &Fixture) -> TestResult {
                 K8S_POD_INFRA_CONTAINER_ID=0123456789abcdef;K8S_POD_UID=2b1f9a52-6f0c-4d2e-9a55-0c6f3c7f6a11";
     let container = fixture.container("a");
     let call = fixture.call(&container).with(|cni| cni.args(args));
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     if fixture.is_from("0.4.0") {
         succeeds_without_output(&call.check(&result))?;
     }
@@ -303,7 +299,7 @@ fn several_folders(fixture: &Fixture) -> TestResult {
         format!("{empty}:{}:{}", fixture.case.suite.search_path(), ipam::FOLDER),
     ] {
         let call = with_kit_ipam(fixture, &container).with(|cni| cni.env("CNI_PATH", &path));
-        let result = with_input(format!("CNI_PATH={path}"), call.add().succeeds())?;
+        let result = with_input(format!("CNI_PATH={path}"), call.attach())?;
         let done = format!("ADD with CNI_PATH={path}");
         ensure(has_link(&container.pod, "eth0"), done, "eth0 in the container", result)?;
         call.del().succeeds()?;

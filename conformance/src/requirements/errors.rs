@@ -84,16 +84,21 @@ pub const REQUIREMENTS: &[Requirement] = &[
 fn bad_calls(fixture: &Fixture) -> Vec<(&'static str, Outcome)> {
     let call = fixture.call(&fixture.container("a"));
     let key = |key: &str, value: Value| call.clone().with(|cni| cni.key(key, value));
-    vec![
+    let mut calls = vec![
         ("no configuration", call.clone().with(|cni| cni.stdin("")).add()),
         ("no JSON", call.clone().with(|cni| cni.stdin("{")).add()),
-        ("an invalid name", key("name", json!("../up")).add()),
         ("an unknown version", key("cniVersion", json!("99.0.0")).add()),
-        ("no CNI_CONTAINERID", call.clone().with(|cni| cni.unset("CNI_CONTAINERID")).add()),
         ("no CNI_IFNAME", call.clone().with(|cni| cni.unset("CNI_IFNAME")).del()),
         ("an invalid interface name", call.clone().with(|cni| cni.ifname("a/b")).add()),
         ("an unknown command", call.verb("JOIN")),
-    ]
+    ];
+    // Before, any name is valid, and the container ID is optional.
+    if fixture.is_from("0.4.0") {
+        calls.push(("an invalid name", key("name", json!("../up")).add()));
+        let without = call.with(|cni| cni.unset("CNI_CONTAINERID"));
+        calls.push(("no CNI_CONTAINERID", without.add()));
+    }
+    calls
 }
 
 fn shape(fixture: &Fixture) -> TestResult {
@@ -141,14 +146,18 @@ fn quoting(fixture: &Fixture) -> TestResult {
     let call = fixture.call(&fixture.container("a"));
     let strange = "a\"b\\c\n\t\u{1}\u{7f}\u{2028}</script>{}";
     let bytes = OsStr::from_bytes(b"a\xff\xfe\"/");
-    let calls = [
-        call.clone().with(|cni| cni.container(strange)),
+    let mut calls = vec![
         call.clone().with(|cni| cni.ifname(strange)),
-        call.clone().with(|cni| cni.env("CNI_CONTAINERID", bytes)),
         call.clone().with(|cni| cni.env("CNI_IFNAME", bytes)),
-        call.clone().with(|cni| cni.key("name", strange)),
         call.clone().with(|cni| cni.key("cniVersion", strange)),
     ];
+    if fixture.is_from("0.4.0") {
+        calls.extend([
+            call.clone().with(|cni| cni.container(strange)),
+            call.clone().with(|cni| cni.env("CNI_CONTAINERID", bytes)),
+            call.clone().with(|cni| cni.key("name", strange)),
+        ]);
+    }
     calls.iter().try_for_each(|call| call.add().fails().map(drop))?;
     call.verb(strange).fails().map(drop)
 }

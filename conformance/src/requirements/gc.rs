@@ -163,9 +163,9 @@ fn other_networks_stay(fixture: &Fixture) -> TestResult {
     fixture.profile.rename(&mut config, "other", 1);
     set(&mut config, "ipam", json!({ "type": ipam::NAME }));
     let other = fixture.call(&container).with(|cni| cni.conf(config));
-    let result = other.add().succeeds()?;
+    let result = other.attach()?;
     let call = with_kit_ipam(fixture, &fixture.container("a"));
-    call.add().succeeds()?;
+    call.attach()?;
     call.del().succeeds()?;
     let before = state(fixture);
     call.gc(&[]).succeeds()?;
@@ -177,11 +177,12 @@ fn addresses_are_freed(fixture: &Fixture) -> TestResult {
     let ipam = few_addresses(fixture, 2)?;
     let [a, b, c] = ["a", "b", "c"].map(|name| fixture.container(name));
     let call = |container| fixture.call(container).with(|cni| cni.key("ipam", ipam.clone()));
-    call(&a).add().succeeds()?;
-    call(&b).add().succeeds()?;
+    call(&a).attach()?;
+    call(&b).attach()?;
+    with_input("both addresses are allocated", call(&c).add().fails())?;
     fixture.delete_namespace(&b);
     call(&a).gc(&[(&a.id, "eth0")]).succeeds()?;
-    let checked = call(&c).add().succeeds();
+    let checked = call(&c).attach();
     with_input("GC released one of the network's two addresses", checked.map(drop))
 }
 
@@ -198,7 +199,7 @@ fn one_of_two(fixture: &Fixture) -> TestResult {
     let ipam = few_addresses(fixture, 2)?;
     let [a, c, d] = ["a", "c", "d"].map(|name| fixture.container(name));
     let call = |container| fixture.call(container).with(|cni| cni.key("ipam", ipam.clone()));
-    call(&a).add().succeeds()?;
+    call(&a).attach()?;
     let second = call(&a).with(|cni| cni.ifname("net1"));
     if !second.add().status.success() {
         return Err(NotPassed::NotApplicable(
@@ -207,14 +208,14 @@ fn one_of_two(fixture: &Fixture) -> TestResult {
     }
     a.pod.sh("ip link del net1");
     call(&a).gc(&[(&a.id, "eth0")]).succeeds()?;
-    with_input("GC released the address of net1", call(&c).add().succeeds())?;
+    with_input("GC released the address of net1", call(&c).attach())?;
     with_input("the address of eth0 is still allocated", call(&d).add().fails()).map(drop)
 }
 
 fn ipam_refuses(fixture: &Fixture) -> TestResult {
     let container = fixture.container("a");
     let call = with_kit_ipam(fixture, &container);
-    call.add().succeeds()?;
+    call.attach()?;
     let before = state(fixture);
     make_ipam_fail(fixture, "GC", 100);
     let outcome = call.gc(&[(&container.id, "eth0")]);

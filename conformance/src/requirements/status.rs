@@ -92,7 +92,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
 fn ready(fixture: &Fixture) -> TestResult {
     let call = fixture.call(&fixture.container("a"));
     succeeds_without_output(&call.status())?;
-    call.add().succeeds()?;
+    call.attach()?;
     with_input("with a container attached", succeeds_without_output(&call.status()))
 }
 
@@ -149,7 +149,7 @@ fn nothing_left(fixture: &Fixture) -> TestResult {
     let ipam = few_addresses(fixture, 1)?;
     let call = fixture.call(&fixture.container("a")).with(|cni| cni.key("ipam", ipam));
     succeeds_without_output(&call.status())?;
-    call.add().succeeds()?;
+    call.attach()?;
     let status = call.status();
     if !status.status.success() {
         let error = with_input("the only address is allocated", status.fails())?;

@@ -92,7 +92,7 @@ pub(super) fn succeeds_or_fails_properly(outcome: &Outcome) -> TestResult {
 
 /// An ADD and a DEL, which must succeed.
 pub(super) fn add_and_del(call: &Call<'_>) -> TestResult {
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     ensure(result.is_object(), "ADD", "a result", &result)?;
     call.del().succeeds().map(drop)
 }

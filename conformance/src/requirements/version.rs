@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::steps::{add_and_del, state, unchanged, with_input};
-use crate::fixture::Fixture;
-use crate::json::set;
+use super::steps::{state, unchanged, with_input};
+use crate::fixture::{Call, Fixture};
+use crate::json::{set, text};
+use crate::profile::Kind;
 use crate::requirement::{AppliesTo, Level, Requirement, Versions};
 use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
+use crate::version::{self, numbers};
 
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
@@ -101,24 +103,56 @@ fn speaks_them(fixture: &Fixture) -> TestResult {
     let versions = supported(&answer)?;
     let different: BTreeSet<&str> = versions.iter().copied().collect();
     ensure(different.len() == versions.len(), "VERSION", "no version twice", &answer)?;
-    let is_version = |version: &str| {
-        version.split('.').count() == 3
-            && version.split('.').all(|part| part.parse::<u32>().is_ok())
-    };
-    ensure(versions.iter().all(|version| is_version(version)), "VERSION", "versions", &answer)?;
+    let foreign = versions.iter().find(|version| !version::ALL.contains(version));
+    let seen = foreign.map(ToString::to_string).unwrap_or_default();
+    ensure(foreign.is_none(), "VERSION", format!("only versions among {:?}", version::ALL), seen)?;
     let container = fixture.container("a");
-    for version in versions {
-        // The oldest versions have no result without addresses.
-        let speakable = fixture.profile.config.get("ipam").is_some()
-            || crate::version::numbers(version) >= vec![0, 3, 0];
-        if container.prev.is_none() && speakable {
-            let mut config = fixture.config();
-            set(&mut config, "cniVersion", version);
-            let call = fixture.call(&container).with(|cni| cni.conf(&config));
-            with_input(format!("cniVersion {version}"), add_and_del(&call))?;
-        }
+    for version in versions.into_iter().filter(|version| has_result(fixture, version)) {
+        let mut config = fixture.config();
+        set(&mut config, "cniVersion", version);
+        let call = fixture.call(&container).with(|cni| {
+            let cni = cni.conf(&config);
+            container.prev.iter().fold(cni, |cni, prev| cni.prev(&in_version(prev, version)))
+        });
+        with_input(format!("cniVersion {version}"), answers_in(&call, version))?;
     }
     Ok(())
+}
+
+/// Whether a version can express the result. The oldest versions have neither chains nor results
+/// without addresses.
+fn has_result(fixture: &Fixture, version: &str) -> bool {
+    let has_addresses = match fixture.profile.kind {
+        Kind::Chained => false,
+        Kind::Ipam => true,
+        Kind::Interface => fixture.profile.config.get("ipam").is_some(),
+    };
+    has_addresses || numbers(version) >= numbers(version::OLDEST)
+}
+
+/// The result of the plugin before a chained one, in another version.
+fn in_version(prev: &Value, version: &str) -> Value {
+    let mut prev = prev.clone();
+    set(&mut prev, "cniVersion", version);
+    let is_old = numbers(version) < numbers("1.0.0");
+    for ip in prev.get_mut("ips").and_then(Value::as_array_mut).into_iter().flatten() {
+        let is_v6 = text(ip, "address").contains(':');
+        match is_old {
+            true => set(ip, "version", if is_v6 { "6" } else { "4" }),
+            false => drop(ip.as_object_mut().and_then(|keys| keys.remove("version"))),
+        }
+    }
+    prev
+}
+
+/// An ADD with a result of that version, and a DEL.
+fn answers_in(call: &Call<'_>, version: &str) -> TestResult {
+    let result = call.add().succeeds()?;
+    let said = result.get("cniVersion").is_some_and(|said| said == version);
+    // The oldest version has results without the key.
+    let said = said || (version == "0.1.0" && result.get("cniVersion").is_none());
+    ensure(said, "ADD", format!("a result of version {version}"), &result)?;
+    call.del().succeeds().map(drop)
 }
 
 fn changes_nothing(fixture: &Fixture) -> TestResult {

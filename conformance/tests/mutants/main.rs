@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod addresses;
+mod kernel;
 mod protocol;
 mod table;
 mod unusual;
@@ -17,7 +18,7 @@ use std::thread;
 
 use serde_json::Value;
 use table::Mutant;
-use unusual::UNUSUAL;
+use unusual::{UNUSUAL, Unusual};
 
 /// The functions in the shell script of every defective plugin.
 const FUNCTIONS: &str = r#"
@@ -32,17 +33,33 @@ error() { OUT=$(real); S=$?; if [ $S != 0 ]; then printf %s "$OUT" | jq "$@"; el
 
 /// All defective plugins.
 fn mutants() -> impl Iterator<Item = &'static Mutant> {
-    table::MUTANTS.iter().chain(protocol::MUTANTS).chain(addresses::MUTANTS)
+    table::MUTANTS.iter().chain(protocol::MUTANTS).chain(addresses::MUTANTS).chain(kernel::MUTANTS)
 }
 
 /// The verdicts on a plugin, by requirement.
 type Verdicts = BTreeMap<String, Vec<String>>;
 
-/// Runs the kit with these requirements only, in an old version and the newest one.
-fn judge(folder: &Path, plugin: &str, ids: &str) -> Verdicts {
+/// The versions in which plugins are tested: an old one and the newest one.
+const VERSIONS: &str = "0.4.0,1.1.0";
+
+/// Runs the kit with these requirements and versions only.
+fn judge(
+    folder: &Path,
+    plugin: &str,
+    ids: &str,
+    versions: &str,
+    profile: Option<&str>,
+) -> Verdicts {
     let report = tempfile::NamedTempFile::new().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_cni-conformance"))
-        .args(["run", "--plugins", plugin, "--only", ids, "--spec", "0.4.0,1.1.0", "--jobs", "2"])
+    let config = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cni-conformance"));
+    command.arg("run");
+    if let Some(text) = profile {
+        fs::write(config.path(), text).unwrap();
+        command.arg("--config").arg(config.path());
+    }
+    let output = command
+        .args(["--plugins", plugin, "--only", ids, "--spec", versions, "--jobs", "2"])
         .arg("--bin-dir")
         .arg(folder)
         .arg("--json")
@@ -80,7 +97,7 @@ fn folder_with(mutant: &Mutant) -> tempfile::TempDir {
 /// The error of the kit if it does not detect the defect.
 fn missed(mutant: &Mutant) -> Option<String> {
     let folder = folder_with(mutant);
-    let verdicts = judge(folder.path(), mutant.plugin, mutant.caught_by);
+    let verdicts = judge(folder.path(), mutant.plugin, mutant.caught_by, VERSIONS, None);
     let of_it = verdicts.get(mutant.caught_by).cloned().unwrap_or_default();
     let caught = of_it.iter().any(|verdict| verdict == "failed")
         && of_it.iter().all(|verdict| verdict != "broken");
@@ -112,7 +129,7 @@ fn ids() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
 /// The requirements, of these, that do not pass in a version to which they apply.
 fn not_passed(folder: &Path, plugin: &str, ids: &BTreeSet<&str>) -> Vec<String> {
     let all = ids.iter().copied().collect::<Vec<_>>().join(",");
-    let verdicts = judge(folder, plugin, &all);
+    let verdicts = judge(folder, plugin, &all, VERSIONS, None);
     let wrong = |id: &&str| {
         let of_it = verdicts.get(*id).cloned().unwrap_or_default();
         let passed = of_it.iter().any(|verdict| verdict == "passed")
@@ -143,11 +160,18 @@ fn a_harmless_shell_wrapper_passes() {
 
 #[test]
 fn nothing_is_said_against_unusual_plugins() {
-    let of = |plugin: &Mutant| {
+    let of = |Unusual { plugin, profile, versions, without }: &Unusual| {
         let folder = folder_with(plugin);
-        let ids = plugin.caught_by.split(',').collect();
-        let wrong = not_passed(folder.path(), plugin.plugin, &ids);
-        wrong.into_iter().map(|wrong| format!("{}: {wrong}", plugin.name)).collect::<Vec<_>>()
+        without.iter().for_each(|name| fs::remove_file(folder.path().join(name)).unwrap());
+        let verdicts = judge(folder.path(), plugin.plugin, plugin.caught_by, versions, *profile);
+        let wrong = |id: &str| {
+            let of_it = verdicts.get(id).cloned().unwrap_or_default();
+            // A requirement that does not apply is not held against the plugin either.
+            let is_right = |verdict: &String| matches!(verdict.as_str(), "passed" | "absent");
+            let right = !of_it.is_empty() && of_it.iter().all(is_right);
+            (!right).then(|| format!("{}: {id}: {of_it:?}", plugin.name))
+        };
+        plugin.caught_by.split(',').filter_map(wrong).collect::<Vec<_>>()
     };
     let wrong: Vec<String> = UNUSUAL.iter().flat_map(of).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -2,6 +2,10 @@
 
 use super::table::{Mutant, mutant};
 
+/// A plugin that claims success and does nothing.
+const NOTHING: &str = "of VERSION && { real; exit; }; of ADD && printf %s \"$IN\" | \
+    jq '{cniVersion, interfaces: [], ips: []}'; exit 0";
+
 /// The defective plugins.
 pub const MUTANTS: &[Mutant] = &[
     // VERSION.
@@ -17,6 +21,25 @@ pub const MUTANTS: &[Mutant] = &[
         "VERSION wants CNI_IFNAME",
         "[ -z \"$CNI_IFNAME\" ] && \
          { echo '{\"code\": 4, \"msg\": \"CNI_IFNAME missing\"}'; exit 1; }; real",
+    ),
+    mutant(
+        "tuning",
+        "S2.VERSION.5",
+        "a version that the specification does not have",
+        "of VERSION && { real | jq -c '.supportedVersions += [\"1.3.0\"]'; exit; }; real",
+    ),
+    mutant(
+        "tuning",
+        "S2.VERSION.5",
+        "a version that ADD refuses",
+        "of ADD && has '.cniVersion == \"1.0.0\"' && \
+         { echo '{\"code\": 1, \"msg\": \"version\"}'; exit 1; }; real",
+    ),
+    mutant(
+        "ptp",
+        "S2.VERSION.5",
+        "a result in another version than asked",
+        "has '.cniVersion == \"0.3.1\"' && result '.cniVersion = \"0.4.0\"'; real",
     ),
     // The configuration, the environment, errors.
     mutant(
@@ -92,4 +115,17 @@ pub const MUTANTS: &[Mutant] = &[
         "of STATUS && [ -e /var/lib/cni/networks ] && \
          { echo '{\"code\": 50, \"msg\": \"no\"}'; exit 1; }; real",
     ),
+    mutant("ptp", "S2.DEL.1", "ADD and DEL do nothing", NOTHING),
+    mutant("ptp", "S2.DEL.2", "ADD and DEL do nothing", NOTHING),
+    mutant("ptp", "S2.DEL.7", "ADD and DEL do nothing", NOTHING),
+    mutant("ptp", "S2.CHECK.1", "ADD and DEL do nothing", NOTHING),
+    mutant("ptp", "S2.GC.5", "ADD and DEL do nothing", NOTHING),
+    mutant("ptp", "S5.INTERFACES.5", "ADD and DEL do nothing", NOTHING),
+    mutant("ptp", "S5.IPS.4", "ADD and DEL do nothing", NOTHING),
+    mutant("ptp", "S5.IPS.5", "ADD and DEL do nothing", NOTHING),
+    mutant("ptp", "LINUX.DEL.1", "ADD and DEL do nothing", NOTHING),
+    mutant("ptp", "LINUX.DEL.2", "ADD and DEL do nothing", NOTHING),
+    mutant("ptp", "LINUX.NAME.2", "ADD and DEL do nothing", NOTHING),
+    mutant("ptp", "RACE.ADD.1", "ADD and DEL do nothing", NOTHING),
+    mutant("ptp", "RACE.DEL.1", "ADD and DEL do nothing", NOTHING),
 ];

@@ -35,7 +35,7 @@ pub(super) fn again(fixture: &Fixture) -> TestResult {
     del(fixture, &config, "never")?;
     let container = fixture.container("one");
     let call = fixture.call(&container);
-    call.add().succeeds()?;
+    call.attach()?;
     call.del().succeeds()?;
     call.del().succeeds().map(drop)
 }
@@ -52,7 +52,7 @@ pub(super) fn not_at_once(fixture: &Fixture) -> TestResult {
 pub(super) fn check(fixture: &Fixture) -> TestResult {
     let config = fixture.config();
     let call = call(fixture, &config, "c1", "eth0");
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     call.check(&result).succeeds()?;
     call.del().succeeds()?;
     call.check(&result).fails().map(drop)
@@ -61,7 +61,7 @@ pub(super) fn check(fixture: &Fixture) -> TestResult {
 pub(super) fn gc(fixture: &Fixture) -> TestResult {
     let config = subnet(fixture, "10.1.2.0/29");
     add(fixture, &config, "c1")?;
-    call(fixture, &config, "c1", "net1").add().succeeds()?;
+    call(fixture, &config, "c1", "net1").attach()?;
     add(fixture, &config, "c2")?;
     fixture.call_with(&config).gc(&[("c1", "eth0")]).succeeds()?;
     let free = take_all(fixture, &config, "d")?;

@@ -27,7 +27,7 @@ fn sorted(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 
 pub(super) fn one_of_each(fixture: &Fixture) -> TestResult {
     let ranges = json!([[{ "subnet": "fd00:1:2::/64" }], [{ "subnet": "10.1.2.0/24" }], [{ "subnet": "10.1.3.0/25" }]]);
-    let result = call(fixture, &config(fixture, ranges), "c1", "eth0").add().succeeds()?;
+    let result = call(fixture, &config(fixture, ranges), "c1", "eth0").attach()?;
     let ips = shape::ips(&result)?;
     let nets = ["fd00:1:2::/64", "10.1.2.0/24", "10.1.3.0/25"].map(str::parse::<Cidr>);
     let of = |net: &Cidr| {
@@ -86,7 +86,7 @@ pub(super) fn whole_subnet(fixture: &Fixture) -> TestResult {
 
 pub(super) fn gateway(fixture: &Fixture) -> TestResult {
     let config = config(fixture, json!([[{ "subnet": "10.1.2.0/29", "gateway": "10.1.2.3" }]]));
-    let result = call(fixture, &config, "first", "eth0").add().succeeds()?;
+    let result = call(fixture, &config, "first", "eth0").attach()?;
     let error = shape::ips(&result)?
         .iter()
         .all(|ip| ip.gateway.is_some_and(|gateway| gateway.to_string() == "10.1.2.3"));
@@ -133,7 +133,7 @@ pub(super) fn routes(fixture: &Fixture) -> TestResult {
     let mut ipam = config.get("ipam").cloned().unwrap_or_default();
     set(&mut ipam, "routes", wanted.clone());
     set(&mut config, "ipam", ipam);
-    let result = call(fixture, &config, "c1", "eth0").add().succeeds()?;
+    let result = call(fixture, &config, "c1", "eth0").attach()?;
     let found = shape::routes(&result)?;
     let error = shape::routes(&json!({ "routes": wanted }))?.iter().all(|route| {
         found

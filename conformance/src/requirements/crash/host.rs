@@ -101,7 +101,7 @@ impl Host {
     /// A round without a kill.
     pub fn undisturbed(&self, plan: Plan, gone: bool) -> Result<State, NotPassed> {
         let container = self.container(gone);
-        self.fixture.call(&container).add().succeeds()?;
+        self.fixture.call(&container).attach()?;
         if gone {
             self.fixture.delete_namespace(&container);
         }

@@ -176,7 +176,7 @@ fn point(
     let container = host.container(gone);
     let call = host.fixture.call(&container);
     if plan.verb == "DEL" {
-        call.add().succeeds()?;
+        call.attach()?;
     }
     let traced = host.traced(&call, plan.verb, Some(at));
     let mut what = host.orphans();

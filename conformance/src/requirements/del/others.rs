@@ -24,7 +24,7 @@ pub(super) fn others_stay(fixture: &Fixture) -> TestResult {
 pub(super) fn one_of_two(fixture: &Fixture) -> TestResult {
     let container = fixture.container("a");
     let first = fixture.call(&container).with(|cni| cni.ifname("net1"));
-    let result = first.add().succeeds()?;
+    let result = first.attach()?;
     let alone = state_of(&container.pod);
     let second = fixture.call(&container);
     if !second.add().status.success() {

@@ -32,7 +32,7 @@ impl Before {
 /// A successful attachment, so that shared objects exist.
 pub(super) fn settle(fixture: &Fixture) -> TestResult {
     let first = container(fixture, "first");
-    call(fixture, &first, &kit_ipam_config(fixture)).add().succeeds().map(drop)
+    call(fixture, &first, &kit_ipam_config(fixture)).attach().map(drop)
 }
 
 pub(super) fn missing(fixture: &Fixture) -> TestResult {
@@ -111,7 +111,7 @@ pub(super) fn later_failure(fixture: &Fixture) -> TestResult {
 pub(super) fn del(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = call(fixture, &container, &kit_ipam_config(fixture));
-    call.add().succeeds()?;
+    call.attach()?;
     set_ipam_answer("DEL", refusal(fixture), 1);
     call.del().fails().map(drop)
 }
@@ -119,7 +119,7 @@ pub(super) fn del(fixture: &Fixture) -> TestResult {
 pub(super) fn del_again(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = call(fixture, &container, &kit_ipam_config(fixture));
-    call.add().succeeds()?;
+    call.attach()?;
     set_ipam_answer("DEL", refusal(fixture), 1);
     call.del();
     set_ipam_answer("DEL", "", 0);
@@ -131,7 +131,7 @@ pub(super) fn del_again(fixture: &Fixture) -> TestResult {
 pub(super) fn check(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = call(fixture, &container, &kit_ipam_config(fixture));
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     call.check(&result).succeeds()?;
     set_ipam_answer("CHECK", refusal(fixture), 1);
     call.check(&result).fails().map(drop)

@@ -33,7 +33,7 @@ pub(super) fn found_in_order(fixture: &Fixture) -> TestResult {
         ipam::FOLDER
     );
     let container = container(fixture, "one");
-    call(fixture, &container, &config).with(|cni| cni.env("CNI_PATH", &path)).add().succeeds()?;
+    call(fixture, &container, &config).with(|cni| cni.env("CNI_PATH", &path)).attach()?;
     let run = fs::read_to_string("/run/testbed/kit/order").unwrap_or_default();
     let [first, _] = &folders;
     let done = format!("ADD with CNI_PATH={path}");
@@ -58,7 +58,7 @@ fn script(folder: &str, name: &str, line: &str) {
 pub(super) fn environment(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = call(fixture, &container, &kit_ipam_config(fixture)).with(marked);
-    call.add().succeeds()?;
+    call.attach()?;
     has_environment(fixture, &container.pod.path().display().to_string(), &call_since(0, "ADD")?)?;
     call.del().succeeds()?;
     has_environment(fixture, &container.pod.path().display().to_string(), &call_since(0, "DEL")?)
@@ -67,7 +67,7 @@ pub(super) fn environment(fixture: &Fixture) -> TestResult {
 pub(super) fn environment_of_check(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = call(fixture, &container, &kit_ipam_config(fixture)).with(marked);
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     call.check(&result).succeeds()?;
     has_environment(fixture, &container.pod.path().display().to_string(), &call_since(0, "CHECK")?)
 }
@@ -100,7 +100,7 @@ pub(super) fn configuration(fixture: &Fixture) -> TestResult {
     set(&mut config, "ipam", json!({ "type": ipam::NAME, "of the kit": [1, { "two": null }] }));
     set(&mut config, "args", json!({ "cni": { "labels": [{ "key": "a", "value": "b" }] } }));
     let call = call(fixture, &container, &config);
-    call.add().succeeds()?;
+    call.attach()?;
     reads(&config, &call_since(0, "ADD")?)?;
     call.del().succeeds()?;
     reads(&config, &call_since(0, "DEL")?)
@@ -110,7 +110,7 @@ pub(super) fn configuration_of_check(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let mut config = kit_ipam_config(fixture);
     let call = call(fixture, &container, &config);
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     call.check(&result).succeeds()?;
     set(&mut config, "prevResult", result);
     reads(&config, &call_since(0, "CHECK")?)
@@ -128,7 +128,7 @@ fn reads(config: &Value, seen: &IpamCall) -> TestResult {
 
 pub(super) fn add_once(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
-    call(fixture, &container, &kit_ipam_config(fixture)).add().succeeds()?;
+    call(fixture, &container, &kit_ipam_config(fixture)).attach()?;
     let mut verbs: Vec<String> = ipam::calls().iter().map(|seen| seen.verb().to_owned()).collect();
     // A call of VERSION is harmless.
     verbs.retain(|verb| verb != "VERSION");
@@ -143,7 +143,7 @@ pub(super) fn add_once(fixture: &Fixture) -> TestResult {
 pub(super) fn del(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = call(fixture, &container, &kit_ipam_config(fixture));
-    call.add().succeeds()?;
+    call.attach()?;
     let before = ipam::calls().len();
     call.del().succeeds()?;
     call_since(before, "DEL").map(drop)
@@ -152,7 +152,7 @@ pub(super) fn del(fixture: &Fixture) -> TestResult {
 pub(super) fn del_without_namespace(fixture: &Fixture) -> TestResult {
     let one = container(fixture, "one");
     let call = call(fixture, &one, &kit_ipam_config(fixture));
-    call.add().succeeds()?;
+    call.attach()?;
     fixture.delete_namespace(&one);
     let before = ipam::calls().len();
     call.del().succeeds()?;
@@ -160,7 +160,7 @@ pub(super) fn del_without_namespace(fixture: &Fixture) -> TestResult {
     // The runtime may also pass no path.
     let other = container(fixture, "two");
     let call = super::call(fixture, &other, &kit_ipam_config(fixture));
-    call.add().succeeds()?;
+    call.attach()?;
     fixture.delete_namespace(&other);
     let before = ipam::calls().len();
     call.with(|cni| cni.unset("CNI_NETNS")).del().succeeds()?;
@@ -170,7 +170,7 @@ pub(super) fn del_without_namespace(fixture: &Fixture) -> TestResult {
 pub(super) fn check(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = call(fixture, &container, &kit_ipam_config(fixture));
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     let before = ipam::calls().len();
     call.check(&result).succeeds()?;
     call_since(before, "CHECK").map(drop)
@@ -179,7 +179,7 @@ pub(super) fn check(fixture: &Fixture) -> TestResult {
 pub(super) fn gc(fixture: &Fixture) -> TestResult {
     let container = container(fixture, "one");
     let call = call(fixture, &container, &kit_ipam_config(fixture));
-    call.add().succeeds()?;
+    call.attach()?;
     let before = ipam::calls().len();
     call.gc(&[(&container.id, "eth0")]).succeeds()?;
     let seen = call_since(before, "GC")?;

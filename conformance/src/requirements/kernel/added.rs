@@ -12,7 +12,7 @@ use crate::ipam;
 use crate::isolation::broken;
 use crate::json::{number, set, text};
 use crate::kernel_support;
-use crate::linux::{self, Cidr, ParsedResult, Route, added_without_dad, without_dad};
+use crate::linux::{self, Cidr, ParsedResult, Place, Route, added_without_dad, without_dad};
 use crate::profile::{Profile, Variant};
 use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
 
@@ -71,10 +71,10 @@ fn interfaces_exist(fixture: &Fixture, pod: &Pod, said: &ParsedResult) -> TestRe
     // A key of bridge, the only configuration that requests links that are down.
     let asked_down = fixture.profile.config.get("disableContainerInterface") == Some(&json!(true));
     for interface in &said.interfaces {
-        let (links, place) = if interface.is_inside {
-            (&inside, "in the container")
-        } else {
-            (&outside, "on the host")
+        let (links, place) = match interface.place {
+            Place::Container => (&inside, "in the container"),
+            Place::Host => (&outside, "on the host"),
+            Place::Elsewhere => continue,
         };
         let name = &interface.name;
         let link = links.iter().find(|link| link.name == *name);
@@ -89,7 +89,11 @@ fn interfaces_exist(fixture: &Fixture, pod: &Pod, said: &ParsedResult) -> TestRe
 fn links_are_as_said(fixture: &Fixture, pod: &Pod, said: &ParsedResult) -> TestResult {
     let (inside, outside) = both(fixture, pod);
     for interface in &said.interfaces {
-        let links = if interface.is_inside { &inside } else { &outside };
+        let links = match interface.place {
+            Place::Container => &inside,
+            Place::Host => &outside,
+            Place::Elsewhere => continue,
+        };
         let Some(link) = links.iter().find(|link| link.name == interface.name) else { continue };
         if let Some(mac) = &interface.mac {
             let expected = format!("{} with the MAC address {mac} of the result", link.name);
@@ -108,6 +112,7 @@ fn addresses_exist(pod: &Pod, said: &ParsedResult) -> TestResult {
     for ip in &said.ips {
         let address = ip.address;
         let name = match said.interface_of(ip) {
+            Some(interface) if interface.place == Place::Elsewhere => continue,
             Some(interface) => interface.name.clone(),
             // The result does not say where it is.
             None if ip.interface.is_none() => continue,
@@ -193,7 +198,7 @@ fn with_route(
     ipam::answer("ADD", answer, 0).unwrap_or_else(|error| broken(&error));
     let container = without_dad(fixture, "c1");
     let with_ipam = json!({ "type": ipam::NAME });
-    fixture.call(&container).with(|cni| cni.key("ipam", with_ipam)).add().succeeds()?;
+    fixture.call(&container).with(|cni| cni.key("ipam", with_ipam)).attach()?;
     let there = linux::routes(&container.pod);
     let dst = Cidr::parse(DST);
     Ok((there.iter().find(|route| Some(route.dst) == dst).cloned(), shown(&there)))
@@ -221,17 +226,19 @@ pub(super) fn metrics(fixture: &Fixture) -> TestResult {
 pub(super) fn no_other_link(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     let before = linux::links(&container.pod);
-    let said = ParsedResult::of(&fixture.call(&container).add().succeeds()?)?;
+    let said = ParsedResult::of(&fixture.call(&container).attach()?)?;
     let mut new = linux::links(&container.pod);
     new.retain(|link| !before.iter().any(|old| old.name == link.name));
-    new.retain(|link| !said.interfaces.iter().any(|i| i.is_inside && i.name == link.name));
+    new.retain(|link| {
+        !said.interfaces.iter().any(|i| i.place == Place::Container && i.name == link.name)
+    });
     ensure(new.is_empty(), "ADD", "each new link of the container in the result", names(&new))
 }
 
 pub(super) fn no_other_address(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     let before = linux::addresses(&container.pod);
-    let said = ParsedResult::of(&fixture.call(&container).add().succeeds()?)?;
+    let said = ParsedResult::of(&fixture.call(&container).attach()?)?;
     let mut new = linux::addresses(&container.pod);
     // The kernel adds addresses to `lo` when it is set up.
     new.retain(|(_, cidr)| !cidr.ip.is_loopback());
@@ -249,10 +256,12 @@ pub(super) fn no_other_address(fixture: &Fixture) -> TestResult {
 pub(super) fn no_other_on_the_host(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     let before = linux::links(&fixture.host);
-    let said = ParsedResult::of(&fixture.call(&container).add().succeeds()?)?;
+    let said = ParsedResult::of(&fixture.call(&container).attach()?)?;
     let mut new = linux::links(&fixture.host);
     new.retain(|link| !before.iter().any(|old| old.name == link.name));
-    new.retain(|link| !said.interfaces.iter().any(|i| !i.is_inside && i.name == link.name));
+    new.retain(|link| {
+        !said.interfaces.iter().any(|i| i.place == Place::Host && i.name == link.name)
+    });
     // What stays belongs to the network, not to the attachment.
     fixture.call(&container).del().succeeds()?;
     let left = linux::links(&fixture.host);
@@ -264,7 +273,7 @@ pub(super) fn lo_stays(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     let lo = || container.pod.run(&["ip", "-o", "addr", "show", "lo"]) + &link_of(&container.pod);
     let before = lo();
-    fixture.call(&container).add().succeeds()?;
+    fixture.call(&container).attach()?;
     let after = lo();
     ensure(before == after, "ADD", format!("lo as before: {before}"), after)
 }
@@ -280,9 +289,9 @@ pub(super) fn variants(fixture: &Fixture) -> TestResult {
         if variant.refused {
             let before = fixture.host.state();
             fixture.call(&container).add().fails()?;
-            return same("ADD that is refused", "c1", &before, &fixture.host.state());
+            return same(fixture, "ADD that is refused", "c1", &before, &fixture.host.state());
         }
-        let result = fixture.call(&container).add().succeeds()?;
+        let result = fixture.call(&container).attach()?;
         as_said(fixture, &container.pod, &result)?;
         let Some(mtu) = number(&fixture.profile.config, "mtu") else { return Ok(()) };
         let link = linux::link(&container.pod, "eth0");

@@ -21,7 +21,7 @@ pub(super) fn settings(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     let mut before = BTreeMap::new();
     read(Path::new("/proc/sys/net"), &mut before);
-    fixture.call(&container).add().succeeds()?;
+    fixture.call(&container).attach()?;
     let mut changed = Vec::new();
     for (path, value) in &before {
         let now = fs::read_to_string(path).unwrap_or_default();
@@ -76,7 +76,7 @@ pub(super) fn own_things(fixture: &Fixture) -> TestResult {
         let gone: Vec<&str> = gone.collect();
         ensure(gone.is_empty(), done, "everything that the host had before", gone.join("\n"))
     };
-    fixture.call(&container).add().succeeds()?;
+    fixture.call(&container).attach()?;
     lost("ADD")?;
     fixture.call(&container).del().succeeds()?;
     lost("ADD, then DEL")
@@ -109,7 +109,7 @@ pub(super) fn mounts(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     let mounts = || fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
     let before = mounts();
-    fixture.call(&container).add().succeeds()?;
+    fixture.call(&container).attach()?;
     let added = diff(&before, &mounts());
     ensure(added.is_empty(), "ADD", "the mounts as before", added)?;
     fixture.call(&container).del().succeeds()?;

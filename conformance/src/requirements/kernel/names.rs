@@ -20,7 +20,7 @@ pub(super) fn second(fixture: &Fixture) -> TestResult {
     let call = |name: &str| fixture.call(&container).with(|cni| cni.ifname(name));
     let mut result = Value::Null;
     for name in ["eth0", "net1"] {
-        result = call(name).add().succeeds()?;
+        result = call(name).attach()?;
         sandbox_interface(&result, name)?;
         as_said(fixture, pod, &result)?;
     }
@@ -29,7 +29,7 @@ pub(super) fn second(fixture: &Fixture) -> TestResult {
     let left = about(pod, &fixture.host.state(), "eth0");
     ensure(left.is_empty(), "DEL of eth0, while net1 is there", "nothing of eth0", left)?;
     call("net1").del().succeeds()?;
-    same("DEL of eth0, then of net1", pod.name(), &before, &fixture.host.state())
+    same(fixture, "DEL of eth0, then of net1", pod.name(), &before, &fixture.host.state())
 }
 
 /// The lines on one interface in the state of a container.
@@ -55,13 +55,13 @@ pub(super) fn long_id(fixture: &Fixture) -> TestResult {
 /// ADD, CHECK if the version has it, and DEL. Afterwards the container must be as before.
 fn works(fixture: &Fixture, container: &Container, call: &Call<'_>) -> TestResult {
     let before = fixture.host.state();
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     as_said(fixture, &container.pod, &result)?;
     if fixture.is_from("0.4.0") {
         call.check(&result).succeeds()?;
     }
     call.del().succeeds()?;
-    same("ADD, then DEL", container.pod.name(), &before, &fixture.host.state())
+    same(fixture, "ADD, then DEL", container.pod.name(), &before, &fixture.host.state())
 }
 
 pub(super) fn namespace_of_process(fixture: &Fixture) -> TestResult {
@@ -110,11 +110,11 @@ pub(super) fn alike(fixture: &Fixture) -> TestResult {
     let stem = "0123456789abcdef".repeat(4);
     let one = Container { id: format!("{stem}a"), ..without_dad(fixture, "c1") };
     let two = Container { id: format!("{stem}b"), ..without_dad(fixture, "c2") };
-    fixture.call(&one).add().succeeds()?;
+    fixture.call(&one).attach()?;
     let before = fixture.state();
-    let result = fixture.call(&two).add().succeeds()?;
+    let result = fixture.call(&two).attach()?;
     as_said(fixture, &two.pod, &result)?;
     fixture.call(&two).del().succeeds()?;
-    all_same("ADD and DEL of the second", &before, &fixture.state())?;
+    all_same(fixture, "ADD and DEL of the second", &before, &fixture.state())?;
     fixture.call(&one).del().succeeds().map(drop)
 }

@@ -12,7 +12,7 @@ pub(super) fn container(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     let before = fixture.state();
     round(fixture, &container)?;
-    same("ADD, then DEL", "c1", &before, &fixture.state())
+    same(fixture, "ADD, then DEL", "c1", &before, &fixture.state())
 }
 
 pub(super) fn one_of_two(fixture: &Fixture) -> TestResult {
@@ -20,7 +20,7 @@ pub(super) fn one_of_two(fixture: &Fixture) -> TestResult {
     added_without_dad(fixture, "c1")?;
     let before = fixture.state();
     round(fixture, &other)?;
-    all_same("ADD and DEL of c2, while c1 is there", &before, &fixture.state())
+    all_same(fixture, "ADD and DEL of c2, while c1 is there", &before, &fixture.state())
 }
 
 pub(super) fn rounds(fixture: &Fixture) -> TestResult {
@@ -34,12 +34,12 @@ pub(super) fn rounds(fixture: &Fixture) -> TestResult {
     }
     // Two containers at the same time; the first is deleted first.
     let (one, two) = (named("first".to_owned(), &one), named("second".to_owned(), &two));
-    fixture.call(&one).add().succeeds()?;
-    fixture.call(&two).add().succeeds()?;
+    fixture.call(&one).attach()?;
+    fixture.call(&two).attach()?;
     fixture.call(&one).del().succeeds()?;
     fixture.call(&two).del().succeeds()?;
     let done = format!("{} more rounds of ADD and DEL", ROUNDS + 2);
-    all_same(&done, &before, &fixture.state())
+    all_same(fixture, &done, &before, &fixture.state())
 }
 
 pub(super) fn without_namespace(fixture: &Fixture) -> TestResult {
@@ -80,14 +80,14 @@ pub(super) fn variants(fixture: &Fixture) -> TestResult {
             lines.lines().filter(is_kept).map(|line| format!("{line}\n")).collect::<String>()
         };
         let before = state();
-        if fixture.call(&first).add().succeeds().is_err() {
+        if fixture.call(&first).attach().is_err() {
             fixture.note("ADD failed, so there is nothing to remove");
             return Ok(());
         }
         fixture.call(&first).del().succeeds()?;
         let once = state();
-        same("ADD, then DEL", "c1", &before, &once)?;
+        same(fixture, "ADD, then DEL", "c1", &before, &once)?;
         round(fixture, &second)?;
-        all_same("a second round of ADD and DEL", &once, &state())
+        all_same(fixture, "a second round of ADD and DEL", &once, &state())
     })
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::fixture::{Call, Fixture};
 use crate::json::set;
 use crate::requirement::{AppliesTo, Level, Requirement, Versions};
-use crate::verdict::{OutcomeExt, TestResult};
+use crate::verdict::TestResult;
 
 use super::servers::serve_tcp;
 use super::sites::{
@@ -66,7 +66,7 @@ fn all_addresses<'a>(fixture: &'a Fixture, backend: impl Fn(Call<'a>) -> Call<'a
     let container = fixture.container("a");
     serve_tcp(&container.pod, 80, "container");
     let call = backend(publishing(fixture, &container, &[mapping(8080, 80, "tcp")]));
-    call.add().succeeds()?;
+    call.attach()?;
     for address in near.host {
         answers(&near.pod, address, 8080, "container")?;
     }

@@ -73,7 +73,7 @@ fn same_bridge(fixture: &Fixture) -> TestResult {
         })
     };
     for member in [&a, &b, &c] {
-        call(member).add().succeeds()?;
+        call(member).attach()?;
     }
     are_apart(fixture, &a, &b, &c)?;
     // DEL of one container must not disable the isolation of the others.

@@ -11,7 +11,7 @@ use crate::isolation::broken;
 use crate::json::set;
 use crate::profile::Reach;
 use crate::requirement::{AppliesTo, Level, Requirement, Versions};
-use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
+use crate::verdict::{NotPassed, TestResult, ensure, failed};
 
 use super::servers::{BRIEFLY, NO_ANSWER, PATIENCE, datagrams, serve_tcp, who_at};
 use super::sites::{PUBLISH, answers, mapping, neighbour, publishes, publishing};
@@ -88,7 +88,7 @@ fn after_publishing(fixture: &Fixture) -> TestResult {
     let trap = datagrams(&fixture.host, "127.0.0.1", TRAP);
     let container = fixture.container("a");
     serve_tcp(&container.pod, 80, "container");
-    publishing(fixture, &container, &[mapping(8080, 80, "tcp")]).add().succeeds()?;
+    publishing(fixture, &container, &[mapping(8080, 80, "tcp")]).attach()?;
     answers(&fixture.host, IpAddr::from([127, 0, 0, 1]), 8080, "container")?;
     let gateway = container.prev.as_ref().and_then(|prev| prev.pointer("/ips/0/gateway"));
     let gateway = gateway.and_then(Value::as_str).and_then(|gateway| gateway.parse().ok());
@@ -106,7 +106,7 @@ fn locally(fixture: &Fixture) -> TestResult {
     serve_tcp(&container.pod, 80, "container");
     let mut port = mapping(8080, 80, "tcp");
     set(&mut port, "hostIP", json!(loopback));
-    publishing(fixture, &container, &[port]).add().succeeds()?;
+    publishing(fixture, &container, &[port]).attach()?;
     answers(&fixture.host, loopback, 8080, "container")?;
     let [host, _] = near.host;
     let seen = who_at(&near.pod, host, 8080, BRIEFLY);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::fixture::{Container, Fixture, addresses, sandbox_interface};
 use crate::profile::Profile;
 use crate::requirement::{AppliesTo, Level, Requirement, Versions};
-use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure};
+use crate::verdict::{NotPassed, TestResult, ensure};
 
 /// The purpose of `macspoofchk`.
 pub(super) const SPOOFED: Requirement = Requirement {
@@ -55,7 +55,7 @@ fn added(fixture: &Fixture, name: &str) -> Result<(Container, Value), NotPassed>
     let call = fixture
         .call_with(&config)
         .with(|cni| cni.container(&container.id).netns(&container.pod).ifname("eth0"));
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     Ok((container, result))
 }
 

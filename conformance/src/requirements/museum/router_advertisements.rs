@@ -20,7 +20,7 @@ use crate::fixture::{Container, Fixture};
 use crate::isolation::broken;
 use crate::json::set;
 use crate::requirement::{AppliesTo, Level, Requirement, Versions};
-use crate::verdict::{OutcomeExt, TestResult, ensure};
+use crate::verdict::{TestResult, ensure};
 
 use super::sites::ipv4_only;
 
@@ -97,7 +97,7 @@ fn added(fixture: &Fixture, mut config: Value) -> Result<Container, crate::verdi
     let call = fixture
         .call_with(&config)
         .with(|cni| cni.container(&container.id).netns(&container.pod).ifname("eth0"));
-    call.add().succeeds()?;
+    call.attach()?;
     Ok(container)
 }
 

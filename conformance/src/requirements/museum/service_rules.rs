@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::fixture::{Call, Fixture};
 use crate::requirement::{AppliesTo, Level, Requirement, Versions};
-use crate::verdict::{OutcomeExt, TestResult};
+use crate::verdict::TestResult;
 
 use super::servers::serve_tcp;
 use super::sites::{
@@ -76,7 +76,7 @@ fn keeps<'a>(
     let container = fixture.container("a");
     serve_tcp(&container.pod, 80, "container");
     let ports = [mapping(8080, 80, "tcp"), mapping(8081, 80, "tcp")];
-    backend(publishing(fixture, &container, &ports)).add().succeeds()?;
+    backend(publishing(fixture, &container, &ports)).attach()?;
     let [own, _] = near.host;
     answers(&near.pod, own, 8081, "container")?;
     answers(&near.pod, address, 8080, "service")?;

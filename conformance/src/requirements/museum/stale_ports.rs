@@ -65,7 +65,7 @@ fn after_del(fixture: &Fixture) -> TestResult {
     let first = fixture.container("first");
     serve_tcp(&first.pod, 80, "first container");
     let call = publishing(fixture, &first, &ports);
-    call.add().succeeds()?;
+    call.attach()?;
     for address in near.host {
         answers(&near.pod, address, 8080, "first container")?;
     }
@@ -77,7 +77,7 @@ fn after_del(fixture: &Fixture) -> TestResult {
     }
     let next = fixture.container("next");
     serve_tcp(&next.pod, 80, "next container");
-    publishing(fixture, &next, &ports).add().succeeds()?;
+    publishing(fixture, &next, &ports).attach()?;
     // The first container still lives: a leftover rule would lead there.
     near.host.iter().try_for_each(|address| answers(&near.pod, *address, 8080, "next container"))
 }
@@ -86,11 +86,11 @@ fn without_del(fixture: &Fixture) -> TestResult {
     let near = neighbour(fixture, 1);
     let ports = [mapping(8080, 80, "tcp")];
     let first = fixture.container("first");
-    publishing(fixture, &first, &ports).add().succeeds()?;
+    publishing(fixture, &first, &ports).attach()?;
     fixture.delete_namespace(&first);
     let next = fixture.container("next");
     serve_tcp(&next.pod, 80, "next container");
-    publishing(fixture, &next, &ports).add().succeeds()?;
+    publishing(fixture, &next, &ports).attach()?;
     near.host.iter().try_for_each(|address| answers(&near.pod, *address, 8080, "next container"))
 }
 
@@ -105,13 +105,13 @@ fn flow_to_the_next(fixture: &Fixture) -> TestResult {
     let first = fixture.container("first");
     serve_udp(&first.pod, 53, "first container");
     let call = publishing(fixture, &first, &ports);
-    call.add().succeeds()?;
+    call.attach()?;
     leads_to(&flow, target, "ADD", "first container")?;
     call.del().succeeds()?;
     who_answers(&flow, target, BRIEFLY);
     let next = fixture.container("next");
     serve_udp(&next.pod, 53, "next container");
-    publishing(fixture, &next, &ports).add().succeeds()?;
+    publishing(fixture, &next, &ports).attach()?;
     leads_to(&flow, target, "DEL, and ADD of the next container", "next container")
 }
 
@@ -123,7 +123,7 @@ fn flow_to_the_host(fixture: &Fixture) -> TestResult {
     let container = fixture.container("a");
     serve_udp(&container.pod, 53, "container");
     let call = publishing(fixture, &container, &[mapping(5353, 53, "udp")]);
-    call.add().succeeds()?;
+    call.attach()?;
     leads_to(&flow, target, "ADD", "container")?;
     call.del().succeeds()?;
     serve_udp(&fixture.host, 5353, "host");

@@ -9,7 +9,7 @@ use crate::fixture::Fixture;
 use crate::json::set;
 use crate::profile::Profile;
 use crate::requirement::{AppliesTo, Level, Requirement, Versions};
-use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure};
+use crate::verdict::{NotPassed, TestResult, ensure};
 
 /// Keys that contain a path, and values that contain a key.
 pub(super) const KEYS: Requirement = Requirement {
@@ -49,7 +49,7 @@ fn keys(fixture: &Fixture) -> TestResult {
     };
     let somaxconn = || fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
     let host = fixture.host.enter(somaxconn);
-    with("net.core.somaxconn", "623").add().succeeds()?;
+    with("net.core.somaxconn", "623").attach()?;
     let done = "ADD with the sysctl net.core.somaxconn of 623";
     let inside = container.pod.enter(somaxconn);
     ensure(inside.trim() == "623", done, "623 in the container", inside.trim())?;

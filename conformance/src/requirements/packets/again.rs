@@ -20,7 +20,7 @@ fn added_with(
 ) -> Result<Vec<IpAddr>, NotPassed> {
     let answer = ipam::addresses(fixture.version(), number.into());
     ipam::answer("ADD", answer, 0).unwrap_or_else(|error| broken(&error));
-    let result = fixed(fixture, container).add().succeeds()?;
+    let result = fixed(fixture, container).attach()?;
     targets(&result)
 }
 
@@ -70,7 +70,7 @@ pub(super) fn id(fixture: &Fixture) -> TestResult {
     fixture.call(&container).del().succeeds()?;
     // The same ID with a new namespace: a restarted container.
     let fresh = Container { id: container.id, ..without_dad(fixture, "c2") };
-    let result: Value = fixture.call(&fresh).add().succeeds()?;
+    let result: Value = fixture.call(&fresh).attach()?;
     answers("ADD, DEL, ADD again with a new namespace", &peer, &targets(&result)?)
 }
 

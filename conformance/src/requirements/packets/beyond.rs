@@ -104,6 +104,6 @@ pub(super) fn without_ipv6(fixture: &Fixture) -> TestResult {
     }
     ipam::answer("ADD", answer, 0).unwrap_or_else(|error| broken(&error));
     let call = fixture.call(&container).with(|cni| cni.key("ipam", json!({ "type": ipam::NAME })));
-    let result = call.add().succeeds()?;
+    let result = call.attach()?;
     settled("ADD with disable_ipv6=1 in the container", &peer, &targets(&result)?)
 }

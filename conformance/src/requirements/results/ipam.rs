@@ -6,7 +6,7 @@ use crate::fixture::Fixture;
 use crate::ipam;
 use crate::json::set;
 use crate::requirements::steps::{kit_ipam_answer, kit_ipam_config};
-use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
+use crate::verdict::{NotPassed, TestResult, ensure, failed};
 
 use super::container;
 use super::shape::{self, Ip};
@@ -17,7 +17,7 @@ fn result(fixture: &Fixture, config: &Value, said: &Value) -> Result<Value, NotP
     let container = container(fixture, "one");
     let call = fixture.call_with(config);
     let call = call.with(|cni| cni.container(&container.id).netns(&container.pod).ifname("eth0"));
-    call.add().succeeds()
+    call.attach()
 }
 
 pub(super) fn index(fixture: &Fixture) -> TestResult {
@@ -27,7 +27,8 @@ pub(super) fn index(fixture: &Fixture) -> TestResult {
         let interface = ip.interface.and_then(|index| interfaces.get(index));
         interface.is_some_and(|found| found.name == "eth0" && !found.sandbox.is_empty())
     };
-    let right = shape::ips(&result)?.iter().all(ours);
+    let ips = shape::ips(&result)?;
+    let right = !ips.is_empty() && ips.iter().all(ours);
     ensure(right, "ADD", "`interface` of each of `ips` the index of eth0", result)
 }
 
