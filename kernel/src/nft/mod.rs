@@ -1,9 +1,9 @@
 //! nf_tables over netlink, without the `nft` binary.
 //!
-//! All containers share the sets and chains of a job, declared once, see [`Job`]. A container is one
-//! element of a map, or of each of two sets, so the number of rules does not grow with the containers, and an ADD
-//! writes one element in 0.03 ms. `nft list ruleset` shows all of it, with the owner's tag as the
-//! comment, and `nft -f` can load it again.
+//! All containers share the sets and chains of a [`Job`], declared once. A container is one element
+//! of a map, or of each of two sets, so the number of rules does not grow with the containers, and
+//! an ADD writes one element in 0.03 ms. `nft list ruleset` shows all of it, with the owner's tag
+//! as the comment, and `nft -f` can load it again.
 //!
 //! Every call reads first and writes only what is missing, so repeating a call changes nothing. A
 //! batch that the kernel refuses would cost more than all of this (12 to 24 ms). The changes of one

@@ -1,7 +1,7 @@
 //! Checks that rules can be written, without writing them, as `nft --check` does.
 //!
 //! The kernel judges a batch without its end request by request, and then discards it. That takes a
-//! grace period, so this is done only if a part of the skeleton is missing.
+//! grace period, so this is done only if a set, chain or rule is missing.
 
 use crate::Result;
 
