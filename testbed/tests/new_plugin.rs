@@ -64,12 +64,40 @@ fn edit(copied: &Path, file: &str, from: &str, to: &str) {
     fs::write(copied.join(file), text.replacen(from, to, 1)).unwrap();
 }
 
+/// A kind of kernel object.
+const KIND: &str = r#"use serde::Serialize;
+
+use super::{At, Kind, Place, Sweep};
+use crate::error::Result;
+
+/// An object that is always there.
+#[derive(Debug, Clone, Serialize)]
+pub struct MadeKind {}
+
+impl Kind for MadeKind {
+    fn name(&self) -> &'static str {
+        "made-kind"
+    }
+
+    fn show(&self, _place: Place) -> String {
+        "true".to_owned()
+    }
+
+    fn apply(&self, _at: &mut At<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn diff(&self, _at: &mut At<'_>) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
+
+impl Sweep for MadeKind {}
+"#;
+
 /// Gives the plugin `made-change` a kind of kernel object of its own, which GC removes.
 fn add_kind(copied: &Path) {
-    let objects = copied.join("kernel/src/object");
-    let text = fs::read_to_string(objects.join("dummy.rs")).unwrap().replace("Dummy", "MadeKind");
-    let text = text.replace("InfoKind::MadeKind", "InfoKind::Dummy");
-    fs::write(objects.join("made_kind.rs"), text).unwrap();
+    fs::write(copied.join("kernel/src/object/made_kind.rs"), KIND).unwrap();
     let list = "kernel/src/object.rs";
     edit(copied, list, "mod masquerade;", "mod made_kind;\nmod masquerade;");
     let public = "pub use made_kind::MadeKind;\npub use masquerade::";
