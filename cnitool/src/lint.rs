@@ -149,7 +149,7 @@ fn on_host(
     networks.iter().for_each(|network| pools::check(network, binaries.searched, problems));
     match Host::look() {
         Ok(mut host) => networks.iter().for_each(|network| host.check(network, problems)),
-        Err(error) => crate::note(&format!("this host could not be looked at: {error}")),
+        Err(error) => crate::note(&format!("cannot read the state of this host: {error}")),
     }
 }
 

@@ -122,10 +122,10 @@ fn refuse_unknown(
     }
     let known: Vec<&str> = known.into_iter().collect();
     let there = match known.is_empty() {
-        true => "there is none at all".to_owned(),
-        false => format!("there is: {}", known.join(", ")),
+        true => "no network is known".to_owned(),
+        false => format!("known networks: {}", known.join(", ")),
     };
-    Err(Error::config(format!("nothing is known of a network {name:?}")).details(there))
+    Err(Error::config(format!("there is no network {name:?}")).details(there))
 }
 
 fn of_kernel(error: kernel::Error) -> Error {

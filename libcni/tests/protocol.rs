@@ -149,7 +149,7 @@ fn version_reads_nothing_and_answers_in_one_line() {
     let network = Network::new();
     let mut command = network.command();
     command.env("CNI_COMMAND", "VERSION");
-    let answer = run(command, b"this is no JSON");
+    let answer = run(command, b"this is not JSON");
     assert_eq!(
         answer.ok(),
         "{\"cniVersion\":\"1.1.0\",\"supportedVersions\":[\"0.1.0\",\"0.2.0\",\"0.3.0\",\"0.3.1\",\"0.4.0\",\

@@ -61,18 +61,18 @@ fn names(files: &[File], networks: &[Network<'_>], problems: &mut Vec<Problem>) 
         };
         let other = files.get(before.file).map_or("", |file| file.shown.as_str());
         let shared = match data_dirs(before).any(|dir| data_dirs(network).any(|own| own == dir)) {
-            true => ", and in host-local's files both share one pool",
+            true => ", and both share one pool in host-local's files",
             false => "",
         };
         problems.push(
             Problem::warning(
                 "same-name",
                 &network.name_at(),
-                format!("there is a network {:?} already", network.name()),
+                format!("another network has the name {:?}", network.name()),
             )
             .also(&before.name_at(), "here")
-            .why(format!("runtimes that look for it by name find {other}{shared}"))
-            .help("give each network a name of its own"),
+            .why(format!("runtimes find only {other} by this name{shared}"))
+            .help("give each network a unique name"),
         );
     }
 }
@@ -94,15 +94,17 @@ fn addresses(before: &Pool<'_>, pool: &Pool<'_>) -> Option<Problem> {
     let by_range = |range: &Range<'_>| (range.first, range.last);
     if let Some((a, b)) = common(before, pool, by_range) {
         let what =
-            format!("the network {:?} hands out the same addresses: {}", one.name(), a.common(b));
+            format!("the network {:?} assigns the same addresses: {}", one.name(), a.common(b));
         return Some(
             Problem::warning("overlapping-networks", b.at, what)
                 .also(a.at, "the other network's")
                 .why(
-                    "each network keeps its own list of what is taken, so two containers get one \
-                     address",
+                    "each network has its own list of reservations, so two containers can get the \
+                     same address",
                 )
-                .help("use a subnet of its own, or rangeStart and rangeEnd, for each network"),
+                .help(
+                    "use a separate subnet, or separate rangeStart and rangeEnd, for each network",
+                ),
         );
     }
     let on_host = |pool: &Pool<'_>| ROUTED_BY_HOST.contains(&pool.plugin.called());
@@ -110,15 +112,15 @@ fn addresses(before: &Pool<'_>, pool: &Pool<'_>) -> Option<Problem> {
         return None;
     }
     let (a, b) = common(before, pool, |range| bounds(range.subnet))?;
-    let what = format!("the network {:?} has addresses of this subnet too", one.name());
+    let what = format!("the network {:?} also has addresses of this subnet", one.name());
     Some(
         Problem::warning("overlapping-networks", b.at, what)
             .also(a.at, "the other network's")
             .why(
-                "the host has one route to a subnet, and reaches the containers of one network \
-                 only",
+                "the host has one route to a subnet, and reaches the containers of only one \
+                 network",
             )
-            .help("use a subnet of its own for each network, or the same bridge for both"),
+            .help("use a separate subnet for each network, or the same bridge for both"),
     )
 }
 
@@ -197,15 +199,14 @@ fn bridges(before: &Pool<'_>, pool: &Pool<'_>) -> Option<Problem> {
             "same-bridge",
             b.at,
             format!(
-                "{name} is to be the gateway {wanted}, and \
-                 {held} for the network {other:?}"
+                "{name} needs the gateway address {wanted}, but {held} for the network {other:?}"
             ),
         )
         .also(a.at, "the other network's")
         .why(format!(
-            "the network whose ADD comes second is refused: \"{name}\" already has \
-             an IP address different from {wanted}"
+            "the first ADD of the second network fails: \"{name}\" already has an IP address \
+             different from {wanted}"
         ))
-        .help("give each network a bridge of its own: \"bridge\": \"cni1\""),
+        .help("give each network its own bridge: \"bridge\": \"cni1\""),
     )
 }

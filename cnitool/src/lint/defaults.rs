@@ -18,11 +18,11 @@ pub fn check(networks: &[Network<'_>], problems: &mut Vec<Problem>) {
         let Some((first, at_first)) = bringing.next() else { continue };
         for (_, at) in bringing.filter(|(network, _)| network.name() != first.name()) {
             let what =
-                format!("the network {:?} brings a default route of {family} too", first.name());
+                format!("the network {:?} also has a default route of {family}", first.name());
             let why = match is_ipv4 {
                 true => {
-                    "a container on both networks has both routes, and uses the one that was \
-                     added last"
+                    "a container on both networks has both routes, and uses the one that was added \
+                     last"
                 }
                 false => {
                     "a container on both networks has both routes, and the kernel splits its \
@@ -34,8 +34,8 @@ pub fn check(networks: &[Network<'_>], problems: &mut Vec<Problem>) {
                     .also(at_first, "the other network's")
                     .why(why)
                     .help(
-                        "if containers join both, take it out of one, or give its route in ipam \
-                         a \"priority\": a larger number yields",
+                        "if containers join both, remove it from one, or give its route in ipam a \
+                         \"priority\": the smaller number is preferred",
                     ),
             );
         }

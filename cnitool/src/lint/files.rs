@@ -135,15 +135,18 @@ impl Files {
         }
         if let (None, Some(file)) = (kind, self.all.get_mut(index)) {
             let is_list = file.set_kind();
-            let wanted =
-                if is_list { "a list's is .conflist" } else { "a single plugin's is .conf" };
+            let wanted = if is_list {
+                "the name of a list ends in .conflist"
+            } else {
+                "the name of a single plugin's file ends in .conf"
+            };
             self.problems.push(
                 Problem::note(
                     "file-name",
                     &At::file(index),
                     "runtimes do not read files of this name",
                 )
-                .help(format!("they go by its end: {wanted}")),
+                .help(format!("rename the file: {wanted}")),
             );
         }
         self.add_parts(index)
@@ -171,7 +174,7 @@ impl Files {
             let what = format!("containerd uses only {}, the first by name", name(first));
             self.problems.push(Problem::note("only-the-first", &At::file(index), what).why(
                 format!(
-                    "{} files are there, and containerd's max_conf_num is 1 by default",
+                    "the folder has {} files, and containerd's max_conf_num is 1 by default",
                     networks.len()
                 ),
             ));
@@ -233,7 +236,7 @@ impl Files {
         let is_aside = name.ends_with('~') || ASIDE.contains(&end);
         let problem = |at: &At| match nearest(end, KINDS).filter(|_| !is_aside) {
             Some(kind) => Problem::warning("file-name", at, "no runtime reads this file")
-                .why("they read files whose names end in .conflist, .conf or .json, and no others")
+                .why("runtimes read only files whose names end in .conflist, .conf or .json")
                 .help(format!(
                     "did you mean {}?",
                     name.replace(&format!(".{end}"), &format!(".{kind}"))

@@ -23,10 +23,14 @@ pub fn check(network: &Network<'_>, problems: &mut Vec<Problem>) {
     let at = plugin.node.get("type").map_or_else(|| beginning(plugin.node), |it| it.at.clone());
     let what = match is_certain {
         true => {
-            format!("this host forwards nothing: {chain} has the policy drop, and no rule accepts")
+            format!(
+                "this host forwards no packets: {chain} has the policy drop and no rule that \
+                 accepts"
+            )
         }
         false => format!(
-            "this host forwards only what other programs accept: {chain} has the policy drop"
+            "this host forwards only packets that other programs accept: {chain} has the policy \
+             drop"
         ),
     };
     problems.push(
@@ -52,8 +56,8 @@ fn remedy(network: &Network<'_>, chain: &str) -> String {
         None => format!("nft insert rule {chain} ip {direction}addr {subnet} accept"),
     };
     format!(
-        "accept the containers' packets, for example with `{}` and `{}`, or put the firewall \
-         plugin into the list",
+        "accept the containers' packets, for example with `{}` and `{}`, or add the firewall \
+         plugin to the list",
         rule("s"),
         rule("d")
     )

@@ -86,20 +86,20 @@ impl Host {
         let via = route.via.map_or_else(String::new, |via| format!(" via {via}"));
         let shown = format!("{}{via}{over}", route.to);
         let held = match (route.via, route.to.prefix() <= range.subnet.prefix()) {
-            (None, _) => "is a network that this host is in".to_owned(),
-            (Some(_), true) => "has this host reach other machines there".to_owned(),
-            (Some(_), false) => "has this host reach other machines at a part of it".to_owned(),
+            (None, _) => "is a network of this host".to_owned(),
+            (Some(_), true) => "leads to other machines".to_owned(),
+            (Some(_), false) => "leads to other machines in a part of it".to_owned(),
         };
         Some(
             Problem::warning(
                 "host-route",
                 range.at,
-                format!("this host has a route to {} already", of_it(range.subnet, route.to)),
+                format!("this host already has a route to {}", of_it(range.subnet, route.to)),
             )
             .why(format!(
-                "\"{shown}\" {held}: either those machines or these containers cannot be reached"
+                "\"{shown}\" {held}: either those machines or these containers are unreachable"
             ))
-            .help("use a subnet that is used nowhere else; `ip route` shows what is"),
+            .help("use a subnet that is not in use; `ip route` lists those of this host"),
         )
     }
 
@@ -125,19 +125,16 @@ impl Host {
         let (peer, cidr, route) =
             cidrs.find_map(|(peer, cidr)| Some((peer, cidr, around(cidr.into())?)))?;
         let link = self.link(route.link).map_or("", |link| &link.name);
-        let what = format!(
-            "podCIDR {cidr} of the peer {} is in a network that this host is in",
-            peer.node
-        );
+        let what = format!("podCIDR {cidr} of the peer {} is in a network of this host", peer.node);
         Some(
             Problem::warning("host-route", &at.key_at, what)
                 .why(format!(
-                    "\"{} dev {link}\": machines there that have such an address cannot be reached",
+                    "\"{} dev {link}\": machines of this network with such an address are \
+                     unreachable",
                     route.to
                 ))
                 .help(
-                    "give containers addresses that are used nowhere else; `ip route` shows what \
-                     is",
+                    "use addresses that are not in use; `ip route` lists the networks of this host",
                 ),
         )
     }
@@ -183,8 +180,9 @@ fn cut_off(
     used: IpNetwork,
     help: String,
 ) -> Problem {
-    let what =
-        format!("{bridge} is to be the gateway {wanted}, and on this host containers use {used}");
+    let what = format!(
+        "{bridge} needs the gateway address {wanted}, but containers on this host use {used}"
+    );
     Problem::warning("bridge-address", range.at, what)
         .why(format!(
             "\"forceAddress\" removes {used} from {bridge} at the next ADD, which cuts these \
@@ -201,7 +199,7 @@ fn other_address(
     other: IpNetwork,
     instead: Option<String>,
 ) -> Problem {
-    let what = format!("{bridge} is to be the gateway {wanted}, and on this host it has {other}");
+    let what = format!("{bridge} needs the gateway address {wanted}, but has {other} on this host");
     let remedy = instead.unwrap_or_else(|| {
         format!(
             "remove the old address (ip address del {other} dev {bridge}), or add \
@@ -210,7 +208,7 @@ fn other_address(
     });
     Problem::warning("bridge-address", range.at, what)
         .why(format!(
-            "ADD is refused here: \"{bridge}\" already has an IP address different from {wanted}"
+            "ADD fails here: \"{bridge}\" already has an IP address different from {wanted}"
         ))
         .help(remedy)
 }

@@ -52,12 +52,10 @@ fn given(pool: &Pool<'_>, problems: &mut Vec<Problem>) {
     let is_wrong = ipam.get("ranges").is_some_and(|ranges| !ranges.items().is_empty());
     if pool.sets.is_empty() && !pool.is_open() && !is_wrong {
         let at = ipam.get("ranges").or(ipam.get("type")).map_or(&ipam.at, |node| &node.at);
-        problems.push(
-            refused("no-ranges", at, "host-local has nothing to hand out".to_owned()).help(
-                "add \"ranges\": [[{ \"subnet\": \"10.1.2.0/24\" }]], with subnets that are \
-                 used nowhere else",
-            ),
-        );
+        problems
+            .push(refused("no-ranges", at, "host-local has no addresses to assign".to_owned()).help(
+            "add \"ranges\": [[{ \"subnet\": \"10.1.2.0/24\" }]], with subnets that are not in use",
+        ));
     }
     if ipam.get("subnet").is_some() {
         return;
@@ -68,9 +66,9 @@ fn given(pool: &Pool<'_>, problems: &mut Vec<Problem>) {
             &member.key_at,
             format!("{} has no effect here", member.key),
         )
-        .why("it belongs to the subnet that stands beside it, and there is none");
+        .why("it belongs to a \"subnet\" in the same object, which is missing");
         problems.push(match ipam.get("ranges") {
-            Some(_) => problem.help("put it into the range in \"ranges\" that it is meant for"),
+            Some(_) => problem.help("move it into its range in \"ranges\""),
             None => problem.help("add \"subnet\": \"..\""),
         });
     }
@@ -82,8 +80,12 @@ fn folder(pool: &Pool<'_>, problems: &mut Vec<Problem>) {
     let path = Path::new(text);
     if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
         problems.push(
-            refused("data-dir", &node.at, format!("{text:?} is no absolute path without \"..\""))
-                .help("write the whole path, as /var/lib/cni/networks"),
+            refused(
+                "data-dir",
+                &node.at,
+                format!("{text:?} is not an absolute path without \"..\""),
+            )
+            .help("write an absolute path, such as /var/lib/cni/networks"),
         );
     }
 }
@@ -96,7 +98,7 @@ fn subnet(node: &Node, key: &Node, problems: &mut Vec<Problem>) {
             refused(
                 "subnet-too-small",
                 &key.at,
-                format!("{subnet} is too small to hand out addresses from"),
+                format!("{subnet} is too small for a range of addresses"),
             )
             .help(format!("the prefix length is at most {}", width(subnet) - 2)),
         );
@@ -109,10 +111,10 @@ fn subnet(node: &Node, key: &Node, problems: &mut Vec<Problem>) {
             refused(
                 "host-bits",
                 &key.at,
-                format!("{subnet} is an address in a subnet, and not a subnet"),
+                format!("{subnet} is an address in a subnet, not a subnet"),
             )
             .help(format!(
-                "write {right:?}; a certain address is a matter of rangeStart and rangeEnd"
+                "write {right:?}; to assign certain addresses, set rangeStart and rangeEnd"
             )),
         );
         return;
@@ -125,7 +127,7 @@ fn subnet(node: &Node, key: &Node, problems: &mut Vec<Problem>) {
                 &key.at,
                 format!("no container can have addresses of {subnet}"),
             )
-            .why("these addresses have another meaning, and plugins refuse them")
+            .why("these addresses are reserved, and plugins refuse them")
             .help("use private addresses, such as those of 10.0.0.0/8 or fd00::/8"),
         );
     }
@@ -156,7 +158,7 @@ fn gateway(node: &Node, key: &Node, subnet: ipnetwork::IpNetwork, problems: &mut
             )
             .also(&key.at, "the subnet")
             .why("plugins refuse it")
-            .help("give each family a range set of its own, each with a gateway"),
+            .help("give each family its own range set, with a gateway"),
         );
     }
 }
@@ -177,7 +179,7 @@ fn ends(range: &Range<'_>, problems: &mut Vec<Problem>) {
                 at,
                 format!("the range {} ends before it begins", range.shown()),
             )
-            .help("rangeStart is the lower end, rangeEnd the upper"),
+            .help("rangeStart is the first address, rangeEnd the last"),
         );
     } else if range.first == range.last && range.contains(range.gateway) {
         problems.push(
@@ -195,8 +197,7 @@ fn ends(range: &Range<'_>, problems: &mut Vec<Problem>) {
 fn within(set: &Set<'_>, problems: &mut Vec<Problem>) {
     if set.is_empty {
         let problem = refused("no-ranges", set.at, "this range set is empty".to_owned());
-        problems
-            .push(problem.help("take it out, or put a range into it: [{ \"subnet\": \"..\" }]"));
+        problems.push(problem.help("remove it, or add a range: [{ \"subnet\": \"..\" }]"));
     }
     let Some(first) = set.ranges.first() else { return };
     if let Some(other) = set.ranges.iter().find(|it| it.subnet.is_ipv4() != first.subnet.is_ipv4())
@@ -204,7 +205,7 @@ fn within(set: &Set<'_>, problems: &mut Vec<Problem>) {
         problems.push(
             refused("mixed-families", other.at, "a range set has ranges of one family".to_owned())
                 .also(first.at, "the other family")
-                .help("write a list of its own for each family: [[{ IPv4 }], [{ IPv6 }]]"),
+                .help("write a separate list for each family: [[{ IPv4 }], [{ IPv6 }]]"),
         );
     }
 }
@@ -254,7 +255,8 @@ fn families(pool: &Pool<'_>, problems: &mut Vec<Problem>) {
                 "version",
                 at,
                 format!(
-                    "version {version} has one address of each family, and here are more range sets"
+                    "version {version} allows one address of each family, but there are more range \
+                     sets"
                 ),
             )
             .also(first, "the first range set")

@@ -44,7 +44,7 @@ pub fn check(
             Problem::error(
                 "not-an-object",
                 &beginning(root),
-                format!("this is {}, and a network is an object", root.kind()),
+                format!("expected an object, found {}", root.kind()),
             )
             .why("the runtime refuses the file")
             .help("write { \"cniVersion\": \"1.0.0\", \"name\": .., \"plugins\": [ .. ] }"),
@@ -57,8 +57,8 @@ pub fn check(
                 problems.push(wrong_kind(
                     file,
                     root,
-                    "a list of plugins is in this file, and its name does not end in .conflist",
-                    "runtimes take it for a single plugin, and refuse it: \"missing 'type'\"",
+                    "this file contains a list of plugins, but its name does not end in .conflist",
+                    "runtimes read it as a single plugin, and refuse it: \"missing 'type'\"",
                     "conflist",
                 ));
                 return false;
@@ -72,8 +72,8 @@ pub fn check(
                 problems.push(wrong_kind(
                     file,
                     root,
-                    "a single plugin is in this file, and its name ends in .conflist",
-                    "runtimes take it for a list, and find no plugins in it",
+                    "this file contains a single plugin, but its name ends in .conflist",
+                    "runtimes read it as a list, and find no plugins in it",
                     "conf",
                 ));
                 return false;
@@ -81,7 +81,7 @@ pub fn check(
             spelling(root, problems);
             nulls(root, problems);
             let all = known::other_schemas("").map(|(_, keys)| keys).chain([plugin_keys]);
-            let place = "put it into the object of a plugin";
+            let place = "move it into the object of a plugin";
             let elsewhere = all.map(|keys| (Schema::new(keys, ""), place.to_owned())).collect();
             let own = vec![Schema::new(list_keys, "libcni")];
             schema::check(root, &View { own, elsewhere, ..View::default() }, None, problems);
@@ -110,7 +110,9 @@ fn needs_name(file: &File, root: &Node) -> bool {
 fn wrong_kind(file: &File, root: &Node, what: &str, why: &str, end: &str) -> Problem {
     let renamed = file.path.with_extension(end);
     let renamed = renamed.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Problem::error("wrong-kind", &beginning(root), what).why(why).help(format!("call it {renamed}"))
+    Problem::error("wrong-kind", &beginning(root), what)
+        .why(why)
+        .help(format!("rename it to {renamed}"))
 }
 
 /// libcni matches the keys of a list exactly; plugins match theirs in any case.
@@ -125,7 +127,7 @@ fn spelling(root: &Node, problems: &mut Vec<Problem>) {
         if root.members().iter().any(|member| member.key == **exact) {
             continue;
         }
-        let what = format!("libcni looks for {exact:?} and does not find it");
+        let what = format!("libcni does not find {exact:?}");
         let (problem, then) = match *exact {
             "name" | "plugins" => (Problem::error("key-by-case", &member.key_at, what), ""),
             _ => {
@@ -135,8 +137,8 @@ fn spelling(root: &Node, problems: &mut Vec<Problem>) {
         problems.push(
             problem
                 .why(format!(
-                    "the keys of a list have to be spelt exactly; only those of plugins are \
-                     matched without regard to case{then}"
+                    "the keys of a list must match exactly; only keys of plugins match in any \
+                     case{then}"
                 ))
                 .help(format!("write {exact:?}")),
         );
@@ -148,12 +150,12 @@ fn nulls(root: &Node, problems: &mut Vec<Problem>) {
     for member in root.members() {
         if READ.contains(&member.key.as_str()) && matches!(member.node.value, Value::Null) {
             problems.push(
-                Problem::error("null", &member.node.at, "null is not possible here")
+                Problem::error("null", &member.node.at, "null is not allowed here")
                     .why(
-                        "libcni refuses the file: only in the object of a plugin null counts as \
-                         absent",
+                        "libcni refuses the file: null counts as absent only in the object of a \
+                         plugin",
                     )
-                    .help("take the key out, or give it a value"),
+                    .help("remove the key, or give it a value"),
             );
         }
     }
@@ -166,7 +168,7 @@ fn switches(root: &Node, problems: &mut Vec<Problem>) {
             continue;
         }
         problems.push(
-            Problem::error("not-allowed", &node.at, format!("{text:?} is not possible here"))
+            Problem::error("not-allowed", &node.at, format!("{text:?} is not allowed here"))
                 .why("libcni refuses it")
                 .help("write true or false"),
         );
@@ -188,8 +190,7 @@ fn name(root: &Node, is_list: bool, problems: &mut Vec<Problem>) {
                 .label("did you mean \"name\"?"),
             None => Problem::error("name", &beginning(root), "\"name\" is missing"),
         };
-        problems
-            .push(problem.why(refused).help("add \"name\": \"..\", another one for each network"));
+        problems.push(problem.why(refused).help("add a unique name: \"name\": \"..\""));
         return;
     };
     let Some(text) = name.text() else {
@@ -200,22 +201,21 @@ fn name(root: &Node, is_list: bool, problems: &mut Vec<Problem>) {
         problems.push(
             Problem::error("name", &name.at, "the name is empty")
                 .why(refused)
-                .help("give it one, another one for each network"),
+                .help("give each network a unique name"),
         );
     } else if NetworkName::new(text).is_err() {
         problems.push(
             Problem::error("name", &name.at, format!("{text:?} cannot be the name of a network"))
                 .why("it becomes the name of files and links, and plugins refuse it")
                 .help(
-                    "letters, digits, \"_\", \".\" and \"-\" are possible, a letter or digit first",
+                    "use letters, digits, \"_\", \".\" and \"-\", beginning with a letter or digit",
                 ),
         );
     }
 }
 
 fn plugins(root: &Node, problems: &mut Vec<Problem>) {
-    let none =
-        |problem: Problem| problem.why("there is nothing to run, and the runtime refuses the file");
+    let none = |problem: Problem| problem.why("the runtime refuses a network without plugins");
     match root.exact("plugins").map(|member| &member.node) {
         None if root.has("plugins") => {}
         None => {
@@ -227,11 +227,10 @@ fn plugins(root: &Node, problems: &mut Vec<Problem>) {
                     none(Problem::error(
                         "no-plugins",
                         &beginning(root),
-                        "\"plugins\" is \
-                         missing",
+                        "\"plugins\" is missing",
                     ))
                     .help(
-                        "add \"plugins\": [ .. ]; with loadOnlyInlinedPlugins they are all in \
+                        "add \"plugins\": [ .. ]; with loadOnlyInlinedPlugins all plugins are in \
                          the list itself",
                     ),
                 );
@@ -240,7 +239,7 @@ fn plugins(root: &Node, problems: &mut Vec<Problem>) {
         Some(Node { at, value: Value::List(items) }) if items.is_empty() => {
             problems.push(
                 none(Problem::error("no-plugins", at, "the list of plugins is empty"))
-                    .help("put a plugin into it, { \"type\": \"bridge\", .. }"),
+                    .help("add a plugin: { \"type\": \"bridge\", .. }"),
             );
         }
         Some(_) => {}
@@ -266,7 +265,7 @@ pub fn without_plugins(network: &Network<'_>) -> Option<Problem> {
     };
     Some(
         problem
-            .why(format!("there is nothing to run, and the runtime refuses the file{beside}"))
+            .why(format!("the runtime refuses a network without plugins{beside}"))
             .help("add \"plugins\": [ .. ]"),
     )
 }

@@ -28,8 +28,8 @@ pub fn check(plugin: &Plugin<'_>, plan: &Json) -> Option<Problem> {
     Some(
         Problem::warning("missing-route", &at, format!("{first} on this host{more}"))
             .why(
-                "the kernel deletes routes with their link, and nothing passes until they are \
-                 back",
+                "the kernel deletes routes with their link, and no packet reaches these peers \
+                 until the routes are restored",
             )
             .help(
                 "Run `ipip sync` with this file now, and whenever the uplink comes up: \

@@ -51,12 +51,9 @@ fn order(network: &Network<'_>, problems: &mut Vec<Problem>) {
                 &at(first),
                 format!("{} cannot be the first plugin", first.called()),
             )
-            .why(
-                "it works on the interface that a plugin before it made, and refuses to do \
-                 without",
-            )
+            .why("it changes the interface of a plugin before it, and fails without one")
             .help(
-                "put it behind bridge, ptp or another plugin that makes an interface, in a \
+                "put it after bridge, ptp or another plugin that creates an interface, in a \
                  .conflist file",
             ),
         );
@@ -65,18 +62,16 @@ fn order(network: &Network<'_>, problems: &mut Vec<Problem>) {
         network.plugins.iter().filter(|it| role(it) == Some(Role::Interface)).collect();
     if let [first, second, ..] = makers.as_slice() {
         let what = format!(
-            "{} and {} both make the container's interface",
+            "{} and {} both create the container's interface",
             first.called(),
             second.called()
         );
         problems.push(
             Problem::error("order", &at(second), what)
-                .label("the interface is there already")
-                .also(&at(first), "made here")
-                .why(
-                    "the plugins of a list work on one interface, of one name, so the second fails",
-                )
-                .help("make a network of its own of the second"),
+                .label("the interface already exists")
+                .also(&at(first), "created here")
+                .why("all plugins of a list use the same interface name, so the second one fails")
+                .help("move the second one to a network of its own"),
         );
     }
 }

@@ -32,19 +32,18 @@ pub fn check(network: &Network<'_>, is_asked: bool, problems: &mut Vec<Problem>)
                     "pool-nearly-full",
                     set.at,
                     format!(
-                        "range set {index} of \
-                         network {} is nearly full on this host: {taken} of {size} addresses are \
-                         taken",
+                        "range set {index} of network {} is nearly full on this host: {taken} of \
+                         {size} addresses are taken",
                         network.name()
                     ),
                 )
                 .why(
-                    "when the last one is taken, ADD fails and no further container starts \
+                    "when the last one is taken, every ADD fails, and no more containers start \
                      here",
                 )
                 .help(format!(
-                    "run `cnitool ls {}` to see who holds them and what looks \
-                     leaked, or give the set another range",
+                    "run `cnitool ls {}` to list their holders and possible leaks, or add a range \
+                     to the set",
                     network.name()
                 )),
             );

@@ -63,13 +63,13 @@ fn finding(network: &Network<'_>, old: &str, live: usize, shared: &str) -> Probl
         "the cache has {attachments} of a network {old:?} with {shared}, and no file configures it"
     );
     let why = format!(
-        "if {:?} was called {old:?} before, DEL of those containers uses the new name, finds \
-         nothing and releases nothing; and their addresses are handed out again",
+        "if {:?} was renamed from {old:?}, DEL of these containers uses the new name and releases \
+         nothing, and their addresses are assigned again",
         network.name()
     );
     let help = format!(
-        "give it the name {old:?} back until those containers are gone; run `cnitool ls {old}` to \
-         see what is left of them, and how to remove it"
+        "restore the name {old:?} until these containers are removed; `cnitool ls {old}` lists \
+         their leaks and the remedy"
     );
     Problem::warning("renamed", &network.name_at(), what).why(why).help(help)
 }

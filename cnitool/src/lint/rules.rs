@@ -92,7 +92,7 @@ impl<'a> Found<'a, '_> {
         let what = format!("{key} has no effect without {without}");
         self.problems.push(
             Problem::warning("no-effect", &member.key_at, what)
-                .why(format!("{} ignores it without a word", self.plugin.called()))
+                .why(format!("{} ignores it silently", self.plugin.called()))
                 .help(help),
         );
     }
@@ -106,7 +106,7 @@ impl<'a> Found<'a, '_> {
             self.member("ipam").map_or_else(|| beginning(self.node()), |ipam| ipam.key_at.clone());
         self.problems.push(
             Problem::error("needs-ipam", &at, format!("{name} needs \"ipam\""))
-                .why("it refuses to work without addresses, so every ADD fails")
+                .why("it fails without addresses, so every ADD fails")
                 .help("add \"ipam\": { \"type\": \"host-local\", \"subnet\": \"..\" }"),
         );
     }
@@ -114,7 +114,7 @@ impl<'a> Found<'a, '_> {
     fn masquerade(&mut self) {
         if !self.is_on("ipMasq") {
             for key in ["ipMasqBackend", "ipMasqBeyond"] {
-                self.no_effect(key, "ipMasq", "add \"ipMasq\": true, or take it out");
+                self.no_effect(key, "ipMasq", "add \"ipMasq\": true, or remove the key");
             }
             return;
         }
@@ -137,7 +137,7 @@ impl<'a> Found<'a, '_> {
             let problem = self
                 .refused("contradiction", beyond, what)
                 .also(range.at, "the containers' addresses");
-            self.problems.push(problem.help("the containers' own network has to be among them"));
+            self.problems.push(problem.help("add the containers' own network"));
             return;
         }
     }
@@ -166,7 +166,7 @@ impl<'a> Found<'a, '_> {
                 &at,
                 format!("{name} does nothing without the capability {capability}"),
             )
-            .why("runtimes hand a plugin only what it declares")
+            .why("runtimes pass only declared capabilities to a plugin")
             .help(format!("add \"capabilities\": {{ \"{capability}\": true }}")),
         );
     }

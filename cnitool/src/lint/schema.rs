@@ -148,7 +148,7 @@ pub fn check<'a>(
             below.others = readers.of(name);
             if name == "ipam" {
                 let beside = |schema: &Schema<'a>| {
-                    (*schema, "put it beside \"ipam\", into the plugin's object".to_owned())
+                    (*schema, "move it beside \"ipam\", into the plugin's object".to_owned())
                 };
                 below.elsewhere = view.own.iter().map(beside).collect();
             }
@@ -238,7 +238,7 @@ fn unknown(member: &Member, view: &View<'_>, problems: &mut Vec<Problem>) {
             let label = did_you_mean(meant);
             problem.label(label).help(format!("{key}: {}", described.replace('\n', " ")))
         }
-        (None, None) => problem.help("take it out, or correct it"),
+        (None, None) => problem.help("remove or correct it"),
     });
 }
 

@@ -87,8 +87,8 @@ fn text_of(file: usize, bytes: &[u8]) -> Result<&str, Box<Problem>> {
         ))
     })?;
     if text.trim_start_matches(BYTE_ORDER_MARK).trim().is_empty() {
-        let help = "delete it, or write the network into it: containerd stops at a file that it \
-                    cannot read";
+        let help = "delete it, or write the network into it: containerd fails for all networks if \
+                    it cannot read a file";
         return Err(refused("empty", 0, 0, "the file is empty", help));
     }
     Ok(text)
@@ -151,7 +151,7 @@ impl Parser<'_> {
                 Problem::error("comment", &self.at(first.start, first.end), "JSON has no comments")
                     .label(others)
                     .why("the runtime refuses the file")
-                    .help("remove it, or make it an unknown key: \"_comment\": \"..\""),
+                    .help("remove it, or write it as a key: \"_comment\": \"..\""),
             );
         }
         let mut commas = Vec::new();
@@ -168,12 +168,12 @@ impl Parser<'_> {
                 "trailing-comma",
                 &self.at(first.start, first.end),
                 match commas.len() {
-                    1 => "a comma with nothing behind it".to_owned(),
-                    several => format!("{} with nothing behind them", count(several, "comma")),
+                    1 => "a trailing comma".to_owned(),
+                    several => format!("trailing: {}", count(several, "comma")),
                 },
             )
-            .why("JSON has commas only between two things, and the runtime refuses the file")
-            .help("take it out");
+            .why("JSON has commas only between items, and the runtime refuses the file")
+            .help("remove it");
             for other in commas.iter().skip(1).take(9) {
                 problem = problem.also(&self.at(other.start, other.end), "");
             }

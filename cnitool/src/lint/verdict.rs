@@ -91,8 +91,8 @@ fn open_tunnel(plugin: &Plugin<'_>, plan: &Json) -> Option<Problem> {
                  containers, to the host and through it",
             )
             .help(
-                "remove the reason, drop such packets by a firewall, or say that it is meant: \
-                 \"acceptFrom\": \"all\"",
+                "remove the reason, drop such packets with a firewall, or confirm that it is \
+                 intended: \"acceptFrom\": \"all\"",
             ),
     )
 }
@@ -117,11 +117,11 @@ fn found(plugin: &Plugin<'_>, error: &Error) -> Option<Problem> {
             &at,
             format!("{name} would fail on this host: {msg}"),
         )
-        .why("it was asked what an ADD would do now"),
+        .why("the plugin was run with PLAN, which predicts an ADD"),
     };
     let details = error.details.replace('\n', "; ");
     Some(problem.help(if details.is_empty() {
-        "`cnitool plan` asks it again".to_owned()
+        "run `cnitool plan` to repeat this check".to_owned()
     } else {
         details
     }))

@@ -37,8 +37,8 @@ pub fn check(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Prob
 fn missing(at: &At, network: &Network<'_>, binaries: &Binaries) -> Problem {
     Problem::warning("no-version", at, "\"cniVersion\" is missing, which means 0.1.0")
         .why(
-            "with 0.1.0 there is no CHECK, no GC and no STATUS, and results name no interfaces and \
-             one address of each family",
+            "version 0.1.0 has no CHECK, GC and STATUS, and its results have no interfaces and \
+             only one address of each family",
         )
         .help(format!("add \"cniVersion\": \"{}\"", best(network, binaries)))
 }
@@ -55,7 +55,7 @@ fn name(
         return None;
     }
     let problem = match Version::parse(text) {
-        Err(_) => Problem::error("unknown-version", &node.at, format!("{text:?} is no version")),
+        Err(_) => Problem::error("unknown-version", &node.at, format!("{text:?} is not a version")),
         // The list of versions has others to choose from.
         Ok(version) if version > Version::CURRENT && !is_alone => return None,
         Ok(version) if version > Version::CURRENT && all_speak(text, network, binaries) => {
@@ -78,8 +78,8 @@ fn name(
         problem
             .label(did_you_mean(meant))
             .why(
-                "plugins compare it with the versions that they speak, letter by letter, and \
-                 refuse any other",
+                "plugins compare it as text with the versions that they support, and refuse any \
+                 other",
             )
             .help(format!(
                 "write \"{}\"",
@@ -92,9 +92,9 @@ fn listed_name(node: &Node) -> Option<Problem> {
     let text = node.text()?;
     match Version::parse(text) {
         Err(_) => Some(
-            Problem::error("unknown-version", &node.at, format!("{text:?} is no version"))
+            Problem::error("unknown-version", &node.at, format!("{text:?} is not a version"))
                 .why("libcni refuses the whole list")
-                .help("versions are written as 1.1.0"),
+                .help("write versions as 1.1.0"),
         ),
         Ok(version) if version <= Version::CURRENT && !is_known(text) => Some(
             Problem::error(
@@ -103,10 +103,10 @@ fn listed_name(node: &Node) -> Option<Problem> {
                 format!("there is no version {text} of CNI"),
             )
             .why(
-                "plugins compare it with the versions that they speak, letter by letter, and \
-                 refuse any other",
+                "plugins compare it as text with the versions that they support, and refuse any \
+                 other",
             )
-            .help("take it out, or write one that there is, such as 1.1.0"),
+            .help("remove it, or write an existing version such as 1.1.0"),
         ),
         Ok(_) => None,
     }
@@ -131,16 +131,16 @@ fn spoken(network: &Network<'_>, binaries: &Binaries, problems: &mut Vec<Problem
             continue;
         }
         problems.push(
-            Problem::error("version", at, format!("{kind} does not speak version {version}"))
+            Problem::error("version", at, format!("{kind} does not support version {version}"))
                 .why(format!(
-                    "{} speaks {}, and refuses the configuration",
+                    "{} supports {}, and refuses the configuration",
                     file.display(),
                     speaks.join(", ")
                 ))
                 .help(match common(network, binaries) {
-                    Some(best) => format!("all plugins of this network speak {best}"),
-                    None => "there is no version that all plugins of this network speak: update \
-                             the oldest"
+                    Some(best) => format!("all plugins of this network support {best}"),
+                    None => "no version is supported by all plugins of this network: update the \
+                             oldest plugin"
                         .to_owned(),
                 }),
         );
@@ -184,10 +184,10 @@ fn overwritten(network: &Network<'_>, problems: &mut Vec<Problem>) {
                 Problem::warning(
                     "overwritten",
                     &member.node.at,
-                    format!("this is not the list's {key}, and has no effect"),
+                    format!("this is not the list's {key} and has no effect"),
                 )
-                .why(format!("the runtime puts the list's own, {of_list:?}, in its place"))
-                .help("take it out of the plugin's object"),
+                .why(format!("the runtime replaces it by the list's, {of_list:?}"))
+                .help("remove it from the plugin's object"),
             );
         }
     }

@@ -70,12 +70,12 @@ pub fn steps(
     }
     if steps.iter().any(|step| step.command.starts_with("cnitool gc")) {
         if cached.is_broken() {
-            let about = "first see to the files of the cache that cannot be read: gc takes down \
-                         what is in no other";
+            let about = "first repair or remove the unreadable files of the cache: gc removes \
+                         attachments without a readable entry";
             steps.insert(0, Step::new("", about));
         }
-        let about = "gc goes by this cache and by namespaces: do not run it while containers are \
-                     being started, nor for a runtime that keeps another cache (--cache-dir)";
+        let about = "gc relies on this cache and on namespaces: do not run it while containers \
+                     start, or for a runtime with another cache (--cache-dir)";
         steps.push(Step::new("", about));
     }
     steps.splice(0..0, warning(leaks, cached, arguments));
@@ -88,8 +88,8 @@ fn warning(leaks: &[Leak], cached: &Cached, arguments: &Arguments) -> Option<Ste
         return None;
     }
     let about = format!(
-        "no attachment is in {} at all: if a runtime has its cache elsewhere, name that \
-         (--cache-dir), because all that it attached would be taken down",
+        "{} has no attachments: if a runtime has its cache elsewhere, name it (--cache-dir), \
+         because otherwise all attachments of this runtime would be removed",
         arguments.cache_dir.join("results").display()
     );
     Some(Step::new("", about))
@@ -144,8 +144,8 @@ impl Of<'_> {
         let folders: Vec<_> = arguments.path.iter().map(|it| it.display().to_string()).collect();
         let about = format!(
             "first install {} in {}: without it DEL of {} fails in every runtime, and pods stay \
-             Terminating. cnitool del and gc go on without it, and end with status 1: what it made \
-             may remain, such as firewall rules",
+             Terminating. cnitool del and gc continue without it, and exit with status 1: its \
+             objects may remain, such as firewall rules",
             missing.join(" and "),
             folders.join(" or "),
             self.name
@@ -170,7 +170,7 @@ impl Of<'_> {
              -f 4 | base64 -d >{to}"
         );
         let about = format!(
-            "copies the configuration of {} out of the cache, to a folder that no runtime reads",
+            "copies the configuration of {} from the cache to a folder that no runtime reads",
             self.name
         );
         Some(Step::new(command, about))
@@ -183,11 +183,11 @@ impl Of<'_> {
             return None;
         }
         let gone = gone.then_some(
-            "runs DEL for the attachments whose namespace is gone (--dry-run: only names them)",
+            "runs DEL for the attachments whose namespace is gone (--dry-run: only lists them)",
         );
         let rest = rest.then_some(
-            "has the plugins remove what is in no cache entry, if they know GC (the reference's do \
-             not)",
+            "runs GC of the plugins, which removes objects without a cache entry (the reference \
+             plugins do not support it)",
         );
         let about: Vec<_> = gone.into_iter().chain(rest).collect();
         let command = format!("cnitool gc {}{}", self.name, self.options);
@@ -198,7 +198,7 @@ impl Of<'_> {
     fn del(&self, network: &Network) -> Vec<Step> {
         let mut steps = Vec::new();
         if self.is_loopback(network) {
-            let about = "a loopback interface holds nothing but this file";
+            let about = "a loopback interface has no resources except this file";
             return each(&self.leaks, rm, about);
         }
         let del = |leak: &&Leak| {
@@ -213,15 +213,16 @@ impl Of<'_> {
             )
         };
         if network.disable_gc {
-            let about = "takes down what gc does not, because the configuration has disableGC";
+            let about =
+                "removes attachments that gc skips, because the configuration has disableGC";
             steps.extend(each(&self.all(&[Why::NamespaceGone]), del, about));
         }
         if network.disable_gc || !asks_plugins(network) {
             let about = match network.disable_gc {
-                true => "removes what gc does not, because the configuration has disableGC",
+                true => "removes objects that gc skips, because the configuration has disableGC",
                 false => {
-                    "removes what gc does not, because plugins support GC only from cniVersion \
-                     1.1.0 on"
+                    "removes objects that gc skips, because plugins support GC only from \
+                     cniVersion 1.1.0 on"
                 }
             };
             // A container's reservation and its link belong to one attachment, so one DEL removes
@@ -230,8 +231,7 @@ impl Of<'_> {
             let mut seen = BTreeSet::new();
             rest.retain(|leak| seen.insert((leak.container.as_str(), ifname_of(leak))));
             steps.extend(each(&rest, del, about));
-            let about =
-                "an empty file reserves nothing here, but does with the reference's host-local";
+            let about = "an empty file reserves its address only for the reference's host-local";
             steps.extend(each(&self.all(&[Why::Empty]), rm, about));
         }
         steps
@@ -264,14 +264,13 @@ impl Of<'_> {
     fn by_hand(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         let (files, broken) = (self.all(&[Why::NoNamespace]), self.all(&[Why::LinkGone]));
-        let about = "if its container is gone: then its namespace is, too, and gc takes the \
-                     attachment down";
+        let about = "if its container no longer exists: gc then removes the attachment";
         steps.extend(each(&files, |leak| format!("rm {}", quoted(&leak.netns)), about));
         let repair = |leak: &&Leak| {
             format!("cnitool repair {} {}{}", self.name, quoted(&leak.netns), self.options)
         };
-        let about = "makes the host interface again, if the plugins can; otherwise start the \
-                     container anew";
+        let about = "creates the host interface again, if the plugins support it; otherwise \
+                     restart the container";
         steps.extend(each(&broken, repair, about));
         steps
     }
@@ -301,7 +300,7 @@ fn each<T>(of: &[T], command: impl Fn(&T) -> String, about: &str) -> Vec<Step> {
     let mut steps: Vec<Step> =
         of.iter().take(shown).map(|one| Step::new(command(one), about)).collect();
     if let Some(first) = steps.first_mut().filter(|_| shown < of.len()) {
-        first.about = format!("and so for each of the {}: {about}", of.len());
+        first.about = format!("repeat for each of the {}: {about}", of.len());
     }
     steps
 }

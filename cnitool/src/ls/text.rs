@@ -22,14 +22,14 @@ pub fn of(look: &Look, arguments: &Arguments) -> String {
     let (colours, width) = (tree::are_colours_wanted(), terminal_width());
     let mut parts = vec![match look.is_cache_known {
         true => attachments::of(&look.attached, arguments, colours, width),
-        false => "what is attached is not known: the cache cannot be read\n".to_owned(),
+        false => "the attachments are unknown: the cache cannot be read\n".to_owned(),
     }];
     if !look.pools.is_empty() {
         parts.push(pools::tree(&look.pools).render(colours));
     }
     parts.push(match look.is_cache_known || !look.leaks.is_empty() {
         true => leaks::tree(&look.leaks).render(colours),
-        false => "whether something is leaked is not known either\n".to_owned(),
+        false => "the leaks are unknown, too\n".to_owned(),
     });
     if !look.remedy.is_empty() {
         let width = width.unwrap_or(PROSE).min(PROSE);

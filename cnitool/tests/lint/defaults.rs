@@ -45,7 +45,7 @@ fn two_networks_with_a_default_route_are_named_for_each_family() {
     let by_route = json!({ "isGateway": true, "routes": [{ "dst": "0.0.0.0/0" }] });
     assert_eq!(
         said(&[by_key.clone(), by_route.clone()]),
-        ["plugins[0].ipam.routes[0]: the network \"n0\" brings a default route of IPv4 too; a \
+        ["plugins[0].ipam.routes[0]: the network \"n0\" also has a default route of IPv4; a \
           container on both networks has both routes, and uses the one that was added last"]
     );
     let both = said(&[by_key.clone(), by_key.clone()]);

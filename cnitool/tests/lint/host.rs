@@ -51,22 +51,19 @@ fn warned(bed: &Bed, config: &str, parts: &[&str]) {
 fn subnets_that_the_host_has_a_route_to() {
     let (_node, bed) = (node(), Bed::new());
     for (subnet, route) in [
-        ("192.168.7.0/24", "\"192.168.0.0/16 dev uplink\" is a network that this host is in"),
-        ("192.168.0.0/16", "\"192.168.0.0/16 dev uplink\" is a network that this host is in"),
-        (
-            "10.8.3.0/24",
-            "\"10.8.0.0/16 via 192.168.0.1 dev uplink\" has this host reach other machines",
-        ),
+        ("192.168.7.0/24", "\"192.168.0.0/16 dev uplink\" is a network of this host"),
+        ("192.168.0.0/16", "\"192.168.0.0/16 dev uplink\" is a network of this host"),
+        ("10.8.3.0/24", "\"10.8.0.0/16 via 192.168.0.1 dev uplink\" leads to other machines"),
         (
             "10.9.0.0/16",
-            "\"10.9.1.0/24 via 192.168.0.1 dev uplink\" has this host reach other machines at a \
+            "\"10.9.1.0/24 via 192.168.0.1 dev uplink\" leads to other machines in a \
              part",
         ),
-        ("fd00:7::/64", "\"fd00:7::/64 dev uplink\" is a network that this host is in"),
+        ("fd00:7::/64", "\"fd00:7::/64 dev uplink\" is a network of this host"),
         ("fd00::/12", "a part of fd00::/12"),
     ] {
         for plugin in [BRIDGE, r#""type": "ptp""#] {
-            warned(&bed, &network(plugin, subnet), &["this host has a route to", route]);
+            warned(&bed, &network(plugin, subnet), &["this host already has a route to", route]);
         }
     }
     // Neither the default routes nor what leads nowhere is in the way.
@@ -99,7 +96,7 @@ fn a_networks_own_routes_are_no_others() {
     node.sh(
         "ip link add other0 type bridge; ip addr add 10.1.2.1/24 dev other0; ip link set other0 up",
     );
-    let parts = ["this host has a route to 10.1.2.0/24 already", "dev other0"];
+    let parts = ["this host already has a route to 10.1.2.0/24", "dev other0"];
     warned(&bed, &network(BRIDGE, "10.1.2.0/24"), &parts);
 }
 
@@ -107,9 +104,9 @@ fn a_networks_own_routes_are_no_others() {
 fn a_bridge_that_has_another_address() {
     let (node, bed) = (node(), Bed::new());
     node.sh("ip link add cni0 type bridge; ip addr add 10.22.0.1/16 dev cni0; ip addr add \
-        fd00:22::1/64 dev cni0 nodad");
+             fd00:22::1/64 dev cni0 nodad");
     let parts = [
-        "cni0 is to be the gateway 10.1.2.1/24, and on this host it has 10.22.0.1/16",
+        "cni0 needs the gateway address 10.1.2.1/24, but has 10.22.0.1/16 on this host",
         "ip address del 10.22.0.1/16 dev cni0",
     ];
     warned(&bed, &network(BRIDGE, "10.1.2.0/24"), &parts);
@@ -301,24 +298,24 @@ fn forwarded_packets_that_another_program_drops() {
     for (rules, named) in [
         (
             format!("table inet ufw {{\nchain forward {{ {drop} }}\n}}"),
-            "this host forwards nothing: inet ufw forward",
+            "this host forwards no packets: inet ufw forward",
         ),
         (
             format!(
                 "table ip filter {{\nchain FORWARD {{ {drop} ct state invalid counter drop; }}\n}}"
             ),
-            "this host forwards nothing: ip filter FORWARD",
+            "this host forwards no packets: ip filter FORWARD",
         ),
         (
             format!("table ip filter {{\nchain FORWARD {{ {drop} iifname docker0 accept; }}\n}}"),
-            "only what other programs accept: ip filter FORWARD",
+            "only packets that other programs accept: ip filter FORWARD",
         ),
         (
             format!(
-                "table ip filter \
-                 {{\nchain KUBE-FORWARD {{ }}\nchain FORWARD {{ {drop} jump KUBE-FORWARD; }}\n}}"
+                "table ip filter {{\nchain KUBE-FORWARD {{ }}\nchain FORWARD {{ {drop} jump \
+                 KUBE-FORWARD; }}\n}}"
             ),
-            "only what other programs accept: ip filter FORWARD",
+            "only packets that other programs accept: ip filter FORWARD",
         ),
     ] {
         let node = node();
@@ -352,9 +349,9 @@ fn forwarded_packets_that_the_legacy_iptables_drops() {
     let (node, bed) = (node(), Bed::new());
     let ptp = network(r#""type": "ptp""#, "10.7.0.0/16");
     node.sh("iptables-legacy -P FORWARD DROP");
-    warned(&bed, &ptp, &["this host forwards nothing: iptables-legacy FORWARD"]);
+    warned(&bed, &ptp, &["this host forwards no packets: iptables-legacy FORWARD"]);
     node.sh("iptables-legacy -A FORWARD -i docker0 -j ACCEPT");
-    warned(&bed, &ptp, &["only what other programs accept: iptables-legacy FORWARD"]);
+    warned(&bed, &ptp, &["only packets that other programs accept: iptables-legacy FORWARD"]);
     node.sh("iptables-legacy -P FORWARD ACCEPT");
     clean(&bed, &ptp);
 }

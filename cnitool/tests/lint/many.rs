@@ -112,7 +112,7 @@ fn a_large_file_is_not_compared_pair_by_pair() {
         run.stdout
     );
     assert!(
-        run.stdout.contains("the network \"one\" hands out the same addresses"),
+        run.stdout.contains("the network \"one\" assigns the same addresses"),
         "{}",
         run.stdout
     );

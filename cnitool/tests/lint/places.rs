@@ -157,7 +157,7 @@ fn network_attachment_definitions_can_be_yaml() {
     let run = bed.lint(&["--no-host", "nads.yaml"]);
     assert_eq!(run.status, Some(1));
     assert!(
-        run.stdout.contains("this is no YAML") && run.stdout.contains("--> nads.yaml:19:1"),
+        run.stdout.contains("this is not YAML") && run.stdout.contains("--> nads.yaml:19:1"),
         "{}",
         run.stdout
     );
@@ -179,7 +179,7 @@ fn mistakes_in_network_attachment_definitions_are_found_where_they_are() {
         "did you mean \"master\"?",
         "--> standard input, default/text:1:1",
         // Conflicts are reported by the names of their objects.
-        "the network \"lan\" hands out the same addresses",
+        "the network \"lan\" assigns the same addresses",
         "3 files, 1 clean: ",
     ] {
         assert!(run.stdout.contains(said), "{said}\n{}", run.stdout);
@@ -221,7 +221,7 @@ fn podmans_args_are_right() {
     clean(&bed, &["87-podman.conflist"], "1 file, clean\n");
     bed.write("87-podman.conflist", PODS.replace("\"plugins\"", "\"args\": 1, \"plugins\""));
     let run = bed.lint(&["--no-host", "87-podman.conflist"]);
-    assert!(run.stdout.contains("args: an object is expected"), "{}", run.stdout);
+    assert!(run.stdout.contains("args: expected an object"), "{}", run.stdout);
 }
 
 /// A capability that a plugin does not have is reported, also for a plugin of the reference suite.
@@ -238,7 +238,7 @@ fn capabilities_that_a_plugin_does_not_have() {
         (
             r#"{ "type": "portmap", "capabilities": { "portMappings": true, "aliases": true } }"#,
             "portmap has no such capability",
-            "it has portMappings",
+            "its capabilities: portMappings",
         ),
         (
             r#"{ "type": "bandwidth", "capabilities": { "bandwith": true } }"#,
@@ -248,7 +248,7 @@ fn capabilities_that_a_plugin_does_not_have() {
         (
             r#"{ "type": "firewall", "capabilities": { "mac": true } }"#,
             "firewall has no such capability",
-            "it has none",
+            "remove it: the plugin has none",
         ),
         (
             r#"{ "type": "tuning", "capabilities": { "sysctl": true } }"#,

@@ -218,7 +218,7 @@ fn a_del_without_a_readable_cache_does_not_claim_success() {
     let del = bed.cnitool(&["del", "pods", "c1"]);
     assert_eq!(del.status, Some(0), "{}", del.said);
     assert!(!del.said.contains("is removed"), "{}", del.said);
-    for part in ["Whether the cache has an entry of it is not known", "--container-id"] {
+    for part in ["It is unknown whether the cache still has an entry", "--container-id"] {
         assert!(del.said.contains(part), "{part:?} is missing: {}", del.said);
     }
     assert!(pod.ping("10.88.0.1"), "another container ID was given");

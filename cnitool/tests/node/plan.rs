@@ -123,7 +123,7 @@ fn repair_reports_its_changes_beside_a_plugin_of_the_reference() {
         &planned,
         &[
             "ip link add pods type bridge",
-            "not known: plugin tuning cannot tell its plan: it does not know PLAN",
+            "not known: plugin tuning cannot print its plan: it does not know PLAN",
             "result  (as far as it is known)",
             "address 10.88.0.2/24 on eth0",
         ],

@@ -277,7 +277,7 @@ fn read(path: &Path) -> Option<Result<Cached>> {
     Some(text.and_then(|text| match decode(&text)? {
         Content::Current(cached) => Ok(*cached),
         Content::Legacy(_) => {
-            Err(Error::new(Code::DECODE_FAILURE, "it does not say whose result it is"))
+            Err(Error::new(Code::DECODE_FAILURE, "it does not name its attachment"))
         }
     }))
 }

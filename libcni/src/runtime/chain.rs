@@ -194,8 +194,8 @@ impl<'fd> Runtime<'fd> {
                     list.name
                 )),
                 None => error.line(&format!(
-                    "every plugin of {} did DEL of {container}/{ifname}. Whether the cache has an \
-                     entry of it is not known",
+                    "all plugins of {} completed DEL of {container}/{ifname}. It is unknown \
+                     whether the cache still has an entry",
                     list.name
                 )),
             });
@@ -276,9 +276,8 @@ impl Missing {
         let plugins = self.plugins.join(", ");
         join(self.errors).map_err(|error| {
             error.line(&format!(
-                "every other plugin of {network} was asked; what {plugins} made for this \
-                 attachment may remain, such as firewall rules: repeat DEL when {plugins} is \
-                 installed"
+                "all other plugins of {network} were called. Objects of {plugins} may remain, such \
+                 as firewall rules: repeat DEL when {plugins} is installed"
             ))
         })
     }

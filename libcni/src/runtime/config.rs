@@ -294,7 +294,7 @@ fn switch(list: &Value, key: &str) -> Result<bool> {
             "true" => Ok(true),
             "false" => Ok(false),
             word => Err(Error::config(format!("invalid value {word:?} for {key}"))
-                .details("true and false are possible")),
+                .details("write true or false")),
         },
         Some(other) => Err(Error::config(format!("invalid type {} for {key}", kind_of(other)))),
     }

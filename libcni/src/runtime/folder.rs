@@ -119,11 +119,10 @@ impl Others {
 
     /// Adds the existing networks and the unusable files to an error.
     fn beside(self, error: Error) -> Error {
-        let unusable =
-            self.unusable.iter().map(|error| format!("a file that cannot be used: {error}"));
+        let unusable = self.unusable.iter().map(|error| format!("unusable file: {error}"));
         let there = match self.names.as_slice() {
             [] => None,
-            names => Some(format!("there is: {}", names.join(", "))),
+            names => Some(format!("existing networks: {}", names.join(", "))),
         };
         there.into_iter().chain(unusable).fold(error, |error, line| error.line(&line))
     }

@@ -96,8 +96,8 @@ impl Runtime<'_> {
         let prev = self.cached_result(list, conf)?.ok_or_else(|| {
             let attachment = &conf.attachment;
             let who = format!("container {} interface {}", attachment.container, attachment.ifname);
-            Error::new(Code::UNKNOWN_CONTAINER, format!("no result of ADD is known for {who}"))
-                .details("only what was added through this cache can be repaired")
+            Error::new(Code::UNKNOWN_CONTAINER, format!("the cache has no result of ADD for {who}"))
+                .details("only attachments of this cache can be repaired")
         })?;
         let operation = self.start();
         let mut repaired = Repaired::default();
@@ -127,16 +127,19 @@ fn run_plan(operation: &Operation<'_>, request: &Request<'_>) -> Result<Preview>
     let plugin = request.plugin;
     let answer = operation
         .run(request, |exec| exec.run())
-        .map_err(|error| cannot(error, Verb::Plan, plugin, "tell its plan"))?;
+        .map_err(|error| cannot(error, Verb::Plan, plugin, "print its plan"))?;
     json::value(&answer).and_then(|answer| preview(&answer)).map_err(|error| {
-        let msg = format!("plugin {} cannot tell its plan: it printed none: {error}", plugin.kind);
+        let msg = format!(
+            "plugin {} cannot print its plan: its output is not a plan: {error}",
+            plugin.kind
+        );
         Error::new(UNKNOWN_VERB, msg).details(OURS)
     })
 }
 
 /// The error for a plugin that would need the result of a plugin that does not know PLAN.
 fn without_result(plugin: &PluginConfig, before: &PluginType) -> Error {
-    let msg = format!("plugin {} was not asked: the result of {before} is not known", plugin.kind);
+    let msg = format!("plugin {} was not called: the result of {before} is unknown", plugin.kind);
     Error::new(UNKNOWN_VERB, msg)
 }
 
@@ -161,7 +164,7 @@ fn lines(stdout: &[u8]) -> Result<Vec<String>> {
         return Err(Error::new(UNKNOWN_VERB, "unknown CNI_COMMAND: it printed nothing"));
     }
     serde_json::from_slice(stdout).map_err(|error| {
-        Error::new(Code::DECODE_FAILURE, format!("its answer is not a list of texts: {error}"))
+        Error::new(Code::DECODE_FAILURE, format!("its output is not a list of strings: {error}"))
     })
 }
 

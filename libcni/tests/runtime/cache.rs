@@ -126,7 +126,7 @@ fn entries_say_why_a_file_is_not_understood() {
     assert_eq!(shown[0], "c1");
     let file = bed.cached_file("net-c2-eth0");
     assert!(shown[1].starts_with(&format!("read {}: EOF while parsing", file.display())));
-    assert!(shown[2].ends_with("net-c3-eth0: it does not say whose result it is"), "{}", shown[2]);
+    assert!(shown[2].ends_with("net-c3-eth0: it does not name its attachment"), "{}", shown[2]);
     assert_eq!((entries.len(), &entries[1].file), (3, &file));
     assert_eq!(entries[1].written, fs::metadata(&file).unwrap().modified().ok());
 }

@@ -133,8 +133,8 @@ fn del_goes_on_without_plugins_that_are_missing_and_can_be_repeated() {
         let said = error(runtime.del(&network, &pod("c1"))).to_string();
         assert!(said.starts_with(r#"plugin type="two" failed (delete): failed to "#), "{said}");
         assert!(said.contains(why), "{said}");
-        let rest = "every other plugin of net was asked; what two made for this attachment may \
-                    remain, such as firewall rules: repeat DEL when two is installed";
+        let rest = "all other plugins of net were called. Objects of two may remain, such as \
+                    firewall rules: repeat DEL when two is installed";
         assert!(said.ends_with(rest), "{said}");
         assert_eq!(bed.calls(), ["DEL three c1", "DEL one c1"]);
         assert!(bed.cached_file("net-c1-eth0").exists());

@@ -35,7 +35,7 @@ fn lists_come_first_and_each_kind_in_the_order_of_names() {
     assert_eq!(find(&bed, "a").as_deref(), Ok("first"));
     assert_eq!(find(&bed, "b").as_deref(), Ok("json"));
     assert!(find(&bed, "c").is_err());
-    let missing = r#"no net configuration with name "d" in DIR: there is: a, a, a, b, b"#;
+    let missing = r#"no net configuration with name "d" in DIR: existing networks: a, a, a, b, b"#;
     assert_eq!(find(&bed, "d"), Err(missing.to_owned()));
 }
 

@@ -36,7 +36,7 @@ fn a_plugin_without_the_verb_plan_is_named() {
     let network = network("1.0.0", &["foreign"]);
     let refused = error(bed.runtime().plan(&network, &pod("c1"), false));
     assert_eq!(refused.code, Code::INVALID_ENVIRONMENT);
-    assert_eq!(refused.msg, "plugin foreign cannot tell its plan: it does not know PLAN");
+    assert_eq!(refused.msg, "plugin foreign cannot print its plan: it does not know PLAN");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_plan_goes_on_behind_a_plugin_that_cannot_tell() {
             .map(|(_, told)| told.map_or_else(|error| error.msg, |_| "known".into()))
             .collect()
     };
-    let unknown = "plugin foreign cannot tell its plan: it does not know PLAN";
+    let unknown = "plugin foreign cannot print its plan: it does not know PLAN";
     assert_eq!(told(&["one", "foreign", "two"]), ["known", unknown, "known"]);
     // The result of the plugin before is most likely what it passes on.
     let prev = &bed.stdin("two", "PLAN")["prevResult"];
@@ -93,7 +93,10 @@ fn a_plan_goes_on_behind_a_plugin_that_cannot_tell() {
     assert_eq!(error(refused).msg, unknown);
     assert_eq!(bed.calls(), ["PLAN foreign c1"]);
     let all = told(&["one", "mute", "foreign"]);
-    assert!(all[1].starts_with("plugin mute cannot tell its plan: it printed none"), "{all:?}");
+    assert!(
+        all[1].starts_with("plugin mute cannot print its plan: its output is not a plan"),
+        "{all:?}"
+    );
     assert_eq!(all[2], unknown);
     // What is attached has a result.
     let network = network("1.0.0", &["foreign", "two"]);

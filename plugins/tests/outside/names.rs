@@ -94,7 +94,7 @@ fn lint_reports_invalid_mac_addresses() {
         config[key] = value;
         let text = bed(&config);
         assert!(
-            text.contains("is no MAC address of an interface: it is a multicast address"),
+            text.contains("is not a valid MAC address of an interface: it is a multicast address"),
             "{text}"
         );
     }

@@ -68,7 +68,7 @@ impl Files {
             Problem::error(
                 "not-yaml",
                 &At::piece(index, at, at),
-                format!("this is no YAML: {why}"),
+                format!("this is not YAML: {why}"),
             )
             .why("kubectl refuses the file"),
         );

@@ -61,15 +61,11 @@ fn destination(route: &Route<'_>, problems: &mut Vec<Problem>) {
             Problem::warning(
                 "host-bits",
                 &route.dst.at,
-                format!(
-                    "{} is an address in a subnet, \
-                     and not a subnet",
-                    route.to
-                ),
+                format!("{} is an address in a subnet, not a subnet", route.to),
             )
             .why(
-                "the reference plugins pass it on as it is, and the kernel refuses it: \
-                 \"invalid argument\"",
+                "the reference plugins pass it on unchanged, and the kernel refuses it: \"invalid \
+                 argument\"",
             )
             .help(format!("write \"{network}/{}\"", route.to.prefix())),
         );
@@ -77,15 +73,15 @@ fn destination(route: &Route<'_>, problems: &mut Vec<Problem>) {
 }
 
 fn twice(route: &Route<'_>, other: &Route<'_>, is_ours: bool) -> Problem {
-    let what = "this route is there twice";
+    let what = "this route is a duplicate";
     let problem = match is_ours {
         true => Problem::warning("duplicate-route", &route.dst.at, what),
         false => Problem::error("duplicate-route", &route.dst.at, what),
     };
     problem
         .also(&other.dst.at, "first here")
-        .why("the reference plugins make both, and the kernel refuses the second: \"file exists\"")
-        .help("take one of them out")
+        .why("the reference plugins add both, and the kernel refuses the second: \"file exists\"")
+        .help("remove one of them")
 }
 
 /// Checks that the next hop of a route is reachable.
@@ -98,16 +94,13 @@ fn next_hop(route: &Route<'_>, pool: &Pool<'_>, problems: &mut Vec<Problem>) {
                 Problem::warning(
                     "route-without-addresses",
                     &route.dst.at,
-                    format!(
-                        "the container \
-                         has no {family} addresses for this route"
-                    ),
+                    format!("the container has no {family} addresses for this route"),
                 )
                 .why(
-                    "it leads out of the interface without a next hop, and nothing sends or \
-                     answers there",
+                    "the route has no next hop, and the container cannot use it without an address \
+                     of the family",
                 )
-                .help(format!("add a range set of {family} addresses, or take the route out")),
+                .help(format!("add a range set of {family} addresses, or remove the route")),
             );
         }
         return;
@@ -139,7 +132,7 @@ fn next_hop(route: &Route<'_>, pool: &Pool<'_>, problems: &mut Vec<Problem>) {
             format!("the next hop {via} is in no subnet of the container: {}", subnets.join(", ")),
         )
         .why("the kernel refuses such a route, \"network is unreachable\", so every ADD fails")
-        .help("write an address of these subnets, or leave gw out: then it is the gateway"),
+        .help("write an address of these subnets, or omit gw to use the gateway"),
     );
 }
 
@@ -160,18 +153,17 @@ fn gateways(pool: &Pool<'_>, routes: &[Route<'_>], problems: &mut Vec<Problem>) 
         let what = format!("the gateway {} is not in {}", range.gateway, range.subnet);
         let problem = match is_used {
             true => Problem::error("gateway", &gateway.at, what).why(
-                "the kernel refuses routes through it, \"network is unreachable\", so every \
-                 ADD fails",
+                "the kernel refuses routes through it, \"network is unreachable\", so every ADD \
+                 fails",
             ),
-            false => Problem::warning("gateway", &gateway.at, what).why(
-                "containers cannot reach \
-                 it",
-            ),
+            false => {
+                Problem::warning("gateway", &gateway.at, what).why("containers cannot reach it")
+            }
         };
         problems.push(
             problem
                 .also(range.at, "the subnet")
-                .help("write an address of the subnet, or leave it out: then it is the first"),
+                .help("write an address of the subnet, or omit it to use the first one"),
         );
     }
 }

@@ -29,7 +29,7 @@ pub fn check(plugin: &Plugin<'_>, binaries: &Binaries, common: &Json, problems: 
     let usual = known::schema("host-local").map(|json| Schema::new(json, "host-local"));
     let below_ipam = of_ipam.or(usual).and_then(|schema| schema.property("ipam"));
     let others = known::other_schemas(plugin.called()).map(|(name, schema)| {
-        (Schema::new(schema, name), format!("it is a key of {name}; take it out here"))
+        (Schema::new(schema, name), format!("it is a key of {name}; remove it here"))
     });
     let view = View {
         common: Some(Schema::new(common, "libcni")),
@@ -40,7 +40,7 @@ pub fn check(plugin: &Plugin<'_>, binaries: &Binaries, common: &Json, problems: 
             (false, false) => Others::None,
         },
         elsewhere: below_ipam
-            .map(|(_, schema)| (schema, "put it into \"ipam\"".to_owned()))
+            .map(|(_, schema)| (schema, "move it into \"ipam\"".to_owned()))
             .into_iter()
             .chain(others)
             .collect(),
@@ -66,10 +66,10 @@ fn ours_only(plugin: &Plugin<'_>, binaries: &Binaries, problems: &mut Vec<Proble
                     format!("this {kind} does not know this key"),
                 )
                 .why(format!(
-                    "{} is not ferrocni's, and others ignore the key without a word",
+                    "{} is not from ferrocni, and other suites ignore the key",
                     file.display()
                 ))
-                .help(format!("install ferrocni's {kind}, or take the key out")),
+                .help(format!("install ferrocni's {kind}, or remove the key")),
             );
         }
     }
@@ -111,20 +111,20 @@ pub fn capabilities(plugin: &Plugin<'_>, binaries: &Binaries, problems: &mut Vec
         }
         let what = match all_known {
             true => format!("{} has no such capability", plugin.called()),
-            false => "no runtime knows such a capability".to_owned(),
+            false => "no runtime has such a capability".to_owned(),
         };
         let help = match possible.as_slice() {
             _ if known::has_key(plugin.called(), &member.key) => {
                 format!("it is a key of {}: write it beside \"type\"", plugin.called())
             }
-            _ if meant.is_some() => "the names of capabilities have to be spelt exactly".to_owned(),
-            [] => "take it out: it has none".to_owned(),
-            possible => format!("it has {}", possible.join(", ")),
+            _ if meant.is_some() => "the names of capabilities must match exactly".to_owned(),
+            [] => "remove it: the plugin has none".to_owned(),
+            possible => format!("its capabilities: {}", possible.join(", ")),
         };
         problems.push(
             Problem::warning("unknown-capability", &member.key_at, what)
                 .label(did_you_mean(meant))
-                .why("what the runtime has for it does not reach the plugin")
+                .why("the plugin does not get the runtime's value for it")
                 .help(help),
         );
     }

@@ -35,10 +35,10 @@ pub fn check(node: &Node, wanted: Wanted, binaries: &Binaries, problems: &mut Ve
                 format!("{text:?} cannot be the name of a plugin"),
             )
             .why(
-                "a plugin is a file in a folder of CNI_PATH; a path would run anything on the host \
-                 (CVE-2021-20206)",
+                "a plugin is a file in a folder of CNI_PATH; a path could run any program on the \
+                 host (CVE-2021-20206)",
             )
-            .help("write the name of the file alone"),
+            .help("write only the name of the file"),
         ),
         Ok(name) => {
             problems.extend(wrong_role(&kind.at, text, wanted));
@@ -53,10 +53,10 @@ fn missing(node: &Node, wanted: Wanted) -> Option<Problem> {
         return (!node.members().is_empty()).then(|| {
             Problem::warning("no-ipam-type", &beginning(node), what)
                 .why(
-                    "plugins that can do without addresses ignore the whole object, the others \
-                     refuse it",
+                    "plugins that do not need addresses ignore the whole object, the others refuse \
+                     it",
                 )
-                .help("add \"type\": \"host-local\", or what it is meant to be")
+                .help("add \"type\": \"host-local\" or another IPAM plugin")
         });
     }
     let keys = node.members().iter().map(|member| member.key.as_str());
@@ -69,23 +69,23 @@ fn missing(node: &Node, wanted: Wanted) -> Option<Problem> {
     };
     Some(
         problem
-            .why("it says which plugin is meant; the runtime refuses the file")
-            .help("add \"type\": \"bridge\", or what it is meant to be"),
+            .why("it names the plugin, and the runtime refuses the file without it")
+            .help("add \"type\": \"bridge\" or another plugin"),
     )
 }
 
 fn empty(at: &At, wanted: Wanted) -> Problem {
     match wanted {
         Wanted::Plugin => Problem::error("no-type", at, "the type is empty")
-            .why("it says which plugin is meant; the runtime refuses the file")
+            .why("it names the plugin, and the runtime refuses the file without it")
             .help("write the plugin's name: \"bridge\""),
         Wanted::Addresses => Problem::warning(
             "no-ipam-type",
             at,
             "the type is empty, so no plugin allocates addresses",
         )
-        .why("plugins that can do without addresses ignore the whole object, the others refuse it")
-        .help("write the plugin's name, \"host-local\", or take \"ipam\" out"),
+        .why("plugins that do not need addresses ignore the whole object, the others refuse it")
+        .help("write the plugin's name, \"host-local\", or remove \"ipam\""),
     }
 }
 
@@ -95,16 +95,16 @@ fn wrong_role(at: &At, name: &str, wanted: Wanted) -> Option<Problem> {
     let problem = |what: String| Problem::error("wrong-role", at, what);
     match wanted {
         Wanted::Plugin if role == Role::Addresses => Some(
-            problem(format!("{name} hands out addresses, and makes no interface"))
-                .why("in the list itself it gives the container nothing to use them on")
+            problem(format!("{name} assigns addresses and creates no interface"))
+                .why("in the list, it has no interface for the addresses")
                 .help(format!(
-                    "put it into the \"ipam\" of a plugin: \"ipam\": {{ \"type\": \"{name}\" }}"
+                    "move it into the \"ipam\" of a plugin: \"ipam\": {{ \"type\": \"{name}\" }}"
                 )),
         ),
         Wanted::Addresses if role != Role::Addresses => Some(
-            problem(format!("{name} does not hand out addresses"))
-                .why("the plugin asks it for addresses and cannot use its answer")
-                .help("address management plugins are host-local, static and dhcp"),
+            problem(format!("{name} does not assign addresses"))
+                .why("the plugin requests addresses from it, and cannot use its answer")
+                .help("IPAM plugins are host-local, static and dhcp"),
         ),
         _ => None,
     }
@@ -113,9 +113,9 @@ fn wrong_role(at: &At, name: &str, wanted: Wanted) -> Option<Problem> {
 /// Checks that the plugin exists and can be run.
 fn present(at: &At, name: &PluginType, wanted: Wanted, binaries: &Binaries) -> Option<Problem> {
     let refused = match wanted {
-        Wanted::Plugin => "every ADD fails until it is there",
+        Wanted::Plugin => "every ADD fails until it is installed",
         Wanted::Addresses => {
-            "the plugin asks it for addresses, so every ADD fails until it is there"
+            "the plugin requests addresses from it, so every ADD fails until it is installed"
         }
     };
     if !binaries.searched {
@@ -124,8 +124,8 @@ fn present(at: &At, name: &PluginType, wanted: Wanted, binaries: &Binaries) -> O
         return Some(
             Problem::warning("unknown-plugin", at, what)
                 .label(did_you_mean(Some(meant)))
-                .why("whether it is on the host was not checked")
-                .help("--path DIRS says where the plugins are"),
+                .why("this host was not searched for it")
+                .help("use --path DIRS to name the folders of plugins"),
         );
     }
     let binary = binaries.get(name);
@@ -148,10 +148,10 @@ fn present(at: &At, name: &PluginType, wanted: Wanted, binaries: &Binaries) -> O
             Problem::error(
                 "plugin-cannot-run",
                 at,
-                format!("the plugin {} does not say which versions it speaks", name.as_str()),
+                format!("the plugin {} does not report its versions", name.as_str()),
             )
             .why(format!("{}: {silence}", file.display()))
-            .help("is it a CNI plugin, for this kind of machine?")
+            .help("is it a CNI plugin for this architecture?")
         }),
     }
 }
@@ -168,6 +168,6 @@ fn not_installed(at: &At, name: &PluginType, refused: &str, binaries: &Binaries)
     };
     Problem::error("no-such-plugin", at, what)
         .label(did_you_mean(meant))
-        .why(format!("{refused}; it was looked for in {}", binaries.described()))
+        .why(format!("{refused}; searched in {}", binaries.described()))
         .help(help)
 }

@@ -16,15 +16,15 @@ impl Found<'_, '_> {
             (self.is_on("hairpinMode"), self.is_on("promiscMode"), self.member("promiscMode"))
         {
             let problem =
-                self.refused("contradiction", at, "hairpinMode and promiscMode do not go together");
+                self.refused("contradiction", at, "hairpinMode and promiscMode exclude each other");
             let problem = match self.member("hairpinMode") {
                 Some(other) => problem.also(&other.key_at, "and this"),
                 None => problem,
             };
-            self.problems
-                .push(problem.help(
-                    "take one of them out: promiscMode lets containers reach themselves too",
-                ));
+            self.problems.push(
+                problem
+                    .help("remove one of them: promiscMode also lets containers reach themselves"),
+            );
         }
         if let (true, true, Some(at)) = (
             self.is_on("disableContainerInterface"),
@@ -33,18 +33,22 @@ impl Found<'_, '_> {
         ) {
             let problem =
                 self.refused("contradiction", at, "an interface that stays down has no addresses");
-            self.problems.push(problem.help("take \"ipam\" out, or disableContainerInterface"));
+            self.problems.push(problem.help("remove \"ipam\" or disableContainerInterface"));
         }
         // Another check reports an `ipam` without a type.
         let is_meant = self.node().get("ipam").is_some_and(|ipam| !ipam.members().is_empty());
         if !self.has_ipam() && !is_meant {
             let help =
-                "add \"ipam\": { \"type\": \"host-local\", \"subnet\": \"..\" }, or take it out";
+                "add \"ipam\": { \"type\": \"host-local\", \"subnet\": \"..\" }, or remove the key";
             for key in ["isGateway", "isDefaultGateway", "ipMasq"] {
                 self.no_effect(key, "\"ipam\"", help);
             }
         } else if !self.is_on("isGateway") && !self.is_on("isDefaultGateway") {
-            self.no_effect("forceAddress", "isGateway", "add \"isGateway\": true, or take it out");
+            self.no_effect(
+                "forceAddress",
+                "isGateway",
+                "add \"isGateway\": true, or remove the key",
+            );
         }
         if self.node().get("vlan").and_then(Node::integer).unwrap_or(0) == 0
             && self.node().get("vlanTrunk").is_none()
@@ -52,7 +56,7 @@ impl Found<'_, '_> {
             self.no_effect(
                 "preserveDefaultVlan",
                 "vlan or vlanTrunk",
-                "add one of them, or take it out",
+                "add one of them, or remove the key",
             );
         }
     }
@@ -120,7 +124,7 @@ impl Found<'_, '_> {
                     .help("add minID, or write \"id\" for one VLAN alone"),
                 (Some(_), Some(high)) if end("minID") > end("maxID") && end("maxID").is_some() => {
                     self.refused("contradiction", high, "maxID is smaller than minID")
-                        .help("minID is the lower end, maxID the upper")
+                        .help("minID is the first VLAN, maxID the last")
                 }
                 _ => continue,
             };
@@ -149,16 +153,12 @@ impl Found<'_, '_> {
             return;
         };
         self.problems.push(
-            Problem::error(
-                "duplicate-route",
-                &dst.at,
-                "with isDefaultGateway this route is there twice",
-            )
-            .why(format!(
-                "{} makes both, and the kernel refuses the second: \"file exists\"",
-                file.display()
-            ))
-            .help("take the route out, or isDefaultGateway"),
+            Problem::error("duplicate-route", &dst.at, "isDefaultGateway already adds this route")
+                .why(format!(
+                    "{} adds both, and the kernel refuses the second: \"file exists\"",
+                    file.display()
+                ))
+                .help("remove the route or isDefaultGateway"),
         );
     }
 }

@@ -23,7 +23,7 @@ pub fn absent(network: &Network<'_>) -> Option<(Problem, Vec<IpAddr>)> {
             "Set isGateway in the bridge before it.",
         ),
         "ptp" => return None,
-        _ => ("the containers' gateway is not this host", "Put ipip behind bridge or ptp."),
+        _ => ("the containers' gateway is not this host", "Put ipip after bridge or ptp."),
     };
     let pool = Pool::of(network, before)?;
     let routes = before.node.get("ipam").and_then(|ipam| ipam.get("routes"));
@@ -34,10 +34,10 @@ pub fn absent(network: &Network<'_>) -> Option<(Problem, Vec<IpAddr>)> {
         pool.ranges().filter(|it| it.subnet.is_ipv4()).map(|it| it.gateway).collect();
     let ipip = network.plugins.get(index)?;
     let at = ipip.node.get("type").map_or_else(|| beginning(ipip.node), |it| it.at.clone());
-    let problem = Problem::error("no-gateway", &at, format!("{what}, so nothing reaches ipip"))
+    let problem = Problem::error("no-gateway", &at, format!("{what}, so no packets reach ipip"))
         .why(
-            "ipip refuses containers that send their packets for the peers to another address \
-             than this host's, so every ADD fails",
+            "ipip refuses containers that send their packets for the peers to another address than \
+             this host's, so every ADD fails",
         )
         .help(help);
     (!gateways.is_empty()).then_some((problem, gateways))

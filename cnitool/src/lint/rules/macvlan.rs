@@ -15,17 +15,18 @@ impl Found<'_, '_> {
         let problem = if !matches!(mode, "" | "bridge") {
             let what = format!("{} needs mode bridge", key.key);
             self.refused("contradiction", key, what).help(
-                "in the other modes containers do not \
-                 talk to links of their own parent: take one of them out",
+                "in other modes containers cannot reach links of their own parent: remove one of \
+                 them",
             )
         } else if self.is_on("linkInContainer") {
-            let what = format!("{} does not go with linkInContainer", key.key);
+            let what = format!("{} excludes linkInContainer", key.key);
             self.refused("contradiction", key, what)
-                .help("the host has no part in a container's network: take one of them out")
+                .help("the host has no link in the container's network: remove one of them")
         } else if !self.has_ipam() {
             let what = format!("{} needs \"ipam\"", key.key);
-            self.refused("contradiction", key, what)
-                .help("without addresses there is nothing to reach: add \"ipam\", or take it out")
+            self.refused("contradiction", key, what).help(
+                "containers without addresses are unreachable: add \"ipam\", or remove the key",
+            )
         } else {
             self.host_routes(routes);
             return;
@@ -47,19 +48,18 @@ impl Found<'_, '_> {
                 (other.network(), other.prefix()) == (to.network(), to.prefix())
             };
             let what = if to.prefix() == 0 {
-                "this is everything, and no container has its whole traffic go through its host \
-                 here"
+                "this is the default route, which cannot lead through the host"
             } else if pool.ranges().any(|range| is_it(&range.subnet)) {
                 "this is the container's own subnet, which is on the parent's network"
             } else if of_ipam.iter().any(is_it) {
-                "this is among the routes of ipam too"
+                "the routes of ipam already contain this one"
             } else {
                 continue;
             };
             problems.push(
                 Problem::error("contradiction", &node.at, what)
                     .why("macvlan refuses it, so every ADD fails")
-                    .help("take it out"),
+                    .help("remove it"),
             );
         }
         self.problems.append(&mut problems);

@@ -20,14 +20,10 @@ pub(super) fn check(found: &mut Found<'_, '_>, is_first: bool) {
             Problem::error(
                 "needs-ipam",
                 &beginning(node),
-                "ipip is the first plugin and has no \
-                 \"ipam\"",
+                "ipip is the first plugin and has no \"ipam\"",
             )
-            .why(
-                "it refuses to work without a plugin before it or addresses of its own, so \
-                 every ADD fails",
-            )
-            .help("put it behind bridge or ptp, or give it \"ipam\""),
+            .why("it needs a plugin before it or addresses of its own, so every ADD fails")
+            .help("put it after bridge or ptp, or add \"ipam\""),
         );
     }
     if let Some(member) = found.member("mtu")
@@ -36,7 +32,7 @@ pub(super) fn check(found: &mut Found<'_, '_>, is_first: bool) {
         found.problems.push(
             Problem::error("out-of-range", &member.node.at, format!("{mtu} is out of range"))
                 .why("ipip refuses it, so every ADD fails")
-                .help("0 derives it from the routes to the peers; otherwise it is 68 to 65515"),
+                .help("write 68 to 65515, or 0 to derive it from the routes to the peers"),
         );
     }
     let is_external = node.text_of("routes") == Some("external");
@@ -47,17 +43,10 @@ pub(super) fn check(found: &mut Found<'_, '_>, is_first: bool) {
             Problem::warning(
                 "no-effect",
                 &beginning(node),
-                "ipip has no peers, so no node is \
-                 reached through the tunnel",
+                "ipip has no peers, so no node is reached through the tunnel",
             )
-            .why(
-                "it makes routes to the nodes that \"peers\" or \"peersFile\" names, and to \
-                 no others",
-            )
-            .help(
-                "name them, or let a routing daemon make the routes: \"routes\": \
-                 \"external\"",
-            ),
+            .why("it adds routes only to the nodes in \"peers\" or \"peersFile\"")
+            .help("add peers, or let a routing daemon add the routes: \"routes\": \"external\""),
         );
     }
     families(found);
@@ -105,7 +94,7 @@ fn families(found: &mut Found<'_, '_>) {
         found.problems.push(
             problem
                 .why("it refuses IPv6 addresses for links of its own, so every ADD fails")
-                .help("take the IPv6 ranges out, or put ipip behind a bridge that has them"),
+                .help("remove the IPv6 ranges, or put ipip after a bridge that has them"),
         );
     }
 }

@@ -37,9 +37,9 @@ pub fn misfit(node: &Node, schema: Schema<'_>) -> Option<Problem> {
 pub fn no_item(null: &Node, view: &View<'_>) -> Option<Problem> {
     let schema = view.own.iter().chain(&view.common).next()?;
     let wanted = types(schema.resolved().node).first().map_or("a value", |name| in_words(name));
-    let what = format!("{wanted} is expected, and this is null");
+    let what = format!("expected {wanted}, found null");
     let problem = Problem::error("wrong-type", &null.at, what);
-    Some(problem.why(format!("{} refuses it", schema.of)).help("take it out"))
+    Some(problem.why(format!("{} refuses it", schema.of)).help("remove it"))
 }
 
 struct Mismatch {
@@ -99,7 +99,7 @@ fn wrong_type(node: &Node, rules: &Json) -> Option<Mismatch> {
         _ if wants("array") => format!("put it between brackets: [{}]", node.shown()),
         _ => format!("write {wanted}"),
     };
-    let what = format!("{wanted} is expected, and this is {}", node.kind());
+    let what = format!("expected {wanted}, found {}", node.kind());
     Some(Mismatch { rule: "wrong-type", what, label: String::new(), help })
 }
 
@@ -145,7 +145,7 @@ fn out_of_range(node: &Node, rules: &Json) -> Option<Mismatch> {
     (!fits).then(|| Mismatch {
         rule: "out-of-range",
         what: format!("{number} is out of range"),
-        label: format!("{range} is possible"),
+        label: format!("allowed: {range}"),
         help: format!("write a number of {range}"),
     })
 }
@@ -159,7 +159,7 @@ fn not_allowed(text: &str, rules: &Json) -> Option<Mismatch> {
     let shown: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
     Some(Mismatch {
         rule: "not-allowed",
-        what: format!("{text:?} is not possible here"),
+        what: format!("{text:?} is not allowed here"),
         label: did_you_mean(nearest(text, words)),
         help: format!("write one of {}", shown.join(", ")),
     })
@@ -168,7 +168,7 @@ fn not_allowed(text: &str, rules: &Json) -> Option<Mismatch> {
 /// Reports text that does not have the required format, such as an address.
 fn malformed(text: &str, rules: &Json) -> Option<Mismatch> {
     let mismatch = |what: &str, help: &str| {
-        let what = format!("{text:?} is no {what}");
+        let what = format!("{text:?} is not a valid {what}");
         Some(Mismatch { rule: "malformed", what, label: String::new(), help: help.to_owned() })
     };
     let is_v4 = |network: &IpNetwork| network.is_ipv4();
@@ -200,7 +200,7 @@ fn malformed(text: &str, rules: &Json) -> Option<Mismatch> {
                 "{}: names have 1 to 15 characters, without / : % and white space",
                 why.msg
             );
-            mismatch("name of an interface", &help)
+            mismatch("interface name", &help)
         }
         _ => None,
     }

@@ -27,17 +27,17 @@ fn twice(members: &[Member], is_map: bool, problems: &mut Vec<Problem>) {
         let key = if is_map { member.key.clone() } else { member.key.to_ascii_lowercase() };
         let Some(before) = seen.insert(key, member) else { continue };
         let problem = if before.key == member.key {
-            let what = format!("the key {:?} is there twice", member.key);
+            let what = format!("the key {:?} is a duplicate", member.key);
             Problem::warning("duplicate-key", &member.key_at, what)
                 .label("only this one counts")
-                .why("decoders take the last and say nothing of the others")
+                .why("decoders use the last one and silently ignore the others")
         } else {
             let what = format!("{:?} and {:?} are the same key", before.key, member.key);
             Problem::warning("key-by-case", &member.key_at, what).why(
-                "plugins match keys without regard to case, and which of the two counts \
-                 depends on the plugin",
+                "plugins match keys in any case, and it depends on the plugin which of the two \
+                 counts",
             )
         };
-        problems.push(problem.also(&before.key_at, "first here").help("take one of them out"));
+        problems.push(problem.also(&before.key_at, "first here").help("remove one of them"));
     }
 }

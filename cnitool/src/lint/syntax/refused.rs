@@ -18,8 +18,8 @@ pub fn explain(error: &ParseError, json: &str, at: impl Fn(usize, usize) -> At) 
         Problem::error("not-json", &at(start, end), what)
             .label(label)
             .why(
-                "the runtime cannot read the file; containerd then has no network at all, and \
-                 the node stays NotReady",
+                "the runtime cannot read the file; containerd then has no network at all, and the \
+                 node stays NotReady",
             )
             .help(help)
     };
@@ -69,11 +69,11 @@ fn not_json_at_all(json: &str) -> Option<Explanation> {
     {
         let help =
             "write it as JSON: { \"cniVersion\": \"1.0.0\", \"name\": .., \"plugins\": [..] }";
-        return Some(("this looks like YAML, and not like JSON".to_owned(), "", help.to_owned()));
+        return Some(("this looks like YAML, not JSON".to_owned(), "", help.to_owned()));
     }
     (start.starts_with("<<<<<<<") || json.contains("\n<<<<<<< ")).then(|| {
-        let help = "resolve the conflict: choose one side, and take out the marks";
-        ("a merge left its marks in the file".to_owned(), "", help.to_owned())
+        let help = "resolve the conflict and remove the marks";
+        ("the file contains merge conflict marks".to_owned(), "", help.to_owned())
     })
 }
 
@@ -99,7 +99,7 @@ fn explanation(kind: &Kind, found: &str, before: &str) -> Explanation {
         Kind::NestingDepthExceeded => too_deep(),
         other => {
             let (what, label, help) = phrases(other).unwrap_or((
-                "this is no JSON",
+                "this is not JSON",
                 "",
                 "objects are { \"key\": value, .. }, lists [ value, .. ]",
             ));
@@ -112,15 +112,15 @@ fn explanation(kind: &Kind, found: &str, before: &str) -> Explanation {
 fn phrases(kind: &Kind) -> Option<(&'static str, &'static str, &'static str)> {
     Some(match kind {
         Kind::ExpectedComma => {
-            ("a comma is missing here", "between this and what follows", "write a comma behind it")
+            ("a comma is missing here", "between this and the next item", "write a comma after it")
         }
         Kind::ExpectedColonAfterObjectKey => (
-            "behind a key, a colon is expected",
+            "a colon is expected after a key",
             "",
-            "is a quotation mark missing at the end of the key, or a colon behind it?",
+            "is a quotation mark missing at the end of the key, or a colon after it?",
         ),
         Kind::ExpectedObjectValue => {
-            ("a value is expected behind the colon", "", "write one, or take the key out")
+            ("a value is expected after the colon", "", "write one, or remove the key")
         }
         Kind::SingleQuotedStringsNotAllowed => (
             "text is between double quotation marks",
@@ -128,21 +128,21 @@ fn phrases(kind: &Kind) -> Option<(&'static str, &'static str, &'static str)> {
             "write \"..\" instead of '..'",
         ),
         Kind::UnterminatedObject => {
-            ("this brace is never closed", "opened here", "write a } where it ends")
+            ("this brace is not closed", "opened here", "write a } where it ends")
         }
         Kind::UnterminatedArray => {
-            ("this bracket is never closed", "opened here", "write a ] where it ends")
+            ("this bracket is not closed", "opened here", "write a ] where it ends")
         }
         Kind::UnterminatedCommentBlock => {
-            ("a comment that never ends; JSON has no comments", "", "take it out")
+            ("an unterminated comment; JSON has no comments", "", "remove it")
         }
         Kind::MultipleRootJsonValues => (
-            "something follows behind the end of the document",
+            "text after the end of the document",
             "",
-            "take it out; is there a brace too many before it?",
+            "remove it; is there an extra brace before it?",
         ),
         Kind::UnexpectedComma => {
-            ("a comma without anything before it", "", "take it out, or write what is missing")
+            ("a comma without an item before it", "", "remove it, or add the missing value")
         }
         Kind::UnexpectedColon => (
             "a colon without a key before it",
@@ -152,17 +152,19 @@ fn phrases(kind: &Kind) -> Option<(&'static str, &'static str, &'static str)> {
         Kind::UnexpectedTokenInObject => (
             "a key between quotation marks is expected here",
             "",
-            "objects are { \"key\": value, .. }; is there a comma too many, or a bracket instead \
-             of a brace?",
+            "objects are { \"key\": value, .. }; is there an extra comma, or a bracket instead of \
+             a brace?",
         ),
         Kind::HexadecimalNumbersNotAllowed => {
             ("numbers are decimal", "", "write it in decimal digits")
         }
-        Kind::UnaryPlusNumbersNotAllowed => ("numbers have no plus sign", "", "take it out"),
+        Kind::UnaryPlusNumbersNotAllowed => ("numbers have no plus sign", "", "remove it"),
         Kind::BareDecimalPointNumbersNotAllowed => {
             ("a decimal point without digits around it", "", "write 0.5 or 5")
         }
-        Kind::NonFiniteNumbersNotAllowed => ("JSON has no such number", "", "write one that ends"),
+        Kind::NonFiniteNumbersNotAllowed => {
+            ("JSON has no such number", "", "write a finite number")
+        }
         _ => return None,
     })
 }
@@ -187,10 +189,10 @@ fn of_lookalike(c: char) -> Option<Explanation> {
 fn closes(closing: Option<char>, before: &str) -> Explanation {
     let closing = closing.unwrap_or('}');
     let what = match before.trim_end().chars().next_back() {
-        Some(':') => "a value is expected behind the colon".to_owned(),
-        _ => format!("{closing:?} closes what something else opened").replace('\'', ""),
+        Some(':') => "a value is expected after the colon".to_owned(),
+        _ => format!("{closing:?} does not match the last open brace or bracket").replace('\'', ""),
     };
-    (what, "", "braces and brackets are closed in the reverse order".to_owned())
+    (what, "", "close braces and brackets in reverse order".to_owned())
 }
 
 /// Explains a word without quotation marks.
@@ -198,17 +200,17 @@ fn of_word(word: &str) -> Explanation {
     let help = match word.to_lowercase().as_str() {
         "true" | "yes" | "on" => "write true".to_owned(),
         "false" | "no" | "off" => "write false".to_owned(),
-        "none" | "nil" | "null" | "undefined" => "write null, or take the key out".to_owned(),
+        "none" | "nil" | "null" | "undefined" => "write null, or remove the key".to_owned(),
         "" => "text needs quotation marks".to_owned(),
         _ => format!("text needs quotation marks: \"{word}\""),
     };
-    (format!("{word} is no JSON").trim_start().to_owned(), "", help)
+    (format!("{word} is not JSON").trim_start().to_owned(), "", help)
 }
 
 fn of_text(kind: &InText) -> Explanation {
     match kind {
         InText::UnterminatedStringLiteral => (
-            "this text never ends".to_owned(),
+            "this text is not terminated".to_owned(),
             "begins here",
             "write the quotation mark at its end".to_owned(),
         ),

@@ -26,10 +26,7 @@ const SHAPES: [Shape; 6] = [
 
 pub fn of(all: &[Attached], arguments: &Arguments, colours: bool, width: Option<usize>) -> String {
     if all.is_empty() {
-        return format!(
-            "nothing is attached, by {}\n",
-            arguments.cache_dir.join("results").display()
-        );
+        return format!("no attachments in {}\n", arguments.cache_dir.join("results").display());
     }
     let shown: Vec<&Attached> = all.iter().filter(|one| !one.is_loopback()).collect();
     let tables = SHAPES.iter().map(|shape| table(&shown, shape));

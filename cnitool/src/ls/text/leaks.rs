@@ -30,7 +30,7 @@ pub fn tree(leaks: &[Leak]) -> Tree {
             branch.branches.push(Tree { remark, ..Tree::new(line.trim(), Colour::Plain) });
         }
         if group.len() > named {
-            let more = format!("and {} more, which --json names", group.len() - named);
+            let more = format!("and {} more (--json lists all)", group.len() - named);
             branch.branches.push(Tree::new(&more, Colour::Dim));
         }
         root.branches.push(branch);
@@ -47,7 +47,7 @@ fn reason(why: Why, count: usize) -> String {
         Why::NotInCache => ("reservation", "for containers in no cache entry"),
         Why::LinkNotInCache if count == 1 => ("host interface", "of a container in no cache entry"),
         Why::LinkNotInCache => ("host interface", "of containers in no cache entry"),
-        Why::Empty => ("empty file", "of an address, by a plugin that was killed"),
+        Why::Empty => ("empty file", "of an address, left by a killed plugin"),
     };
     format!("{} {rest}", plural(count, noun))
 }
@@ -83,7 +83,7 @@ fn remark(leak: &Leak) -> String {
     let since = || leak.since.map(ago).unwrap_or_default();
     match (leak.why, &leak.link) {
         (Why::NamespaceGone, Some(link)) => {
-            format!("{link} is still there: something uses the namespace")
+            format!("{link} still exists: a process uses the namespace")
         }
         (Why::NoNamespace, _) => leak.netns.clone(),
         (Why::LinkGone, Some(link)) => link.clone(),

@@ -18,8 +18,8 @@ pub fn tree(pools: &[Pool]) -> Tree {
 fn of_pool(pool: &Pool) -> Tree {
     let origin = match &pool.known_by {
         KnownBy::File(file) => file.display().to_string(),
-        KnownBy::Cache => "no file configures it, but the cache knows it".to_owned(),
-        KnownBy::Nothing => "no configuration knows it".to_owned(),
+        KnownBy::Cache => "not configured, only in the cache".to_owned(),
+        KnownBy::Nothing => "not configured".to_owned(),
     };
     let remark = format!("{origin}; {}", pool.folder.display());
     let mut branches: Vec<Tree> = pool.ranges.iter().map(|it| of_range(it, pool)).collect();
@@ -57,7 +57,7 @@ fn of_range(used: &RangeUse, pool: &Pool) -> Tree {
     };
     let line = format!("{ends}: {taken}{full}{}", last_one(*last));
     let remark = match (is_past, &pool.known_by) {
-        (true, KnownBy::File(_)) => "only in the cache: the file has other ranges by now",
+        (true, KnownBy::File(_)) => "only in the cache: the file now has other ranges",
         _ => "",
     };
     Tree { remark: remark.to_owned(), ..counted(&line, colour, tally) }
@@ -67,8 +67,8 @@ fn without_ranges(pool: &Pool) -> Tree {
     let last: String = pool.last.iter().map(|last| last_one(Some(*last))).collect();
     let line = format!("{} taken{last}", pool.elsewhere.taken());
     let remark = match &pool.known_by {
-        KnownBy::File(_) | KnownBy::Cache => "a plugin or the runtime says of which ranges",
-        KnownBy::Nothing => "of which ranges is not known",
+        KnownBy::File(_) | KnownBy::Cache => "a plugin or the runtime has the ranges",
+        KnownBy::Nothing => "ranges unknown",
     };
     Tree { remark: remark.to_owned(), ..counted(&line, Colour::Plain, &pool.elsewhere) }
 }
@@ -102,13 +102,15 @@ fn words(state: Holding, count: usize) -> Option<(String, Colour)> {
         Holding::NotInCache => {
             (format!("{count} by {container} in no cache entry"), Colour::Yellow)
         }
-        Holding::BeingAdded => (format!("{count} since some seconds: being added?"), Colour::Plain),
+        Holding::BeingAdded => {
+            (format!("{count} reserved a few seconds ago: ADD in progress?"), Colour::Plain)
+        }
         Holding::Unnamed => {
             let name = if count == 1 { "names" } else { "name" };
             (format!("{count} by {file} that {name} no container"), Colour::Plain)
         }
         Holding::Empty => (format!("{} more", plural(count, "empty file")), Colour::Yellow),
-        Holding::Unknown => (format!("{count} by whom is not known"), Colour::Yellow),
+        Holding::Unknown => (format!("{count} by unknown holders"), Colour::Yellow),
     })
 }
 

@@ -54,7 +54,7 @@ fn a_namespace_that_lives_without_its_path() {
     bed.delete(&pod);
     let text = bed.ls();
     assert!(
-        text.contains(&format!("({link} is still there: something uses the namespace)")),
+        text.contains(&format!("({link} still exists: a process uses the namespace)")),
         "{text}"
     );
     drop(held);
@@ -119,7 +119,7 @@ fn leaks_of_a_network_with_disable_gc() {
     }
     let del = "cnitool del pods /run/netns/c1 --container-id c1 --ifname eth0";
     assert_eq!(bed.ways(), [del]);
-    assert!(bed.ls().contains("and so for each of the 4: "), "{}", bed.ls());
+    assert!(bed.ls().contains("repeat for each of the 4: "), "{}", bed.ls());
     bed.shell(del).ok();
     assert_eq!(bed.ways().len(), 3);
     bed.follow_the_remedy();
@@ -142,7 +142,7 @@ fn a_reboot() {
         "10.88.0.2-10.88.0.14: 13 of 13 taken: it is full, last 10.88.0.14\n",
         "      └─ 13 by containers whose namespace is gone\n",
         "└─ pods: 13 attachments whose namespace is gone, from before the last boot (",
-        "   └─ and 5 more, which --json names\n",
+        "   └─ and 5 more (--json lists all)\n",
         "remedy\n  cnitool gc pods\n",
     ] {
         assert!(text.contains(said), "{said}\n{text}");
@@ -158,7 +158,7 @@ fn a_network_that_lost_its_file() {
     bed.delete(&bed.add("dead"));
     fs::remove_file(CONF).unwrap();
     let text = bed.ls();
-    assert!(text.contains("pods  (no file configures it, but the cache knows it; "), "{text}");
+    assert!(text.contains("pods  (not configured, only in the cache; "), "{text}");
     assert!(text.contains("10.88.0.2-10.88.0.254: 1 of 253 taken"), "{text}");
     // Not into the configuration folder, or the next pod would be attached to this network.
     let restore = "mkdir -p /run/cnitool/pods && grep -o '\"config\":\"[^\"]*' \
@@ -187,7 +187,7 @@ fn a_network_that_only_has_a_folder() {
     fs::write(format!("{NETWORKS}/old/last_reserved_ip.0"), "10.1.2.4").unwrap();
     age(NETWORKS, HOUR);
     let text = bed.ls();
-    assert!(text.contains("2 taken, last 10.1.2.4  (of which ranges is not known)"), "{text}");
+    assert!(text.contains("2 taken, last 10.1.2.4  (ranges unknown)"), "{text}");
     let rm = "rm /var/lib/cni/networks/inner/10.1.3.4 /var/lib/cni/networks/inner/fd00::4";
     assert_eq!(bed.ways(), [rm, "rm -r /var/lib/cni/networks/old"]);
     bed.follow_the_remedy();
@@ -300,7 +300,7 @@ fn a_node_without_a_cache_is_warned_of() {
     fs::create_dir("/var/lib/cni/deep").unwrap();
     fs::rename("/var/lib/cni/cache", "/var/lib/cni/deep/er").unwrap();
     let text = bed.ls();
-    assert!(text.contains("remedy\n  no attachment is in /var/lib/cni/results at all: "), "{text}");
+    assert!(text.contains("remedy\n  /var/lib/cni/results has no attachments: "), "{text}");
     bed.add("c2");
     let text = bed.ls();
     assert!(text.contains("remedy\n  cnitool gc pods\n"), "{text}");

@@ -67,7 +67,7 @@ fn each_range_is_counted_by_the_holders_of_its_addresses() {
         "2 by files that name no container\n",
         "1 empty file more\n",
         "fd00:88::2-fd00:88::ffff:ffff:ffff:ffff: 4 of about 2^64 taken, last fd00:88::4\n",
-        "1 since some seconds: being added?\n",
+        "1 reserved a few seconds ago: ADD in progress?\n",
         "in no range: 1 taken\n",
         "10.88.1.4  (60 minutes ago)\n",
     ] {
@@ -131,8 +131,8 @@ fn add_reports_as_many_leaks_as_ls() {
     assert_eq!(bed.leaks(), Vec::<String>::new());
     assert!(
         text.contains(
-            "all 5 addresses are taken, and by /var/lib/cni/results none of them \
-             looks leaked. Run \"cnitool ls pods\" to see"
+            "all 5 addresses are taken, and by /var/lib/cni/results none of them looks leaked. Run \
+             \"cnitool ls pods\" to see"
         ),
         "{text}"
     );
@@ -143,9 +143,8 @@ fn add_reports_as_many_leaks_as_ls() {
     assert_eq!(bed.leaks().len(), 3, "{:?}", bed.leaks());
     assert!(
         text.contains(
-            "all 5 addresses are taken, and 3 of them look leaked: \
-        /var/lib/cni/results has no entry of their containers, or the namespace in it is gone. \
-             Run \"cnitool ls pods\""
+            "all 5 addresses are taken, and 3 of them look leaked: /var/lib/cni/results has no \
+             entry of their containers, or the namespace in it is gone. Run \"cnitool ls pods\""
         ),
         "{text}"
     );
@@ -163,8 +162,8 @@ fn add_reports_as_many_leaks_as_ls() {
     drop(pod);
     assert!(
         run.stderr.contains(
-            "whether some are leaked is not known: /var/lib/cni/results has \
-             no entry of network pods"
+            "whether some are leaked is not known: /var/lib/cni/results has no entry of network \
+             pods"
         ),
         "{}",
         run.stderr
@@ -179,7 +178,7 @@ fn ranges_that_a_file_no_longer_has_are_shown_too() {
     let text = bed.ls();
     assert!(text.contains("├─ 10.99.0.2-10.99.0.254: 0 of 253 taken\n"), "{text}");
     let past = "└─ 10.88.0.2-10.88.0.254: 1 of 253 taken, last 10.88.0.2  (only in the cache: the \
-        file has other ranges by now)\n";
+                file now has other ranges)\n";
     assert!(text.contains(past), "{text}");
     assert_eq!(bed.leaks(), Vec::<String>::new());
 }

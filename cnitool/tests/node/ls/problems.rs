@@ -14,12 +14,12 @@ use crate::bed::{Bed, CONF, HOUR, NETWORKS, RESULTS, age};
 fn a_node_with_nothing_has_nothing() {
     let bed = Bed::new();
     fs::remove_dir_all("/etc/cni/net.d").unwrap();
-    assert_eq!(bed.ls(), "nothing is attached, by /var/lib/cni/results\n\nnothing looks leaked\n");
+    assert_eq!(bed.ls(), "no attachments in /var/lib/cni/results\n\nnothing looks leaked\n");
     let none = json!({ "attachments": [], "pools": [], "looksLeaked": [], "wayOut": [] });
     assert_eq!(bed.json(), none);
     let unknown = bed.cnitool(&["ls", "pods"]);
     assert_eq!((unknown.status, &*unknown.stdout), (Some(1), ""));
-    assert_eq!(unknown.stderr, "nothing is known of a network \"pods\": there is none at all\n");
+    assert_eq!(unknown.stderr, "there is no network \"pods\": no network is known\n");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn broken_files_are_named_and_the_rest_is_shown() {
     assert_eq!(run.status, Some(1));
     for said in [
         "/var/lib/cni/results/pods-c1-eth0: EOF",
-        "/var/lib/cni/results/pods-c2-eth0: it does not say whose result it is\n",
+        "/var/lib/cni/results/pods-c2-eth0: it does not name its attachment\n",
         "/var/lib/cni/results/pods-c3-eth0: its result: unsupported CNI result version \"9.9.9\"\n",
         "/var/lib/cni/results/pods-c3-eth0: its configuration: error parsing configuration list: \
          no name\n",
@@ -57,18 +57,18 @@ fn broken_files_are_named_and_the_rest_is_shown() {
         assert!(run.stderr.contains(said), "{said}\n{}", run.stderr);
     }
     assert_eq!(run.stderr.lines().count(), 6, "{}", run.stderr);
-    // Those of c1 and c2 are somebody's that cannot be told, and not nobody's.
+    // The holders of the addresses of c1 and c2 are unknown, so they do not count as leaks.
     for said in [
         "c3",
         "4 of 253 taken",
-        "2 by whom is not known",
+        "2 by unknown holders",
         "pods: 1 attachment whose namespace is gone",
     ] {
         assert!(run.stdout.contains(said), "{said}\n{}", run.stdout);
     }
     assert!(!run.stdout.contains("in no cache entry\n"), "{}", run.stdout);
     assert!(
-        run.stdout.contains("first see to the files of the cache that cannot be read"),
+        run.stdout.contains("first repair or remove the unreadable files of the cache"),
         "{}",
         run.stdout
     );
@@ -111,12 +111,8 @@ fn unreadable_objects_do_not_count_as_leaks() {
         "{}",
         run.stderr
     );
-    assert!(run.stdout.starts_with("what is attached is not known: the cache cannot be read\n"));
-    assert!(
-        run.stdout.ends_with("whether something is leaked is not known either\n"),
-        "{}",
-        run.stdout
-    );
+    assert!(run.stdout.starts_with("the attachments are unknown: the cache cannot be read\n"));
+    assert!(run.stdout.ends_with("the leaks are unknown, too\n"), "{}", run.stdout);
 
     close(NETWORKS);
     let run = look();
@@ -138,7 +134,7 @@ fn an_add_in_progress_is_not_a_leak() {
     bed.configure(&conf);
     bed.sh("mkdir /run/bin; mkfifo /run/started /run/go");
     let script = "#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exit 0\necho >/run/started\nread -r _ \
-        </run/go\necho '{\"cniVersion\": \"1.1.0\"}'\n";
+                  </run/go\necho '{\"cniVersion\": \"1.1.0\"}'\n";
     fs::write("/run/bin/waits", script).unwrap();
     fs::set_permissions("/run/bin/waits", fs::Permissions::from_mode(0o755)).unwrap();
     let pod = bed.pod("c1");
@@ -156,7 +152,7 @@ fn an_add_in_progress_is_not_a_leak() {
         (&coming[0]["address"], &coming[0]["containerID"]),
         (&json!("10.88.0.2"), &json!("c1"))
     );
-    assert!(bed.ls().contains("1 since some seconds: being added?"), "{}", bed.ls());
+    assert!(bed.ls().contains("1 reserved a few seconds ago: ADD in progress?"), "{}", bed.ls());
 
     fs::write("/run/go", "\n").unwrap();
     assert!(add.wait().unwrap().success());
@@ -170,7 +166,7 @@ fn too_much_is_refused() {
     for (args, said) in [
         (&["ls", "pods", "c1"][..], "ls: \"c1\" is one word too many"),
         (&["ls", "--all"], "are for gc"),
-        (&["ls", "nets"], "nothing is known of a network \"nets\": there is: pods"),
+        (&["ls", "nets"], "there is no network \"nets\": known networks: pods"),
     ] {
         let run = bed.cnitool(args);
         assert_eq!((run.status, &*run.stdout), (Some(1), ""), "{args:?}");

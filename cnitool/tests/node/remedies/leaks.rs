@@ -283,7 +283,7 @@ fn del_and_gc_release_the_objects_of_the_other_plugins() {
         assert_eq!(run.status, Some(1), "{}", run.stderr);
         for said in [
             "failed to find plugin \"tail\" in path [",
-            "every other plugin of pods was asked; what tail made for this attachment may remain",
+            "all other plugins of pods were called. Objects of tail may remain",
         ] {
             assert!(run.stderr.contains(said), "{}", run.stderr);
         }

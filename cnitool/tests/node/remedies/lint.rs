@@ -19,38 +19,42 @@ const ROWS: &[Row] = &[
     ),
     ("bridge-name-too-long", &["names have 1 to 15 characters"], &[("kubernetes-pods0", "kube0")]),
     ("byte-order-mark", &["save it as UTF-8 without BOM"], &[("\u{feff}", "")]),
-    ("capability-misspelt", &["have to be spelt exactly"], &[("portmappings", "portMappings")]),
-    ("capability-unknown", &["it has mac, ipRanges, ips"], &[(r#", "deviceID": true"#, "")]),
-    ("comma-at-the-end", &["take it out"], &[(r#"/24","#, r#"/24""#), ("} },\n  ]", "} }\n  ]")]),
-    ("comma-missing", &["write a comma behind it"], &[("\"1.0.0\"", "\"1.0.0\",")]),
+    ("capability-misspelt", &["must match exactly"], &[("portmappings", "portMappings")]),
+    (
+        "capability-unknown",
+        &["its capabilities: mac, ipRanges, ips"],
+        &[(r#", "deviceID": true"#, "")],
+    ),
+    ("comma-at-the-end", &["remove it"], &[(r#"/24","#, r#"/24""#), ("} },\n  ]", "} }\n  ]")]),
+    ("comma-missing", &["write a comma after it"], &[("\"1.0.0\"", "\"1.0.0\",")]),
     (
         "data-dir",
-        &["write the whole path, as /var/lib/cni/networks"],
+        &["write an absolute path, such as /var/lib/cni/networks"],
         &[("run/../cni", "/run/cni")],
     ),
     (
         "down-with-addresses",
-        &[r#"take "ipam" out, or disableContainerInterface"#],
+        &[r#"remove "ipam" or disableContainerInterface"#],
         &[(r#""disableContainerInterface": true,"#, "")],
     ),
-    ("gateway-of-another-family", &["a range set of its own"], &[("fd00:1::1", "10.1.2.254")]),
+    ("gateway-of-another-family", &["its own range set"], &[("fd00:1::1", "10.1.2.254")]),
     (
         "gateway-outside",
-        &["write an address of the subnet, or leave it out"],
+        &["write an address of the subnet, or omit it"],
         &[("10.1.3.1", "10.1.2.254")],
     ),
     (
         "gateway-without-subnet",
-        &[r#"put it into the range in "ranges" that it is meant for"#],
+        &[r#"move it into its range in "ranges""#],
         &[
             (r#""gateway": "10.1.2.254","#, ""),
             (SUBNET, r#""subnet": "10.1.2.0/24", "gateway": "10.1.2.254""#),
         ],
     ),
-    ("hairpin-and-promiscuous", &["take one of them out"], &[(r#""hairpinMode": true,"#, "")]),
+    ("hairpin-and-promiscuous", &["remove one of them"], &[(r#""hairpinMode": true,"#, "")]),
     (
         "key-beside-ipam",
-        &[r#"put it into "ipam""#, r#"put it beside "ipam""#],
+        &[r#"move it into "ipam""#, r#"move it beside "ipam""#],
         &[
             (r#""subnet": "10.1.2.0/24","#, r#""ipMasq": true,"#),
             (r#""host-local", "ipMasq": true,"#, r#""host-local","#),
@@ -58,7 +62,7 @@ const ROWS: &[Row] = &[
     ),
     (
         "key-beside-plugins",
-        &["put it into the object of a plugin"],
+        &["move it into the object of a plugin"],
         &[
             (r#""ipMasq": true,"#, ""),
             (r#""type": "bridge","#, r#""type": "bridge", "ipMasq": true,"#),
@@ -66,10 +70,10 @@ const ROWS: &[Row] = &[
     ),
     (
         "key-misspelt",
-        &["isGateway: Gives the bridge", "take it out, or correct it"],
+        &["isGateway: Gives the bridge", "remove or correct it"],
         &[("isGatway", "isGateway"), ("ipMasquerade", "ipMasq")],
     ),
-    ("key-twice", &["take one of them out"], &[(",\n      \"isGateway\": false", "")]),
+    ("key-twice", &["remove one of them"], &[(",\n      \"isGateway\": false", "")]),
     ("masquerade-backend", &[r#"write one of "nftables", "iptables""#], &[("nftable", "nftables")]),
     ("name-with-slash", &["letters, digits,"], &[("pods/blue", "pods-blue")]),
     (
@@ -80,7 +84,7 @@ const ROWS: &[Row] = &[
     ("number-as-text", &["write 1500, without quotation marks"], &[(r#""1500""#, "1500")]),
     (
         "own-name",
-        &["take it out of the plugin's object"],
+        &["remove it from the plugin's object"],
         &[(r#""name": "other","#, ""), (r#""cniVersion": "0.3.1","#, "")],
     ),
     (
@@ -103,7 +107,7 @@ const ROWS: &[Row] = &[
     ),
     (
         "range-reversed",
-        &["rangeStart is the lower end, rangeEnd the upper"],
+        &["rangeStart is the first address, rangeEnd the last"],
         &[("10.1.2.200", "10.1.2.50")],
     ),
     (
@@ -113,7 +117,7 @@ const ROWS: &[Row] = &[
     ),
     (
         "ranges-of-two-families",
-        &["write a list of its own for each family"],
+        &["write a separate list for each family"],
         &[(r#"}, { "subnet": "fd00"#, r#"}], [{ "subnet": "fd00"#)],
     ),
     (
@@ -229,7 +233,7 @@ fn a_bridge_with_an_address_of_an_older_configuration() {
     let live = Live::new();
     live.remember();
     live.sh("ip link add fixed0 type bridge; ip address add 10.1.9.1/24 dev fixed0; ip link set \
-        fixed0 up");
+             fixed0 up");
     let text = broken("gateway-outside").replace("\"pods\"", "\"fixed\"").replace("cni0", "fixed0");
     let text = text.replace("10.1.3.1", "10.1.2.254");
     lint(&live, &text);

@@ -57,7 +57,7 @@ fn lint_warns_of_a_network_that_was_renamed_under_live_containers() {
             );
             assert_eq!(warnings(&live), [said]);
             let run = live.cnitool(&["lint", NEW]);
-            assert!(run.stdout.contains("give it the name \"old\" back until"), "{}", run.stdout);
+            assert!(run.stdout.contains("restore the name \"old\" until"), "{}", run.stdout);
             assert!(!live.cnitool(&["lint", "--no-host"]).stdout.contains("live attachment"));
             // The other networks are not renamed ones, although only one file is checked.
             fs::rename(NEW, "/run/new.conflist")

@@ -61,7 +61,7 @@ pub(super) fn missing(json: &str, stopped: usize) -> Option<((usize, usize), Exp
         let key = inside.trim_end().strip_suffix(':').filter(|_| end <= stopped);
         if let Some(key) = key.filter(|key| !key.is_empty() && key.chars().all(is_of_key)) {
             let help = format!("write \"{key}\":");
-            let what = "a quotation mark is missing behind this key".to_owned();
+            let what = "a quotation mark is missing after this key".to_owned();
             return Some(((start, start + 1 + key.len()), (what, "", help)));
         }
         // A string cannot contain a line break.
