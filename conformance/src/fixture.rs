@@ -240,7 +240,9 @@ impl Fixture {
         let cni = Cni::new(&self.case.plugin)
             .suite(&self.case.suite.folder)
             .conf(config)
-            .env("CNI_PATH", path);
+            .env("CNI_PATH", path)
+            // As the common library of runtimes sets it if there are no arguments.
+            .args("");
         Call { fixture: self, pod: None, cni }
     }
 

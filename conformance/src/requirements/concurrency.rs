@@ -256,6 +256,9 @@ fn two_networks(fixture: &Fixture) -> TestResult {
     let done = at_once(fixture, all);
     let results: Vec<Value> =
         done.iter().map(|done| done.outcome.succeeds()).collect::<Result<_, _>>()?;
+    for (container, result) in ones.iter().chain(&twos).zip(&results) {
+        fixture.call(container).has_attached(result)?;
+    }
     let (of_one, of_other) = results.split_at(ones.len());
     are_distinct(fixture, of_one)?;
     are_distinct(fixture, of_other)?;

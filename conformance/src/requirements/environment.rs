@@ -175,6 +175,15 @@ pub const REQUIREMENTS: &[Requirement] = &[
         versions: Versions::Newest,
         test: no_working_directory,
     },
+    Requirement {
+        id: "S2.ENV.17",
+        source: "CNI 1.1.0, section 2, Parameters: CNI_ARGS is optional",
+        statement: "ADD, CHECK and DEL must succeed without CNI_ARGS",
+        level: Level::Must,
+        applies_to: AppliesTo::All,
+        versions: Versions::Newest,
+        test: no_args,
+    },
 ];
 
 fn not_chained(profile: &Profile) -> bool {
@@ -272,6 +281,16 @@ fn kubernetes_args(fixture: &Fixture) -> TestResult {
     call.del().succeeds()?;
     add_and_del(&call.clone().with(|cni| cni.args("")))?;
     add_and_del(&call.with(|cni| cni.args("IgnoreUnknown=true;FOO=BAR;ABC=123")))
+}
+
+fn no_args(fixture: &Fixture) -> TestResult {
+    let container = fixture.container("a");
+    let call = fixture.call(&container).with(|cni| cni.unset("CNI_ARGS"));
+    let result = call.attach()?;
+    if fixture.is_from("0.4.0") {
+        succeeds_without_output(&call.check(&result))?;
+    }
+    call.del().succeeds().map(drop)
 }
 
 fn foreign_variables(fixture: &Fixture) -> TestResult {

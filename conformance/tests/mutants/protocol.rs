@@ -62,6 +62,13 @@ pub const MUTANTS: &[Mutant] = &[
         "no container id",
         "export CNI_CONTAINERID=\"${CNI_CONTAINERID:-none}\"; real",
     ),
+    mutant(
+        "loopback",
+        "S2.ENV.17",
+        "CNI_ARGS is required",
+        "of DEL && [ -z \"${CNI_ARGS+set}\" ] && \
+         { echo '{\"code\": 4, \"msg\": \"CNI_ARGS\"}'; exit 1; }; real",
+    ),
     mutant("loopback", "S2.ENV.5", "any container id", "export CNI_CONTAINERID=id; real"),
     mutant("host-local", "S2.ERR.3", "a code that is reserved", "error '.code = 57'"),
     // Commands.

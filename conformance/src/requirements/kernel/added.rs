@@ -313,6 +313,8 @@ pub(super) fn each_variant(
         false => kernel_support::missing(needs).unwrap_or_else(|error| broken(&error)),
     };
     let mut verdict = Ok(());
+    let mut not_tested = None;
+    let mut tested = 0;
     for variant in &fixture.profile.variants {
         let name = &variant.name;
         if let Some(why) = variant.needs.iter().find_map(|kind| missing.get(kind)) {
@@ -332,10 +334,14 @@ pub(super) fn each_variant(
             Err(NotPassed::Failed(finding)) => {
                 fixture.note(format!("\"{name}\" fails too: {}: {}", finding.done, finding.seen));
             }
-            Ok(()) | Err(_) => {}
+            Ok(()) => tested += 1,
+            Err(other) => not_tested = Some(other),
         }
     }
-    verdict
+    match not_tested {
+        Some(why) if verdict.is_ok() && tested == 0 => Err(why),
+        _ => verdict,
+    }
 }
 
 fn names(links: &[linux::Link]) -> String {

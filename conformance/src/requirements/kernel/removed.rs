@@ -65,8 +65,9 @@ pub(super) fn without_namespace(fixture: &Fixture) -> TestResult {
 
 pub(super) fn variants(fixture: &Fixture) -> TestResult {
     added::each_variant(fixture, |fixture, variant| -> Result<(), NotPassed> {
+        let absent = |why: &str| Err(NotPassed::NotApplicable(why.to_owned()));
         if variant.refused {
-            return Ok(());
+            return absent("the plugin must reject the configuration");
         }
         let first = without_dad(fixture, "c1");
         let second = Container { id: "second".to_owned(), ..first.clone() };
@@ -82,7 +83,7 @@ pub(super) fn variants(fixture: &Fixture) -> TestResult {
         let before = state();
         if fixture.call(&first).attach().is_err() {
             fixture.note("ADD failed, so there is nothing to remove");
-            return Ok(());
+            return absent("ADD failed with each configuration, see LINUX.ADD.12");
         }
         fixture.call(&first).del().succeeds()?;
         let once = state();

@@ -94,10 +94,7 @@ fn advertised(fixture: &Fixture) -> TestResult {
 fn added(fixture: &Fixture, mut config: Value) -> Result<Container, crate::verdict::NotPassed> {
     set(&mut config, "ipam", ipv4_only(fixture));
     let container = fixture.container("a");
-    let call = fixture
-        .call_with(&config)
-        .with(|cni| cni.container(&container.id).netns(&container.pod).ifname("eth0"));
-    call.attach()?;
+    fixture.call(&container).with(|cni| cni.conf(&config)).attach()?;
     Ok(container)
 }
 
