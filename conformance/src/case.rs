@@ -45,7 +45,7 @@ pub struct CaseOutcome {
     /// The evidence of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<Finding>,
-    /// The last calls before the failure.
+    /// The calls before the failure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<RecordedCall>,
     /// Figures that the test measured.

@@ -21,7 +21,7 @@ const STATUS: &str = "\
 Exit status:
   0  all tested requirements are met
   1  a requirement is not met; with --strict also: a requirement could not be tested on this machine
-  2  an internal error of the kit, or invalid arguments
+  2  an internal error of the kit, invalid arguments, or no requirement could be tested
   130, 143  Ctrl-C or SIGTERM ended the run; the report contains the results so far and is marked as incomplete
 
 All tests run in namespaces of their own, as root or as an unprivileged user, and leave the machine unchanged.";

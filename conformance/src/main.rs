@@ -156,15 +156,10 @@ fn swap(arguments: &Compare) -> Result<ExitCode, String> {
     print(&compare::text(&comparison, arguments.all, io::stdout().is_terminal()))?;
     if let Some(file) = &arguments.json {
         let text = serde_json::to_string_pretty(&comparison).map_err(|error| error.to_string())?;
-        write(
-            file,
-            &format!(
-                "{text}
-"
-            ),
-        )?;
+        write(file, &format!("{text}\n"))?;
     }
     Ok(match () {
+        () if comparison.status.is_some() => ExitCode::from(comparison.status.unwrap_or(CANNOT)),
         () if !comparison.trouble.is_empty() => ExitCode::from(CANNOT),
         () if comparison.differs() => ExitCode::FAILURE,
         () => ExitCode::SUCCESS,
@@ -204,8 +199,10 @@ fn shown(verbose: bool) -> TableOptions {
     }
 }
 
-/// The exit status for reports.
+/// The exit status for reports. Says why nothing was tested.
 fn exit_status(reports: &[Report], strict: bool) -> ExitCode {
+    let nothing: Vec<String> = reports.iter().filter_map(Report::why_nothing_ran).collect();
+    nothing.iter().for_each(|why| eprintln!("cni-conformance: {why}"));
     let counts = || reports.iter().map(Report::count);
     if let Some(status) = reports.iter().find_map(|report| report.status) {
         return ExitCode::from(status);
@@ -217,6 +214,7 @@ fn exit_status(reports: &[Report], strict: bool) -> ExitCode {
         () if reports.iter().any(Report::is_incomplete) => ExitCode::from(CANNOT),
         () if counts().any(|count| count.broken > 0) => ExitCode::from(CANNOT),
         () if reports.iter().any(|report| !report.failed_trials.is_empty()) => ExitCode::FAILURE,
+        () if !nothing.is_empty() => ExitCode::from(CANNOT),
         () => ExitCode::SUCCESS,
     }
 }

@@ -255,6 +255,24 @@ impl Report {
         self.cases.iter().filter(|case| case.outcome.why == trial::BLOCKED)
     }
 
+    /// Why nothing was tested, if no test ran.
+    pub fn why_nothing_ran(&self) -> Option<String> {
+        let count = self.count();
+        let ran = count.passed + count.failed + count.broken > 0 || !self.failed_trials.is_empty();
+        if ran || self.is_incomplete() {
+            return None;
+        }
+        let mut whys = BTreeSet::new();
+        for verdict in [Verdict::Untestable, Verdict::NotApplicable] {
+            if whys.is_empty() {
+                let cases = self.cases.iter().filter(|case| case.outcome.verdict == verdict);
+                whys.extend(cases.map(|case| format!("{}: {}", case.plugin, case.outcome.why)));
+            }
+        }
+        let whys: Vec<String> = whys.into_iter().collect();
+        Some(format!("nothing was tested: {}", whys.join("; ")))
+    }
+
     /// The counts of all cases.
     pub fn count(&self) -> Count {
         Count::of(&self.cases)

@@ -9,9 +9,10 @@ use std::fmt::Write;
 
 use super::{CaseResult, Count, Report};
 use crate::case::Verdict;
+use crate::evidence::cut;
 use crate::trial;
 
-/// The number of characters of a long text that are shown.
+/// The number of bytes of a long text that are shown without `--verbose`.
 const LONG: usize = 1200;
 
 /// How reports are shown.
@@ -239,12 +240,9 @@ fn many(number: usize, what: &str) -> String {
 
 fn shortened(text: &str, shown: TableOptions) -> String {
     let text = visible(text.trim_end());
-    match text.char_indices().nth(LONG) {
-        Some((end, _)) if !shown.verbose => {
-            let start = text.get(..end).unwrap_or_default();
-            format!("{start}.. (all of it with --verbose)")
-        }
-        _ => text,
+    match shown.verbose {
+        true => text,
+        false => cut(&text, LONG),
     }
 }
 

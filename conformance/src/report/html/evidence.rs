@@ -92,7 +92,7 @@ fn shown(report: &Report, group: &Group<'_>, id: &str) -> String {
 fn calls(calls: &[RecordedCall]) -> String {
     let title = match calls.len() {
         1 => "The call".to_owned(),
-        number => format!("The last {number} calls"),
+        number => format!("{number} calls"),
     };
     let mut text = format!("<details><summary>{title}, as commands</summary><pre>");
     for RecordedCall { shell, status, stdout, stderr } in calls {
