@@ -42,6 +42,9 @@ pub struct CaseOutcome {
     /// The release of the lab's kernel, if the test ran in the lab.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub lab: String,
+    /// Why the failure is known and accepted; empty for a new failure.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub known: String,
     /// The evidence of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<Finding>,

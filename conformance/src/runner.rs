@@ -119,6 +119,7 @@ pub fn run(selection: &Selection, registry: Registry) -> Result<Report, String> 
         cases,
         not_judged,
         incomplete: String::new(),
+        fixed: Vec::new(),
         status: None,
     };
     Ok(match signal {
