@@ -42,10 +42,13 @@ pub struct CaseOutcome {
     /// The release of the lab's kernel, if the test ran in the lab.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub lab: String,
+    /// Why the failure is known and accepted; empty for a new failure.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub known: String,
     /// The evidence of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<Finding>,
-    /// The last calls before the failure.
+    /// The calls before the failure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<RecordedCall>,
     /// Figures that the test measured.

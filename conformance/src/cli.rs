@@ -19,9 +19,9 @@ pub struct Arguments {
 
 const STATUS: &str = "\
 Exit status:
-  0  all tested requirements are met
+  0  all tested requirements are met, except known failures
   1  a requirement is not met; with --strict also: a requirement could not be tested on this machine
-  2  an internal error of the kit, or invalid arguments
+  2  an internal error of the kit, invalid arguments, or no requirement could be tested
   130, 143  Ctrl-C or SIGTERM ended the run; the report contains the results so far and is marked as incomplete
 
 All tests run in namespaces of their own, as root or as an unprivileged user, and leave the machine unchanged.";
@@ -81,6 +81,13 @@ pub struct Run {
     /// follows it as root in a virtual machine; default: the nearest scripts/lab
     #[arg(long, value_name = "COMMAND", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub lab: Option<String>,
+    /// A report of an earlier `run --json`: only failures that it does not have fail the run
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// A JSON list of known failures, which do not fail the run: `requirement`, `reason`, and
+    /// optionally `plugin` and `version`
+    #[arg(long, value_name = "FILE")]
+    pub known: Option<PathBuf>,
     /// Treat requirements that cannot be tested on this machine as failed
     #[arg(long)]
     pub strict: bool,

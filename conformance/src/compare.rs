@@ -8,17 +8,17 @@ mod scenario;
 mod show;
 mod state;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::discovery::{self, Plugin};
 use crate::isolation::{self, Task};
-use crate::kernel_support::{self, TRY_LAB};
+use crate::kernel_support;
+use crate::parallel;
 use crate::profile::Profile;
 use crate::progress;
+use crate::signals;
 use crate::suite::Suite;
 use crate::timeout;
 use crate::version::numbers;
@@ -65,6 +65,12 @@ pub struct Comparison {
     pub not_compared: Vec<(String, String, String)>,
     /// Errors of the kit: `(plugin, scenario, why)`.
     pub trouble: Vec<(String, String, String)>,
+    /// The reason why scenarios are missing, if a signal ended the comparison; otherwise empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub incomplete: String,
+    /// The exit status, if a signal ended the comparison.
+    #[serde(skip)]
+    pub status: Option<u8>,
 }
 
 /// One scenario with both suites.
@@ -137,6 +143,8 @@ pub fn compare(selection: &Selection) -> Result<Comparison, String> {
         scenarios: Vec::new(),
         not_compared: Vec::new(),
         trouble: Vec::new(),
+        incomplete: String::new(),
+        status: None,
     };
     for (mine, others, side) in
         [(&plugins_a, &plugins_b, Side::A), (&plugins_b, &plugins_a, Side::B)]
@@ -162,7 +170,7 @@ pub fn compare(selection: &Selection) -> Result<Comparison, String> {
             planned.extend(plan(plugin, other, selection, text, &missing, &mut comparison));
         }
     }
-    run_all(&planned, selection, &mut comparison);
+    run_all(planned, selection, &mut comparison);
     Ok(comparison)
 }
 
@@ -176,9 +184,7 @@ fn plan(
     comparison: &mut Comparison,
 ) -> Vec<Planned> {
     let mut not = |scenario: &str, why: &str| {
-        // `--lab` is an option of `run`; for a comparison, the whole command runs in the lab.
-        let why = why.trim_end_matches(TRY_LAB).to_owned();
-        comparison.not_compared.push((a.name.clone(), scenario.to_owned(), why));
+        comparison.not_compared.push((a.name.clone(), scenario.to_owned(), why.to_owned()));
     };
     if let Some(why) = a.profile.needs.iter().find_map(|kind| missing.get(kind)) {
         not("", why);
@@ -219,35 +225,32 @@ fn plan(
     planned
 }
 
-/// Runs the scenarios in processes of their own, several in parallel.
-fn run_all(planned: &[Planned], selection: &Selection, comparison: &mut Comparison) {
-    let queue: Mutex<VecDeque<(usize, &Planned)>> =
-        Mutex::new(planned.iter().enumerate().collect());
-    let done = Mutex::new(BTreeMap::new());
-    let bar = progress::bar(planned.len());
-    thread::scope(|scope| {
-        for _ in 0..selection.jobs.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                    let Some((at, scenario)) = next else { break };
-                    let came = both(scenario, selection.all);
-                    let last = format!("{} {}", scenario.plugin, scenario.name);
-                    progress::advance(&bar, "scenarios", last);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).insert(at, came);
-                }
-            });
-        }
+/// Runs the scenarios in processes of their own, several in parallel. If a signal arrives, the
+/// comparison has the scenarios so far.
+fn run_all(planned: Vec<Planned>, selection: &Selection, comparison: &mut Comparison) {
+    let count = planned.len();
+    let bar = progress::bar(count);
+    let all = selection.all;
+    let work = move |scenario: Planned| {
+        let compared = both(&scenario, all);
+        (scenario.plugin, scenario.name, compared)
+    };
+    let (done, signal) = parallel::run(planned, selection.jobs, work, |(plugin, name, _)| {
+        progress::advance(&bar, "scenarios", format!("{plugin} {name}"));
     });
     bar.finish_and_clear();
-    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for (scenario, came) in planned.iter().zip(done.into_values()) {
-        match came {
+    let mut ended = 0;
+    for (plugin, scenario, compared) in done.into_iter().flatten() {
+        ended += 1;
+        match compared {
             Ok(compared) => comparison.scenarios.push(compared),
-            Err(why) => {
-                comparison.trouble.push((scenario.plugin.clone(), scenario.name.clone(), why));
-            }
+            Err(why) => comparison.trouble.push((plugin, scenario, why)),
         }
+    }
+    if let Some(signal) = signal {
+        comparison.status = Some(signals::status(signal));
+        comparison.incomplete =
+            format!("the comparison was ended by {signal} after {ended} of {count} scenarios");
     }
 }
 

@@ -24,8 +24,6 @@ use crate::version::numbers;
 
 /// The name of the network in the plugin's configuration.
 pub const NETWORK: &str = "judged";
-/// The number of calls that a failure shows.
-const CALLS_SHOWN: usize = 8;
 
 /// A host with the plugin under test.
 #[derive(Debug)]
@@ -301,11 +299,9 @@ impl Fixture {
         self.untested.borrow().clone()
     }
 
-    /// What the report shows of this test besides the verdict: the last calls and the notes.
+    /// What the report shows of this test besides the verdict: the calls and the notes.
     pub fn evidence(&self) -> (Vec<RecordedCall>, Vec<String>) {
-        let calls = self.calls.borrow();
-        let first = calls.len().saturating_sub(CALLS_SHOWN);
-        (calls.iter().skip(first).cloned().collect(), self.notes.borrow().clone())
+        (self.calls.borrow().clone(), self.notes.borrow().clone())
     }
 
     /// Whether a result so far contains an interface of that name.

@@ -8,9 +8,6 @@ use testbed::Node;
 use crate::isolation::{self, Task};
 use crate::timeout;
 
-/// The remedy if the kernel does not support a kind of link.
-pub const TRY_LAB: &str = "; try --lab";
-
 /// The task that probes the kernel for kinds of links, by their names in profiles.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Probe(Vec<String>);
@@ -52,7 +49,7 @@ pub fn probe(Probe(kinds): &Probe) -> BTreeMap<String, String> {
         host.try_run(&["ip", "link", "del", "probe"]);
         let why = match kind.as_str() {
             "iptables" => format!("iptables does not work here: {}", made.stderr.trim()),
-            _ => format!("this kernel makes no {kind}: {}{TRY_LAB}", made.stderr.trim()),
+            _ => format!("this kernel makes no {kind}: {}", made.stderr.trim()),
         };
         (!made.status.success()).then(|| (kind.clone(), why))
     };

@@ -23,6 +23,7 @@ pub mod ipam;
 pub mod isolation;
 pub mod json;
 pub mod kernel_support;
+pub mod known;
 pub mod lab;
 pub mod linux;
 pub mod parallel;

@@ -10,12 +10,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use cli::{Action, Arguments, Compare, Files, Run, Show};
 use conformance::isolation::{self, Request};
+use conformance::known::{self, KnownFailure};
 use conformance::lab::{self, Lab};
 use conformance::report::{self, TableOptions};
 use conformance::requirements::ALL;
 use conformance::runner::{self, Selection};
 use conformance::suite::Suite;
-use conformance::trial::Trial;
+use conformance::trial::{TRIAL, Trial};
 use conformance::{Report, compare, discovery, ipam, kernel_support, signals, trace};
 
 /// The exit status for an error of the kit.
@@ -84,10 +85,13 @@ fn run(arguments: &Run) -> Result<ExitCode, String> {
         profiles: configs.iter().map(|file| read(file)).collect::<Result<_, _>>()?,
         jobs: arguments.jobs,
     };
+    let known = arguments.known.as_deref().map(known_failures).transpose()?.unwrap_or_default();
+    let baseline = arguments.baseline.as_deref().map(read_report).transpose()?;
     let mut report = runner::run(&selection, ALL)?;
     if let Some(lab) = lab.filter(|_| !report.is_incomplete()) {
         report = filled(lab, report, lab_arguments(arguments)?)?;
     }
+    known::mark(&mut report, &known, baseline.as_ref());
     print(&report::table(std::slice::from_ref(&report), shown(arguments.verbose)))?;
     let status = exit_status(std::slice::from_ref(&report), arguments.strict);
     let written = if arguments.portable {
@@ -104,6 +108,21 @@ fn run(arguments: &Run) -> Result<ExitCode, String> {
     }
     write_files(&[written], &arguments.files)?;
     Ok(status)
+}
+
+/// The known failures of a file, whose requirements must exist.
+fn known_failures(file: &Path) -> Result<Vec<KnownFailure>, String> {
+    let in_file = |error: String| format!("{}: {error}", file.display());
+    let list = KnownFailure::parse_list(&read(file)?).map_err(in_file)?;
+    let ids = list.iter().map(|known| known.requirement.as_str());
+    let ids = ids.filter(|id| !id.starts_with(TRIAL));
+    let unknown = ids.map(|id| ALL.find_or_suggest(id)).find_map(Result::err);
+    unknown.map_or(Ok(list), |error| Err(in_file(error)))
+}
+
+fn read_report(file: &Path) -> Result<Report, String> {
+    let report: Result<Report, _> = serde_json::from_str(&read(file)?);
+    report.map_err(|error| format!("{}: not a report of run --json: {error}", file.display()))
 }
 
 /// The report, with the outcomes of the cases that ran in the lab.
@@ -156,15 +175,10 @@ fn swap(arguments: &Compare) -> Result<ExitCode, String> {
     print(&compare::text(&comparison, arguments.all, io::stdout().is_terminal()))?;
     if let Some(file) = &arguments.json {
         let text = serde_json::to_string_pretty(&comparison).map_err(|error| error.to_string())?;
-        write(
-            file,
-            &format!(
-                "{text}
-"
-            ),
-        )?;
+        write(file, &format!("{text}\n"))?;
     }
     Ok(match () {
+        () if comparison.status.is_some() => ExitCode::from(comparison.status.unwrap_or(CANNOT)),
         () if !comparison.trouble.is_empty() => ExitCode::from(CANNOT),
         () if comparison.differs() => ExitCode::FAILURE,
         () => ExitCode::SUCCESS,
@@ -172,11 +186,8 @@ fn swap(arguments: &Compare) -> Result<ExitCode, String> {
 }
 
 fn show(arguments: &Show) -> Result<ExitCode, String> {
-    let parse = |file: &PathBuf| {
-        let report: Result<Report, _> = serde_json::from_str(&read(file)?);
-        report.map_err(|error| format!("{}: not a report of run --json: {error}", file.display()))
-    };
-    let reports: Vec<Report> = arguments.reports.iter().map(parse).collect::<Result<_, _>>()?;
+    let reports = arguments.reports.iter().map(|file| read_report(file));
+    let reports: Vec<Report> = reports.collect::<Result<_, _>>()?;
     print(&report::table(&reports, shown(arguments.verbose)))?;
     write_files(&reports, &arguments.files)?;
     Ok(exit_status(&reports, false))
@@ -204,19 +215,20 @@ fn shown(verbose: bool) -> TableOptions {
     }
 }
 
-/// The exit status for reports.
+/// The exit status for reports. Says why nothing was tested.
 fn exit_status(reports: &[Report], strict: bool) -> ExitCode {
+    let nothing: Vec<String> = reports.iter().filter_map(Report::why_nothing_ran).collect();
+    nothing.iter().for_each(|why| eprintln!("cni-conformance: {why}"));
     let counts = || reports.iter().map(Report::count);
     if let Some(status) = reports.iter().find_map(|report| report.status) {
         return ExitCode::from(status);
     }
     match () {
-        () if counts().any(|count| count.failed > 0 || (strict && count.untestable > 0)) => {
-            ExitCode::FAILURE
-        }
+        () if reports.iter().any(Report::has_new_failure) => ExitCode::FAILURE,
+        () if counts().any(|count| strict && count.untestable > 0) => ExitCode::FAILURE,
         () if reports.iter().any(Report::is_incomplete) => ExitCode::from(CANNOT),
         () if counts().any(|count| count.broken > 0) => ExitCode::from(CANNOT),
-        () if reports.iter().any(|report| !report.failed_trials.is_empty()) => ExitCode::FAILURE,
+        () if !nothing.is_empty() => ExitCode::from(CANNOT),
         () => ExitCode::SUCCESS,
     }
 }

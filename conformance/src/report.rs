@@ -58,6 +58,9 @@ pub struct Report {
     /// The reason why cases are missing, if the run was interrupted; otherwise empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub incomplete: String,
+    /// The known failures that do not fail any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fixed: Vec<String>,
     /// The exit status, if a signal interrupted the run.
     #[serde(skip)]
     pub status: Option<u8>,
@@ -253,6 +256,37 @@ impl Report {
     /// The cases that did not run because ADD fails.
     pub fn blocked(&self) -> impl Iterator<Item = &CaseResult> {
         self.cases.iter().filter(|case| case.outcome.why == trial::BLOCKED)
+    }
+
+    /// The number of failures that are known and accepted.
+    pub fn known_failures(&self) -> usize {
+        self.cases.iter().filter(|case| !case.outcome.known.is_empty()).count()
+    }
+
+    /// Whether there is a failure that is not known.
+    pub fn has_new_failure(&self) -> bool {
+        let is_new =
+            |outcome: &CaseOutcome| outcome.verdict == Verdict::Failed && outcome.known.is_empty();
+        self.cases.iter().any(|case| is_new(&case.outcome))
+            || self.failed_trials.iter().any(|trial| is_new(&trial.outcome))
+    }
+
+    /// Why nothing was tested, if no test ran.
+    pub fn why_nothing_ran(&self) -> Option<String> {
+        let count = self.count();
+        let ran = count.passed + count.failed + count.broken > 0 || !self.failed_trials.is_empty();
+        if ran || self.is_incomplete() {
+            return None;
+        }
+        let mut whys = BTreeSet::new();
+        for verdict in [Verdict::Untestable, Verdict::NotApplicable] {
+            if whys.is_empty() {
+                let cases = self.cases.iter().filter(|case| case.outcome.verdict == verdict);
+                whys.extend(cases.map(|case| format!("{}: {}", case.plugin, case.outcome.why)));
+            }
+        }
+        let whys: Vec<String> = whys.into_iter().collect();
+        Some(format!("nothing was tested: {}", whys.join("; ")))
     }
 
     /// The counts of all cases.

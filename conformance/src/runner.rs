@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::case::{Case, CaseOutcome, Verdict};
 use crate::discovery::{self, Plugin};
-use crate::evidence::without_backtrace;
+use crate::evidence::{cut_calls, without_backtrace};
 use crate::fixture::Fixture;
 use crate::isolation::{self, Task, broken};
 use crate::kernel_support;
@@ -119,6 +119,7 @@ pub fn run(selection: &Selection, registry: Registry) -> Result<Report, String> 
         cases,
         not_judged,
         incomplete: String::new(),
+        fixed: Vec::new(),
         status: None,
     };
     Ok(match signal {
@@ -235,7 +236,10 @@ fn plan(
     let lack = plugin.profile.needs.iter().find_map(|kind| missing.get_key_value(kind));
     let outcome = lack.map(|(kind, why)| CaseOutcome {
         verdict: Verdict::Untestable,
-        why: why.clone(),
+        why: match kind.as_str() {
+            "iptables" => why.clone(),
+            _ => format!("{why}; try --lab"),
+        },
         lacking: kind != "iptables",
         ..CaseOutcome::default()
     });
@@ -302,9 +306,12 @@ pub fn test(case: Case, registry: Registry) -> CaseOutcome {
     let outcome = CaseOutcome { notes, untested: fixture.untested(), ..CaseOutcome::default() };
     match verdict {
         Ok(()) => CaseOutcome { verdict: Verdict::Passed, ..outcome },
-        Err(NotPassed::Failed(finding)) => {
-            CaseOutcome { verdict: Verdict::Failed, finding: Some(finding), calls, ..outcome }
-        }
+        Err(NotPassed::Failed(finding)) => CaseOutcome {
+            verdict: Verdict::Failed,
+            finding: Some(finding.cut()),
+            calls: cut_calls(calls),
+            ..outcome
+        },
         Err(NotPassed::NotApplicable(why)) => {
             CaseOutcome { verdict: Verdict::NotApplicable, why, ..outcome }
         }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::case::{Case, CaseOutcome, Verdict};
-use crate::evidence::{Finding, RecordedCall, without_backtrace};
+use crate::evidence::{Finding, RecordedCall, cut_calls, without_backtrace};
 use crate::fixture::Fixture;
 use crate::isolation::{self, Task, broken};
 use crate::profile::Profile;
@@ -89,6 +89,7 @@ impl Trial {
         let fixture = Fixture::new(case, profile.unwrap_or_else(|error| broken(&error)));
         let (verb, finding) = calls(&fixture).err()?;
         let (calls, _) = fixture.evidence();
+        let (finding, calls) = (finding.cut(), cut_calls(calls));
         Some(Failure { verb: verb.to_owned(), finding, calls })
     }
 }

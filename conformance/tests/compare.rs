@@ -4,7 +4,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// One scenario of `ptp` keeps the test quick.
 const CONFIG: &str =
@@ -75,4 +80,48 @@ fn a_plugin_that_only_one_suite_has_is_named() {
     fs::copy(suite.join("host-local"), folder.path().join("host-local")).unwrap();
     let shown = ended(&compare(&suite, folder.path(), &config), 1);
     assert!(shown.contains("- ptp is only in A"), "{shown}");
+}
+
+#[test]
+fn a_comparison_that_a_signal_ends_shows_the_scenarios_so_far() {
+    let folder = tempfile::tempdir().unwrap();
+    let [config, called, json] =
+        ["config.json", "called", "out.json"].map(|n| folder.path().join(n));
+    let profile = format!(
+        r#"{{ "config": {CONFIG}, "variants": [{{ "name": "slow", "config": {{ "name": "slow" , "mtu": 1401 }} }}] }}"#
+    );
+    fs::write(&config, profile).unwrap();
+    let suite = testbed::reference();
+    let slow = folder.path().join("slow");
+    fs::create_dir(&slow).unwrap();
+    fs::copy(suite.join("host-local"), slow.join("host-local")).unwrap();
+    // Hangs in the second scenario.
+    let script = format!(
+        "#!/bin/sh\nIN=$(cat)\ncase $IN in *1401*) touch {}; while :; do sleep 1; done;; esac\n\
+         printf %s \"$IN\" | {}\n",
+        called.display(),
+        suite.join("ptp").display()
+    );
+    fs::write(slow.join("ptp"), script).unwrap();
+    fs::set_permissions(slow.join("ptp"), fs::Permissions::from_mode(0o755)).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_cni-conformance"))
+        .arg("compare")
+        .args([Path::new("--a"), &suite, Path::new("--b"), &slow, Path::new("--config"), &config])
+        .args(["--plugins", "ptp", "--jobs", "1", "--json"])
+        .arg(&json)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !called.exists() {
+        assert!(Instant::now() < deadline, "the plugin was not called");
+        thread::sleep(Duration::from_millis(20));
+    }
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    let shown = ended(&child.wait_with_output().unwrap(), 130);
+    assert!(shown.contains("1 scenarios: 1 the same, 0 differ"), "{shown}");
+    let why = "the comparison was ended by SIGINT after 1 of 2 scenarios";
+    assert!(shown.contains(&format!("incomplete: {why}")), "{shown}");
+    assert!(fs::read_to_string(json).unwrap().contains(why));
 }

@@ -31,6 +31,9 @@ pub fn text(comparison: &Comparison, all: bool, coloured: bool) -> String {
         }
     }
     text.push_str(&summary(comparison));
+    if !comparison.incomplete.is_empty() {
+        text.push_str(&format!("incomplete: {}\n", comparison.incomplete));
+    }
     if coloured { in_colour(&text) } else { text }
 }
 

@@ -2,7 +2,7 @@
 //! once.
 
 use super::CaseResult;
-use crate::case::Verdict;
+use crate::case::{CaseOutcome, Verdict};
 
 /// Cases of one requirement with the same outcome.
 #[derive(Debug, Clone)]
@@ -89,11 +89,12 @@ fn failed_call(case: &CaseResult) -> Option<String> {
 
 /// A key that is equal for cases with the same outcome.
 fn similarity(case: &CaseResult) -> String {
-    let mut text = format!("{} {}", case.requirement, case.outcome.why);
+    let CaseOutcome { why, known, .. } = &case.outcome;
+    let mut text = format!("{} {why}", case.requirement);
     if let Some(finding) = &case.outcome.finding {
         text.push_str(&format!(" {} {} {}", finding.done, finding.expected, finding.seen));
     }
-    plain(&text, &case.plugin)
+    plain(&text, &case.plugin) + " " + known
 }
 
 /// A text without the plugin, the version, and words with digits, such as addresses and generated

@@ -15,15 +15,16 @@ pub fn junit(reports: &[Report]) -> String {
             let cases = || all().filter(|case| case.plugin == plugin.name);
             let name = format!("{}.{}", report.label, plugin.name);
             let count = Count::of(cases());
+            let known = cases().filter(|case| !case.outcome.known.is_empty()).count();
             let millis: u64 = cases().map(|case| case.millis).sum();
             let _ = writeln!(
                 text,
                 r#"  <testsuite name="{}" tests="{}" failures="{}" errors="{}" skipped="{}" time="{}">"#,
                 escaped(&name),
                 count.all(),
-                count.failed,
+                count.failed - known,
                 count.broken,
-                count.absent + count.untestable,
+                count.absent + count.untestable + known,
                 seconds(millis)
             );
             cases().for_each(|case| text.push_str(&testcase(report, case, &name)));
@@ -64,6 +65,9 @@ fn testcase(report: &Report, case: &CaseResult, suite: &str) -> String {
     let why = escaped(&case.outcome.why);
     let inside = match case.outcome.verdict {
         Verdict::Passed => String::new(),
+        Verdict::Failed if !case.outcome.known.is_empty() => {
+            format!(r#"<skipped message="known failure: {}"/>"#, escaped(&case.outcome.known))
+        }
         Verdict::Failed => failure(report, case),
         Verdict::Broken => format!(r#"<error message="{why}"/>"#),
         Verdict::Untestable => format!(r#"<skipped message="not testable here: {why}"/>"#),

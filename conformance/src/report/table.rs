@@ -9,9 +9,10 @@ use std::fmt::Write;
 
 use super::{CaseResult, Count, Report};
 use crate::case::Verdict;
+use crate::evidence::cut;
 use crate::trial;
 
-/// The number of characters of a long text that are shown.
+/// The number of bytes of a long text that are shown without `--verbose`.
 const LONG: usize = 1200;
 
 /// How reports are shown.
@@ -179,6 +180,9 @@ fn beside(report: &Report, shown: TableOptions) -> String {
     for (name, why) in &report.not_judged {
         let _ = writeln!(text, "{} {name}: {why}", shown.paint(Style::Open, "not judged "));
     }
+    for what in &report.fixed {
+        let _ = writeln!(text, "{}  {}", shown.paint(Style::Good, "passes now"), visible(what));
+    }
     let in_lab = || report.cases.iter().filter(|case| !case.outcome.lab.is_empty());
     if let Some(first) = in_lab().next() {
         let count = many(in_lab().count(), "case");
@@ -199,7 +203,12 @@ fn summary(report: &Report, shown: TableOptions) -> String {
         let style = if number == 0 { Style::Plain } else { style };
         shown.paint(style, &format!("{number} {what}"))
     };
-    let mut parts = vec![part(Style::Good, passed, "passed"), part(Style::Bad, failed, "failed")];
+    let known = report.known_failures();
+    let mut parts =
+        vec![part(Style::Good, passed, "passed"), part(Style::Bad, failed - known, "failed")];
+    if known > 0 {
+        parts.push(shown.paint(Style::Open, &many(known, "known failure")));
+    }
     let blocked = report.blocked().count();
     if blocked > 0 {
         parts.push(part(Style::Bad, blocked, "not run because ADD fails"));
@@ -239,12 +248,9 @@ fn many(number: usize, what: &str) -> String {
 
 fn shortened(text: &str, shown: TableOptions) -> String {
     let text = visible(text.trim_end());
-    match text.char_indices().nth(LONG) {
-        Some((end, _)) if !shown.verbose => {
-            let start = text.get(..end).unwrap_or_default();
-            format!("{start}.. (all of it with --verbose)")
-        }
-        _ => text,
+    match shown.verbose {
+        true => text,
+        false => cut(&text, LONG),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The built command, with shell scripts as plugins: its output, its files and its exit status.
 #![cfg(test)]
 
+mod known;
 mod suite;
 mod trial;
 
@@ -93,13 +94,27 @@ fn impossible(suite: &Suite) -> String {
 
 #[test]
 fn untestable_requirements_are_reported_and_fail_with_strict() {
-    let suite = Suite::new(&[("bridge", GOOD)]);
+    let suite = Suite::new(&[("bridge", GOOD), ("ptp", GOOD)]);
     let profile = impossible(&suite);
     let run = suite.version(&["--config", &profile]);
     assert_eq!(run.status, Some(0), "{}{}", run.stdout, run.stderr);
     assert!(run.stdout.contains("not testable here  bridge: S2.VERSION.1"), "{}", run.stdout);
     assert!(run.stdout.contains("this kernel makes no impossible"), "{}", run.stdout);
     assert_eq!(suite.version(&["--config", &profile, "--strict"]).status, Some(1));
+}
+
+#[test]
+fn a_run_that_tests_nothing_ends_with_2_and_says_why() {
+    let suite = Suite::new(&[("bridge", GOOD)]);
+    let profile = impossible(&suite);
+    let run = suite.version(&["--config", &profile]);
+    assert_eq!(run.status, Some(2), "{}{}", run.stdout, run.stderr);
+    let why = "nothing was tested: bridge: this kernel makes no impossible";
+    assert!(run.stderr.contains(why), "{}", run.stderr);
+    let run = suite.run(&["--only", "IPAM"]);
+    assert_eq!(run.status, Some(2), "{}{}", run.stdout, run.stderr);
+    let why = "bridge: applies to plugins that manage addresses (IPAM)";
+    assert!(run.stderr.contains(why), "{}", run.stderr);
 }
 
 /// A configuration that this kernel does not support is left out; the requirement is met by the

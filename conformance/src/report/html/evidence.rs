@@ -76,6 +76,7 @@ fn shown(report: &Report, group: &Group<'_>, id: &str) -> String {
         line("seen", " class=\"said\"", &finding.seen);
     }
     line("why", "", &case.outcome.why);
+    line("known", "", &case.outcome.known);
     if case.requirement.starts_with(TRIAL) {
         let blocked = report.blocked().filter(|blocked| blocked.plugin == case.plugin).count();
         line("follows", "", &format!("{blocked} cases did not run"));
@@ -92,7 +93,7 @@ fn shown(report: &Report, group: &Group<'_>, id: &str) -> String {
 fn calls(calls: &[RecordedCall]) -> String {
     let title = match calls.len() {
         1 => "The call".to_owned(),
-        number => format!("The last {number} calls"),
+        number => format!("{number} calls"),
     };
     let mut text = format!("<details><summary>{title}, as commands</summary><pre>");
     for RecordedCall { shell, status, stdout, stderr } in calls {

@@ -20,8 +20,10 @@ pub(super) fn failures(report: &Report, shown: TableOptions) -> String {
             Verdict::Failed => "failed",
             _ => "the kit could not test",
         };
+        let is_new = |case: &&CaseResult| case.outcome.known.is_empty();
         let cases = report.cases.iter().filter(|case| case.outcome.why != trial::BLOCKED);
-        let all = groups(&trials, verdict).into_iter().chain(groups(cases, verdict));
+        let (cases, trials) = (cases.filter(is_new), trials.iter().filter(is_new));
+        let all = groups(trials, verdict).into_iter().chain(groups(cases, verdict));
         for cause in causes(all) {
             let id = shown.paint(Style::Bold, &cause.group.first.requirement);
             let head = shown.paint(Style::Bad, head);
@@ -29,6 +31,20 @@ pub(super) fn failures(report: &Report, shown: TableOptions) -> String {
             evidence(report, &cause, shown, &mut text);
             text.push('\n');
         }
+    }
+    text + &known(report, shown)
+}
+
+/// The known failures, one in a line with its reason.
+fn known(report: &Report, shown: TableOptions) -> String {
+    let trials = report.trials();
+    let cases = trials.iter().chain(&report.cases);
+    let mut text = String::new();
+    for group in groups(cases.filter(|case| !case.outcome.known.is_empty()), Verdict::Failed) {
+        let CaseResult { requirement, outcome, .. } = group.first;
+        let head = shown.paint(Style::Open, "known ");
+        let why = visible(&outcome.known);
+        let _ = writeln!(text, "{head}  {requirement}  {}: {why}", group.who());
     }
     text
 }

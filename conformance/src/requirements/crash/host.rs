@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -180,7 +181,8 @@ impl Host {
         }
         let ips = result.get("ips").and_then(Value::as_array).into_iter().flatten();
         let mut gateways = ips.filter_map(|ip| ip.get("gateway").and_then(Value::as_str));
-        let reached = gateways.all(|gateway| (0..3).any(|_| container.pod.ping(gateway)));
+        let answers = |ip: IpAddr| (0..3).any(|_| container.pod.ping(ip));
+        let reached = gateways.all(|gateway| gateway.parse().is_ok_and(answers));
         let state = self.state();
         let connections = state.into_keys().filter(|thing| thing.contains("conntrack "));
         self.known.borrow_mut().extend(connections);
