@@ -239,10 +239,11 @@ fn frees_address(fixture: &Fixture) -> TestResult {
     let ipam = few_addresses(fixture, 1)?;
     let call =
         |container: &Container| fixture.call(container).with(|cni| cni.key("ipam", ipam.clone()));
-    let [a, b, c] = ["a", "b", "c"].map(|name| fixture.container(name));
+    // The failed ADD gets a container of its own, because it may leave something.
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| fixture.container(name));
     let first = call(&a);
     first.attach()?;
-    with_input("the only address is allocated", call(&b).add().fails())?;
+    with_input("the only address is allocated", call(&d).add().fails())?;
     fixture.delete_namespace(&a);
     with_input("the path in CNI_NETNS is gone", first.del().succeeds())?;
     let second = call(&b);

@@ -175,11 +175,11 @@ fn other_networks_stay(fixture: &Fixture) -> TestResult {
 
 fn addresses_are_freed(fixture: &Fixture) -> TestResult {
     let ipam = few_addresses(fixture, 2)?;
-    let [a, b, c] = ["a", "b", "c"].map(|name| fixture.container(name));
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| fixture.container(name));
     let call = |container| fixture.call(container).with(|cni| cni.key("ipam", ipam.clone()));
     call(&a).attach()?;
     call(&b).attach()?;
-    with_input("both addresses are allocated", call(&c).add().fails())?;
+    with_input("both addresses are allocated", call(&d).add().fails())?;
     fixture.delete_namespace(&b);
     call(&a).gc(&[(&a.id, "eth0")]).succeeds()?;
     let checked = call(&c).attach();
