@@ -16,6 +16,7 @@ pub mod address;
 pub mod case;
 pub mod compare;
 pub mod discovery;
+pub mod edition;
 pub mod evidence;
 pub mod fixture;
 pub mod ipam;

@@ -1,5 +1,6 @@
 //! The outcome of a run, and the formats to show it.
 
+mod badge;
 mod group;
 mod html;
 mod junit;
@@ -22,6 +23,7 @@ use crate::requirement::{Level, Requirement};
 use crate::signals;
 use crate::trial::{self, FailedTrial};
 
+pub use badge::badge;
 pub use group::{Cause, Group, causes, groups};
 pub use html::page;
 pub use junit::junit;
@@ -38,6 +40,9 @@ pub struct Report {
     pub command: String,
     /// The version of the kit.
     pub kit: String,
+    /// The name of the frozen set of requirements.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub edition: String,
     /// The machine of the run.
     pub machine: Machine,
     /// The duration of the run in seconds; 0 if it is omitted.
