@@ -25,6 +25,7 @@ pub mod json;
 pub mod kernel_support;
 pub mod known;
 pub mod lab;
+pub mod library;
 pub mod linux;
 pub mod parallel;
 pub mod profile;

@@ -114,7 +114,10 @@ pub fn run(selection: &Selection, registry: Registry) -> Result<Report, String> 
         edition: edition::NAME.to_owned(),
         machine: Machine::this(),
         seconds: started.elapsed().as_secs_f64(),
-        plugins: plugins.iter().map(PluginInfo::of).collect(),
+        plugins: plugins
+            .iter()
+            .map(|plugin| PluginInfo::of(plugin, &selection.suite.folder))
+            .collect(),
         requirements: chosen
             .iter()
             .map(|requirement| RequirementInfo::of(requirement, registry))

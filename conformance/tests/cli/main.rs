@@ -328,3 +328,16 @@ fn running(folder: &Path) -> bool {
         String::from_utf8_lossy(&arguments).contains(folder)
     })
 }
+
+#[test]
+fn a_failure_that_comes_from_a_common_library_says_so() {
+    let script = "case $CNI_COMMAND in VERSION) cat;; *) echo '{\"code\": 4, \"msg\": \"x\"}'; exit 1;; esac";
+    let with = format!("{script}\n# github.com/containernetworking/cni/pkg/skel.PluginMain");
+    for (script, is_said) in [(script, false), (with.as_str(), true)] {
+        let suite = Suite::new(&[("loopback", script)]);
+        let run = suite.run(&["--only", "S2.ERR.2", "--spec", "1.1.0"]);
+        assert!(run.stdout.contains("S2.ERR.2  loopback"), "{}{}", run.stdout, run.stderr);
+        let said = run.stdout.contains("  library   Go's skel");
+        assert_eq!(said, is_said, "{}", run.stdout);
+    }
+}

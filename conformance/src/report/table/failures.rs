@@ -78,6 +78,9 @@ fn evidence(report: &Report, cause: &Cause<'_>, shown: TableOptions, text: &mut 
     if !case.outcome.why.is_empty() {
         line("why", &case.outcome.why);
     }
+    if let Some(origin) = report.origin(case) {
+        line("library", origin);
+    }
     let is_trial = case.requirement.starts_with(TRIAL);
     if let Some(call) = case.outcome.calls.last().filter(|_| is_trial) {
         line("call", &call.shell);
