@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use conformance::requirement::Level;
 use conformance::runner;
 use conformance::version::VERSIONS;
 
@@ -68,6 +69,10 @@ pub struct Run {
     /// Test only the requirements whose IDs begin like this: S2.ADD, or S2.ADD.1
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub only: Vec<String>,
+    /// Test only the requirements of this level and of more binding ones: `must` is the claim of
+    /// conformance, everything else is advice
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Least::All)]
+    pub level: Least,
     /// Also kill the plugins before each of their system calls; this takes minutes
     #[arg(long)]
     pub crash: bool,
@@ -103,6 +108,28 @@ pub struct Run {
     /// Omit from the files what is specific to this machine: times and the names of directories
     #[arg(long)]
     pub portable: bool,
+}
+
+/// The least binding level that is tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Least {
+    /// Only what the specification demands.
+    Must,
+    /// Also what it recommends.
+    Should,
+    /// Also what operators expect.
+    All,
+}
+
+impl Least {
+    /// The level of requirements.
+    pub fn level(self) -> Level {
+        match self {
+            Least::Must => Level::Must,
+            Least::Should => Level::Should,
+            Least::All => Level::Expected,
+        }
+    }
 }
 
 /// The arguments of `compare`.
@@ -142,6 +169,9 @@ pub struct Files {
     /// Write the report as an HTML page, in one file
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Write a badge as SVG: whether the plugins meet all requirements of level `must`
+    #[arg(long, value_name = "FILE")]
+    pub badge: Option<PathBuf>,
     /// Write the report as JUnit XML, for CI systems
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,

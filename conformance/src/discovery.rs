@@ -82,9 +82,23 @@ pub fn plugins(suite: &Suite, given: &BTreeMap<String, Profile>) -> Result<Vec<P
         }
     }
     if plugins.is_empty() {
-        return Err(format!(
-            "{folder}: no plugin with a profile; describe your plugin with --config FILE"
-        ));
+        let programs: Vec<String> =
+            suite.not_judged(given).into_iter().map(|(name, _)| name).collect();
+        let missing: Vec<&str> = given.keys().map(String::as_str).collect();
+        return Err(match (missing.as_slice(), programs.as_slice()) {
+            ([], []) => format!("{folder}: no program; --config FILE describes a plugin"),
+            ([], programs) => format!(
+                "{folder}: the kit knows none of these programs: {}; describe yours with \
+                 --config FILE",
+                programs.join(", ")
+            ),
+            (missing, programs) => format!(
+                "{folder}: no program with the name of a \"type\" in the files of --config \
+                 ({}); the programs are: {}",
+                missing.join(", "),
+                programs.join(", ")
+            ),
+        });
     }
     plugins.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(plugins)

@@ -234,13 +234,18 @@ impl Fixture {
 
     /// A call with any configuration, without a container.
     pub fn call_with(&self, config: &Value) -> Call<'_> {
-        let path = format!("{}:{}", self.case.suite.search_path(), ipam::FOLDER);
+        let mut path = self.case.suite.search_path();
+        // A plugin without IPAM gets no list that it does not need.
+        if config.get("ipam").is_some() {
+            path = format!("{path}:{}", ipam::FOLDER);
+        }
         let cni = Cni::new(&self.case.plugin)
             .suite(&self.case.suite.folder)
             .conf(config)
-            .env("CNI_PATH", path)
             // As the common library of runtimes sets it if there are no arguments.
             .args("");
+        let env = self.profile.env.iter();
+        let cni = env.fold(cni, |cni, (name, value)| cni.env(name, value)).env("CNI_PATH", path);
         Call { fixture: self, pod: None, cni }
     }
 

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use cli::{Action, Arguments, Compare, Files, Run, Show};
 use conformance::isolation::{self, Request};
 use conformance::known::{self, KnownFailure};
@@ -80,6 +80,7 @@ fn run(arguments: &Run) -> Result<ExitCode, String> {
         plugins: arguments.plugins.clone(),
         versions: arguments.spec.clone(),
         only: arguments.only.clone(),
+        level: arguments.level.level(),
         crash: arguments.crash,
         crash_every: arguments.crash_every,
         profiles: configs.iter().map(|file| read(file)).collect::<Result<_, _>>()?,
@@ -156,6 +157,9 @@ fn lab_arguments(arguments: &Run) -> Result<Vec<String>, String> {
             given.extend([option.to_owned(), values.join(",")]);
         }
     }
+    if let Some(level) = arguments.level.to_possible_value() {
+        given.extend(["--level".to_owned(), level.get_name().to_owned()]);
+    }
     given.extend(arguments.crash.then(|| "--crash".to_owned()));
     Ok(given)
 }
@@ -196,6 +200,9 @@ fn show(arguments: &Show) -> Result<ExitCode, String> {
 fn write_files(reports: &[Report], files: &Files) -> Result<(), String> {
     if let Some(file) = &files.junit {
         write(file, &report::junit(reports))?;
+    }
+    if let (Some(file), [report, ..]) = (&files.badge, reports) {
+        write(file, &report::badge(report))?;
     }
     if let Some(file) = &files.html {
         write(file, &report::page(reports))?;

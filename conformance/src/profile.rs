@@ -40,6 +40,9 @@ pub struct Profile {
     /// comparison.
     #[serde(default)]
     pub variants: Vec<Variant>,
+    /// Environment variables for the plugin, in addition to those of the specification.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
     /// Whether the plugin rejects IPv6 addresses.
     #[serde(default)]
     pub ipv4_only: bool,
@@ -156,38 +159,50 @@ impl Profile {
         own.map(|variant| self.config_of(variant)).find(|config| config.get(key).is_some())
     }
 
-    /// Parses a file of `--config`: returns the type of the plugin and the profile.
+    /// Parses a profile, or a network configuration: returns the type of the plugin and the
+    /// profile.
     ///
     /// # Errors
     ///
     /// If the text is not valid.
     pub fn parse(text: &str) -> Result<(String, Profile), String> {
         let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let profile: Profile = match value.get("config") {
-            Some(_) => serde_json::from_value(value).map_err(|error| error.to_string())?,
-            None => {
-                // Of a network configuration list the kit tests the first plugin.
-                let first = value.pointer("/plugins/0").unwrap_or(&value).clone();
-                serde_json::from_value(json!({ "config": first }))
-                    .map_err(|error| error.to_string())?
-            }
+        let value = match value.get("config") {
+            Some(_) => value,
+            None => profile_of(value, 0),
         };
+        let profile: Profile = serde_json::from_value(value).map_err(|error| error.to_string())?;
         let plugin = profile.config.get("type").and_then(Value::as_str);
-        let plugin = plugin.ok_or("the configuration has no \"type\"")?.to_owned();
-        Ok((plugin, profile))
+        let plugin = plugin
+            .ok_or("the configuration has no \"type\", which is the name of the plugin's file")?;
+        Ok((plugin.to_owned(), profile))
     }
 
-    /// Parses several files: returns the text and the profile for each type of plugin.
+    /// Parses several files: returns the text and the profile for each type of plugin. A network
+    /// configuration list has a profile for each of its plugins.
     ///
     /// # Errors
     ///
     /// If a text is not valid.
     pub fn parse_all(texts: &[String]) -> Result<BTreeMap<String, (String, Profile)>, String> {
-        let parsed = texts.iter().map(|text| {
-            let (name, profile) = Profile::parse(text)?;
-            Ok((name, (text.clone(), profile)))
-        });
-        parsed.collect()
+        let mut all = BTreeMap::new();
+        for text in texts {
+            let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            let plugins = value.get("plugins").and_then(Value::as_array);
+            let texts: Vec<String> = match plugins.filter(|_| value.get("config").is_none()) {
+                Some(plugins) => plugins
+                    .iter()
+                    .enumerate()
+                    .map(|(place, plugin)| profile_of(plugin.clone(), place).to_string())
+                    .collect(),
+                None => vec![text.clone()],
+            };
+            for text in texts {
+                let (name, profile) = Profile::parse(&text)?;
+                all.insert(name, (text, profile));
+            }
+        }
+        Ok(all)
     }
 
     /// The kinds of links that the kernel must support for a variant, or for the profile's own
@@ -225,6 +240,18 @@ impl Profile {
         }
         config
     }
+}
+
+/// The profile of a network configuration at that place of a list. The first plugin of a list makes
+/// the interface, and the runtime calls the others after it, unless the kit knows better.
+fn profile_of(config: Value, place: usize) -> Value {
+    let known = config.get("type").and_then(Value::as_str).and_then(Profile::known);
+    let kind = match (known, place) {
+        (Some(known), _) => known.kind,
+        (None, 0) => Kind::Interface,
+        (None, _) => Kind::Chained,
+    };
+    json!({ "kind": kind, "config": config })
 }
 
 /// Replaces `$NUMBER` in a configuration: see [`Profile::config`].
@@ -270,9 +297,20 @@ mod tests {
     }
 
     #[test]
-    fn of_a_list_the_first_plugin_is_meant() {
-        let parsed = Profile::parse(r#"{"name": "n", "plugins": [{"type": "a"}, {"type": "b"}]}"#);
-        assert!(parsed.is_ok_and(|(name, _)| name == "a"));
+    fn a_list_has_a_profile_for_each_plugin_and_the_later_ones_are_chained() {
+        let list = r#"{"name": "n", "plugins": [{"type": "a"}, {"type": "b"}, {"type": "sbr"}]}"#;
+        let parsed = Profile::parse_all(&[list.to_owned()]).unwrap();
+        let kinds: Vec<_> = parsed.iter().map(|(name, (_, p))| (name.as_str(), p.kind)).collect();
+        let expected = [("a", Kind::Interface), ("b", Kind::Chained), ("sbr", Kind::Chained)];
+        assert_eq!(kinds, expected);
+        let (text, profile) = &parsed["b"];
+        assert_eq!(Profile::parse(text).unwrap().1.kind, profile.kind);
+    }
+
+    #[test]
+    fn a_plain_configuration_of_a_known_plugin_has_its_kind() {
+        let parsed = Profile::parse(r#"{"type": "portmap", "snat": true}"#);
+        assert!(parsed.is_ok_and(|(_, profile)| profile.kind == Kind::Chained));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The outcome of a run, and the formats to show it.
 
+mod badge;
 mod group;
 mod html;
 mod junit;
@@ -9,6 +10,7 @@ mod table;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
@@ -16,12 +18,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::{CaseOutcome, Verdict};
 use crate::discovery::Plugin;
+use crate::library;
 use crate::profile::Kind;
 use crate::registry::Registry;
 use crate::requirement::{Level, Requirement};
 use crate::signals;
 use crate::trial::{self, FailedTrial};
 
+pub use badge::badge;
 pub use group::{Cause, Group, causes, groups};
 pub use html::page;
 pub use junit::junit;
@@ -38,6 +42,9 @@ pub struct Report {
     pub command: String,
     /// The version of the kit.
     pub kit: String,
+    /// The name of the frozen set of requirements.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub edition: String,
     /// The machine of the run.
     pub machine: Machine,
     /// The duration of the run in seconds; 0 if it is omitted.
@@ -84,6 +91,9 @@ pub struct PluginInfo {
     pub kind: Kind,
     /// The versions of the specification that it supports, of those that the kit tests.
     pub versions: Vec<String>,
+    /// Whether the plugin uses the package `skel` of Go's CNI library.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skel: bool,
 }
 
 /// A requirement in a report.
@@ -148,11 +158,12 @@ impl Machine {
 
 impl PluginInfo {
     /// Describes a plugin.
-    pub fn of(plugin: &Plugin) -> PluginInfo {
+    pub fn of(plugin: &Plugin, folder: &Path) -> PluginInfo {
         PluginInfo {
             name: plugin.name.clone(),
             kind: plugin.profile.kind,
             versions: plugin.versions.clone(),
+            skel: library::has_skel(&folder.join(&plugin.name)),
         }
     }
 }
@@ -256,6 +267,12 @@ impl Report {
     /// The cases that did not run because ADD fails.
     pub fn blocked(&self) -> impl Iterator<Item = &CaseResult> {
         self.cases.iter().filter(|case| case.outcome.why == trial::BLOCKED)
+    }
+
+    /// Where a failure comes from, if not from the plugin's own code.
+    pub fn origin(&self, case: &CaseResult) -> Option<&'static str> {
+        let plugin = self.plugins.iter().find(|plugin| plugin.name == case.plugin)?;
+        plugin.skel.then(|| library::of_skel(&case.requirement)).flatten()
     }
 
     /// The number of failures that are known and accepted.

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::case::{Case, CaseOutcome, Verdict};
 use crate::discovery::{self, Plugin};
+use crate::edition;
 use crate::evidence::{cut_calls, without_backtrace};
 use crate::fixture::Fixture;
 use crate::isolation::{self, Task, broken};
@@ -18,7 +19,7 @@ use crate::profile::Profile;
 use crate::progress;
 use crate::registry::Registry;
 use crate::report::{CaseResult, Machine, PluginInfo, Report, RequirementInfo};
-use crate::requirement::Requirement;
+use crate::requirement::{Level, Requirement};
 use crate::suggest;
 use crate::suite::Suite;
 use crate::timeout;
@@ -44,6 +45,8 @@ pub struct Selection {
     pub versions: Vec<String>,
     /// The beginnings of the IDs of requirements. If empty: all requirements.
     pub only: Vec<String>,
+    /// The least binding level that is tested.
+    pub level: Level,
     /// Whether to run the crash tests, which kill plugins before each system call.
     pub crash: bool,
     /// Crash tests kill before every N-th system call; this is N.
@@ -108,9 +111,13 @@ pub fn run(selection: &Selection, registry: Registry) -> Result<Report, String> 
         label: selection.label.clone(),
         command: selection.command.clone(),
         kit: env!("CARGO_PKG_VERSION").to_owned(),
+        edition: edition::NAME.to_owned(),
         machine: Machine::this(),
         seconds: started.elapsed().as_secs_f64(),
-        plugins: plugins.iter().map(PluginInfo::of).collect(),
+        plugins: plugins
+            .iter()
+            .map(|plugin| PluginInfo::of(plugin, &selection.suite.folder))
+            .collect(),
         requirements: chosen
             .iter()
             .map(|requirement| RequirementInfo::of(requirement, registry))
@@ -181,6 +188,9 @@ fn are_known(selection: &Selection, registry: Registry, plugins: &[Plugin]) -> R
 }
 
 fn is_chosen(requirement: &Requirement, selection: &Selection) -> bool {
+    if requirement.level > selection.level {
+        return false;
+    }
     match selection.only.as_slice() {
         [] => selection.crash || !requirement.id.starts_with("CRASH."),
         only => only.iter().any(|start| begins(requirement.id, start)),

@@ -154,8 +154,9 @@ impl FailedTrial {
                 .to_owned(),
             (false, true) => format!(
                 "correct the configuration in the file of --config until ADD of {plugin} \
-                 succeeds; `setup` prepares the host, and --path names the directories of other \
-                 plugins"
+                 succeeds; `setup` prepares the host, `env` sets variables, and --path names the \
+                 directories of other plugins. If the runtime calls {plugin} after another \
+                 plugin, give a configuration list with it in the second place"
             ),
             (false, false) => format!(
                 "if this {plugin} needs another configuration than the kit's, give it with \

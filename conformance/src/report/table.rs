@@ -9,6 +9,7 @@ use std::fmt::Write;
 
 use super::{CaseResult, Count, Report};
 use crate::case::Verdict;
+use crate::edition::Claim;
 use crate::evidence::cut;
 use crate::trial;
 
@@ -231,8 +232,9 @@ fn summary(report: &Report, shown: TableOptions) -> String {
         "" => String::new(),
         why => shown.paint(Style::Bad, &format!("incomplete: {}\n", visible(why))),
     };
+    let claim = Claim::of(report).text();
     format!(
-        "{}: {}, {}, {}{time}: {}; {absent} more are not asked of the plugin\n{incomplete}",
+        "claim: {claim}\n{}: {}, {}, {}{time}: {}; {absent} more are not asked of the plugin\n{incomplete}",
         shown.paint(Style::Bold, &report.label),
         many(report.requirements.len(), "requirement"),
         many(report.plugins.len(), "plugin"),

@@ -1,6 +1,7 @@
 //! The built command, with shell scripts as plugins: its output, its files and its exit status.
 #![cfg(test)]
 
+mod claim;
 mod known;
 mod suite;
 mod trial;
@@ -326,4 +327,17 @@ fn running(folder: &Path) -> bool {
         let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&arguments).contains(folder)
     })
+}
+
+#[test]
+fn a_failure_that_comes_from_a_common_library_says_so() {
+    let script = "case $CNI_COMMAND in VERSION) cat;; *) echo '{\"code\": 4, \"msg\": \"x\"}'; exit 1;; esac";
+    let with = format!("{script}\n# github.com/containernetworking/cni/pkg/skel.PluginMain");
+    for (script, is_said) in [(script, false), (with.as_str(), true)] {
+        let suite = Suite::new(&[("loopback", script)]);
+        let run = suite.run(&["--only", "S2.ERR.2", "--spec", "1.1.0"]);
+        assert!(run.stdout.contains("S2.ERR.2  loopback"), "{}{}", run.stdout, run.stderr);
+        let said = run.stdout.contains("  library   Go's skel");
+        assert_eq!(said, is_said, "{}", run.stdout);
+    }
 }

@@ -83,3 +83,26 @@ fn a_profile_whose_setup_fails_is_said_once() {
     assert!(run.stdout.contains("nowhere"), "{}", run.stdout);
     assert_eq!(kit(&["report", file.to_str().unwrap()]).status, Some(2));
 }
+
+/// Accepts only what a correct runtime gives a chained plugin, and a variable of its own.
+const CHAINED: &str = r#"IN=$(cat)
+case $CNI_COMMAND in
+VERSION) echo '{"cniVersion": "1.1.0", "supportedVersions": ["1.1.0"]}';;
+ADD) [ "$CNI_PATH" = "${0%/*}" ] || { echo '{"code": 100, "msg": "CNI_PATH is a list"}'; exit 1; }
+    [ "$MINE" != "" ] || { echo '{"code": 101, "msg": "MINE is not set"}'; exit 1; }
+    echo "$IN" | jq -e '.prevResult // halt_error' || exit 1;;
+esac"#;
+
+#[test]
+fn a_list_says_that_a_plugin_is_chained_and_a_profile_sets_variables() {
+    let suite = Suite::new(&[("mine", CHAINED)]);
+    let config = suite.file("mine.conflist");
+    let run = |text: &str| {
+        fs::write(&config, text).unwrap();
+        suite.run(&["--config", config.to_str().unwrap(), "--only", "S2.ADD.1,S2.VERSION.1"])
+    };
+    let of_list = run(r#"{"name": "n", "plugins": [{"type": "bridge"}, {"type": "mine"}]}"#);
+    assert!(of_list.stdout.contains("MINE is not set"), "{}{}", of_list.stdout, of_list.stderr);
+    let with = run(r#"{"kind": "chained", "env": {"MINE": "1"}, "config": {"type": "mine"}}"#);
+    assert_eq!(with.status, Some(0), "{}{}", with.stdout, with.stderr);
+}

@@ -7,6 +7,7 @@ use super::{Style, TableOptions, many, shortened, visible};
 use crate::case::Verdict;
 use crate::evidence::Finding;
 use crate::report::{CaseResult, Cause, Report, causes, groups};
+use crate::requirement::Level;
 use crate::trial::{self, TRIAL};
 
 /// The number of requirements that are named.
@@ -25,8 +26,14 @@ pub(super) fn failures(report: &Report, shown: TableOptions) -> String {
         let (cases, trials) = (cases.filter(is_new), trials.iter().filter(is_new));
         let all = groups(trials, verdict).into_iter().chain(groups(cases, verdict));
         for cause in causes(all) {
-            let id = shown.paint(Style::Bold, &cause.group.first.requirement);
-            let head = shown.paint(Style::Bad, head);
+            let id = &cause.group.first.requirement;
+            let level = report.requirement(id).map(|requirement| requirement.level);
+            let is_advice = verdict == Verdict::Failed && level.is_some_and(|l| l != Level::Must);
+            let head = match is_advice {
+                true => shown.paint(Style::Open, "advice"),
+                false => shown.paint(Style::Bad, head),
+            };
+            let id = shown.paint(Style::Bold, id);
             let _ = writeln!(text, "{head}  {id}  {}", cause.group.who());
             evidence(report, &cause, shown, &mut text);
             text.push('\n');
@@ -70,6 +77,9 @@ fn evidence(report: &Report, cause: &Cause<'_>, shown: TableOptions, text: &mut 
     }
     if !case.outcome.why.is_empty() {
         line("why", &case.outcome.why);
+    }
+    if let Some(origin) = report.origin(case) {
+        line("library", origin);
     }
     let is_trial = case.requirement.starts_with(TRIAL);
     if let Some(call) = case.outcome.calls.last().filter(|_| is_trial) {

@@ -1,0 +1,60 @@
+//! The edition: IDs never disappear, and never change their level or meaning without notice.
+//! `UPDATE_DOCS=1` adds new requirements, and the new words of those in the changelog.
+#![cfg(test)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use conformance::edition::{NAME, frozen};
+use conformance::requirements::ALL;
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The IDs in the changelog, with their changes.
+fn changed() -> BTreeMap<String, String> {
+    let text = fs::read_to_string(file("CHANGELOG.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    rows.map(|(id, what)| (id.to_owned(), what.to_owned())).collect()
+}
+
+#[test]
+fn requirements_of_the_edition_stay() {
+    let changed = changed();
+    let now: BTreeMap<&str, _> =
+        ALL.all().map(|requirement| (requirement.id, requirement)).collect();
+    let update = std::env::var_os("UPDATE_DOCS").is_some();
+    let mut wrong = Vec::new();
+    for old in frozen() {
+        let what = changed.get(old.id).map(String::as_str);
+        match now.get(old.id) {
+            None if what.is_some_and(|what| what.starts_with("withdrawn")) => {}
+            None => wrong.push(format!("{}: its ID has disappeared", old.id)),
+            Some(new) if new.level.name() != old.level && what.is_none() => {
+                wrong.push(format!("{}: its level was {}", old.id, old.level));
+            }
+            Some(new) if new.statement != old.statement && (what.is_none() || !update) => {
+                wrong.push(format!("{}: it was {:?}", old.id, old.statement));
+            }
+            Some(_) => {}
+        }
+    }
+    if update && wrong.is_empty() {
+        let withdrawn = frozen().filter(|old| !now.contains_key(old.id));
+        let lines =
+            withdrawn.map(|old| format!("{}\t{}\t{}\n", old.id, old.level, old.statement)).chain(
+                ALL.all()
+                    .map(|new| format!("{}\t{}\t{}\n", new.id, new.level.name(), new.statement)),
+            );
+        let text: String = lines.collect();
+        fs::write(file(&format!("editions/{NAME}.tsv")), text).unwrap();
+        return;
+    }
+    assert!(
+        wrong.is_empty(),
+        "list changed IDs in conformance/CHANGELOG.md, then run this test with UPDATE_DOCS=1\n{}",
+        wrong.join("\n")
+    );
+}
