@@ -113,11 +113,12 @@ pub struct Run {
 /// The least binding level that is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Least {
-    /// Only what the specification demands.
+    // Comments, because clap would show these as help, in a layout with a paragraph per option.
+    // Only what the specification demands.
     Must,
-    /// Also what it recommends.
+    // Also what it recommends.
     Should,
-    /// Also what operators expect.
+    // Also what operators expect.
     All,
 }
 

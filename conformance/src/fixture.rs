@@ -15,7 +15,7 @@ use crate::evidence::RecordedCall;
 use crate::ipam;
 use crate::isolation::broken;
 use crate::json::{each, set, text};
-use crate::linux::Place;
+use crate::place::Place;
 use crate::profile::{FIRST_NUMBER, Kind, Profile, Variant, put_number};
 use crate::suite::Suite;
 use crate::timeout::{DEADLINE, scaled};

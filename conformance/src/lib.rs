@@ -29,6 +29,7 @@ pub mod lab;
 pub mod library;
 pub mod linux;
 pub mod parallel;
+pub mod place;
 pub mod profile;
 pub mod progress;
 pub mod registry;

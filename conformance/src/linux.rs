@@ -3,13 +3,13 @@
 use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::MetadataExt;
 
 use serde_json::Value;
 use testbed::Pod;
 
 use crate::fixture::{Container, Fixture};
 use crate::json::{each, number, text};
+use crate::place::Place;
 use crate::verdict::{NotPassed, failed};
 
 /// The main routing table.
@@ -78,32 +78,6 @@ pub struct Interface {
     pub mtu: Option<u64>,
     /// Where it is.
     pub place: Place,
-}
-
-/// The place of an interface, by its `sandbox`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// On the host: it has no `sandbox`.
-    Host,
-    /// In a network namespace.
-    Container,
-    /// In a virtual machine, for example: the `sandbox` is an identifier of any kind.
-    Elsewhere,
-}
-
-impl Place {
-    /// The place of an interface with this `sandbox`.
-    pub fn of(sandbox: &str) -> Place {
-        let device = |path: &str| fs::metadata(path).map(|meta| meta.dev());
-        let namespaces = device("/proc/self/ns/net");
-        match (device(sandbox), namespaces) {
-            _ if sandbox.is_empty() => Place::Host,
-            _ if !sandbox.starts_with('/') => Place::Elsewhere,
-            // Namespaces are files of one file system of the kernel.
-            (Ok(device), Ok(namespaces)) if device != namespaces => Place::Elsewhere,
-            _ => Place::Container,
-        }
-    }
 }
 
 /// An address in a result.

@@ -1,6 +1,7 @@
 //! The outcome of a run, and the formats to show it.
 
 mod badge;
+mod claim;
 mod group;
 mod html;
 mod junit;
@@ -26,6 +27,7 @@ use crate::signals;
 use crate::trial::{self, FailedTrial};
 
 pub use badge::badge;
+pub use claim::Claim;
 pub use group::{Cause, Group, causes, groups};
 pub use html::page;
 pub use junit::junit;

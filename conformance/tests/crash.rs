@@ -15,7 +15,7 @@ VERSION) echo '{"cniVersion":"1.1.0","supportedVersions":["1.1.0"]}' ;;
 ADD)
     echo taken >"$CNI_CONTAINERID.half"
     mv "$CNI_CONTAINERID.half" "$CNI_CONTAINERID"
-    echo '{"cniVersion":"1.1.0"}' ;;
+    echo '{"cniVersion":"1.1.0","interfaces":[{"name":"lo","sandbox":"'"$CNI_NETNS"'"}]}' ;;
 DEL) rm -f {} ;;
 esac
 "#;

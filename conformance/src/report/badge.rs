@@ -1,7 +1,7 @@
 //! The badge: an SVG image with the claim of a report.
 
-use super::Report;
-use crate::edition::{Claim, NAME};
+use super::{Claim, Report};
+use crate::edition::NAME;
 
 /// The badge of a report.
 pub fn badge(report: &Report) -> String {

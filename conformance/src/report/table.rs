@@ -7,9 +7,8 @@ mod grid;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{CaseResult, Count, Report};
+use super::{CaseResult, Claim, Count, Report};
 use crate::case::Verdict;
-use crate::edition::Claim;
 use crate::evidence::cut;
 use crate::trial;
 

@@ -10,7 +10,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::fixture::{Container, Fixture};
-use crate::linux::Place;
+use crate::place::Place;
 use crate::profile::{Kind, Profile};
 use crate::requirement::{self, AppliesTo, Level, Requirement, Versions};
 use crate::verdict::{NotPassed, TestResult, ensure, failed};

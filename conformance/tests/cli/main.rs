@@ -246,12 +246,12 @@ fn ctrl_c_while_a_plugin_is_asked_for_its_versions_leaves_nothing() {
 
 #[test]
 fn ctrl_c_while_a_plugin_is_tested_leaves_nothing() {
-    interrupted(&format!("if mkdir \"${{0%/*}}/asked\"; then {GOOD}; else {HANG}; fi"));
+    interrupted(&format!("if mkdir MARKS/asked; then {GOOD}; else {HANG}; fi"));
 }
 
 #[test]
 fn a_run_that_a_limit_ends_reports_its_verdicts() {
-    let hangs = format!("if mkdir \"${{0%/*}}/asked\"; then {GOOD}; else {HANG}; fi");
+    let hangs = format!("if mkdir MARKS/asked; then {GOOD}; else {HANG}; fi");
     let suite = Suite::new(&[("bridge", GOOD), ("ptp", &hangs)]);
     let [json, junit, html] = ["json", "junit", "html"].map(|name| suite.file(name));
     let mut command = command();
@@ -262,7 +262,7 @@ fn a_run_that_a_limit_ends_reports_its_verdicts() {
     }
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
-    while !suite.file("called").exists() {
+    while !suite.mark("called").exists() {
         assert!(Instant::now() < deadline, "the plugin was not called");
         thread::sleep(Duration::from_millis(20));
     }
@@ -298,7 +298,7 @@ fn interrupted(plugin: &str) {
     command.args(["run", "--only", "S2.VERSION", "--bin-dir"]).arg(folder);
     let mut child = command.process_group(0).stdout(Stdio::null()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
-    while !suite.file("called").exists() {
+    while !suite.mark("called").exists() {
         assert!(Instant::now() < deadline, "the plugin was not called");
         thread::sleep(Duration::from_millis(20));
     }

@@ -11,11 +11,13 @@ use tempfile::TempDir;
 pub const GOOD: &str = r#"echo '{"cniVersion": "1.1.0", "supportedVersions": ["1.0.0", "1.1.0"]}'"#;
 /// A plugin with an invalid answer that contains harmful characters.
 pub const BAD: &str = r#"printf '{"cniVersion": "1.1.0"} \001 <script>alert("x")</script> ]]>'"#;
-/// A plugin that never exits; the name of the directory is among its arguments.
-pub const HANG: &str = r#"echo >"${0%/*}/called"; exec sh -c 'while :; do sleep 1; done' "$0""#;
+/// A plugin that never exits; the name of the directory is among its arguments. `MARKS` is
+/// the directory of [`Suite::mark`].
+pub const HANG: &str = r#"echo >MARKS/called; exec sh -c 'while :; do sleep 1; done' "$0""#;
 
-/// A directory of plugins.
-pub struct Suite(pub TempDir);
+/// A directory of plugins, and one in which they leave files that the test sees: the kit gives the
+/// hosts of the plugins a disk of their own, but the machine's `/dev`.
+pub struct Suite(pub TempDir, TempDir);
 
 /// The outcome of a run.
 pub struct Run {
@@ -26,11 +28,13 @@ pub struct Run {
 
 impl Suite {
     pub fn new(plugins: &[(&str, &str)]) -> Suite {
-        let suite = Suite(tempfile::tempdir().unwrap());
+        let suite = Suite(tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
+        let marks = suite.mark("").display().to_string();
         // Readable for other users, too.
         fs::set_permissions(suite.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
         for (name, script) in plugins {
             let path = suite.file(name);
+            let script = script.replace("MARKS/", &marks);
             fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
@@ -39,6 +43,11 @@ impl Suite {
 
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
+    }
+
+    /// A file that a plugin leaves as `MARKS/NAME`.
+    pub fn mark(&self, name: &str) -> PathBuf {
+        self.1.path().join(name)
     }
 
     /// Runs the requirements on VERSION.

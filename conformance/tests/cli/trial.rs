@@ -12,10 +12,10 @@ VERSION) IN=$(cat); echo "${IN:-{\"cniVersion\": \"1.1.0\"\}}" | sed 's/}/, "sup
 ADD) echo '{"code": 100, "msg": "master is missing"}'; exit 1;;
 esac"#;
 
-/// ADD prints an empty result, and CHECK fails.
+/// ADD has an interface that is always there, and CHECK fails.
 const NO_CHECK: &str = r#"case $CNI_COMMAND in
 VERSION) echo '{"cniVersion": "1.1.0", "supportedVersions": ["1.1.0"]}';;
-ADD) echo '{"cniVersion": "1.1.0"}';;
+ADD) echo '{"cniVersion": "1.1.0", "interfaces": [{"name": "lo", "sandbox": "'"$CNI_NETNS"'"}]}';;
 CHECK) echo '{"code": 100, "msg": "no bridge"}'; exit 1;;
 esac"#;
 
@@ -39,7 +39,7 @@ fn a_plugin_that_fails_in_add_gets_one_failure_and_a_remedy() {
     for line in [
         "failed  TRIAL.ADD  mine in 1.0.0, 1.1.0\n",
         "master is missing",
-        "  call      CNI_COMMAND=ADD ",
+        "  call      CNI_ARGS='' CNI_COMMAND=ADD ",
         " cases did not run\n",
         "  remedy    correct the configuration in the file of --config",
         "not run because ADD fails",

@@ -12,7 +12,8 @@ use crate::ipam;
 use crate::isolation::broken;
 use crate::json::{number, set, text};
 use crate::kernel_support;
-use crate::linux::{self, Cidr, ParsedResult, Place, Route, added_without_dad, without_dad};
+use crate::linux::{self, Cidr, ParsedResult, Route, added_without_dad, without_dad};
+use crate::place::Place;
 use crate::profile::{Profile, Variant};
 use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
 

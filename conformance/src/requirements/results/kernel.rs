@@ -1,7 +1,7 @@
 //! Results compared with the kernel: the properties of links must be true.
 
 use crate::fixture::{Container, Fixture};
-use crate::linux::Place;
+use crate::place::Place;
 use crate::verdict::{NotPassed, TestResult, ensure, failed};
 
 use super::links::{Link, links, names};
