@@ -12,10 +12,10 @@ use std::thread;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use crate::error::{Error, Result};
+use crate::handle::Handle;
 use crate::link::{self, Link};
 use crate::netnsid;
 use crate::rtnl::{Message, Request, Rtnl};
-use crate::side::Side;
 
 /// The number of links in a group. The kernel blocks all other changes of links until it has
 /// unlinked the whole group.
@@ -46,7 +46,7 @@ impl Doomed {
 }
 
 /// Deletes links, and returns all errors. A link that no longer exists is not an error.
-pub(crate) fn delete_all(host: &mut Side, doomed: Vec<Doomed>) -> Vec<Error> {
+pub(crate) fn delete_all(host: &mut Handle, doomed: Vec<Doomed>) -> Vec<Error> {
     // A link without an alias is identified by its group, so the group must not change: this call
     // may be killed before it deletes the link.
     let (grouped, apart): (Vec<_>, Vec<_>) = doomed
@@ -73,7 +73,7 @@ pub(crate) fn delete_all(host: &mut Side, doomed: Vec<Doomed>) -> Vec<Error> {
 /// Only this call uses the number, so it deletes only these links, whatever other processes do at
 /// the same time. If it is killed in between, the links differ only in their group, which does not
 /// matter: their alias identifies the owner.
-fn delete_as_group(host: &mut Side, doomed: &[Doomed], group: u32) -> Result<()> {
+fn delete_as_group(host: &mut Handle, doomed: &[Doomed], group: u32) -> Result<()> {
     for Doomed { link, .. } in doomed {
         let message = link::with_index(link.index).link_group(group).build();
         let action = format!("move the interface {} into a link group", link.name);
@@ -86,7 +86,7 @@ fn delete_as_group(host: &mut Side, doomed: &[Doomed], group: u32) -> Result<()>
 }
 
 /// Deletes each link by a separate request, from several sockets.
-fn delete_apart(host: &mut Side, doomed: &[Doomed]) -> Vec<Error> {
+fn delete_apart(host: &mut Handle, doomed: &[Doomed]) -> Vec<Error> {
     let next = AtomicUsize::new(0);
     let share = |send: &mut dyn FnMut(Request) -> Result<()>| -> Vec<Error> {
         let one = || doomed.get(next.fetch_add(1, Ordering::Relaxed));

@@ -7,14 +7,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
+use crate::handle::Handle;
+use crate::handles::Handles;
 use crate::kind::{Applied, At, Mode, Ownership, Removal, Step, Undo};
 use crate::link::{self, Link};
 use crate::living;
 use crate::lock::{HostLock, Locks};
 use crate::netns::Place;
 use crate::plan::Plan;
-use crate::side::Side;
-use crate::sides::Sides;
 use crate::sweep::{Deletion, Swept};
 
 /// The maximum duration of a repair while another call changes the same objects, such as an ADD
@@ -32,7 +32,7 @@ impl Plan {
     /// Returns the error about the first object that could not be created. The call has then rolled
     /// back what it made, except for shared objects that another attachment uses by now.
     pub fn apply(&self) -> Result<Applied> {
-        self.apply_over(self.sides()?, &Locks::open()?)
+        self.apply_over(self.handles()?, &Locks::open()?)
     }
 
     /// As [`apply`](Plan::apply), for a plan without the attachment's interface, which is not
@@ -45,17 +45,17 @@ impl Plan {
         let locks = Locks::open()?;
         let deadline = self.until.unwrap_or_else(|| Instant::now() + LONGEST_WAIT);
         locks.take_attachment(&self.owner, deadline, || Ok(()))?;
-        self.apply_over(self.sides()?, &locks)
+        self.apply_over(self.handles()?, &locks)
     }
 
-    pub(crate) fn apply_over(&self, mut sides: Sides, locks: &Locks) -> Result<Applied> {
+    pub(crate) fn apply_over(&self, mut handles: Handles, locks: &Locks) -> Result<Applied> {
         // Held until the end, so that a call that wants to roll back a shared object sees that it
         // may be in use.
         let lock = locks.share_host();
         let mut undo = Vec::new();
         let done =
-            self.make(&mut sides, Mode::Add, &mut undo).and_then(|()| self.observe(&mut sides));
-        done.map_err(|error| roll_back(self, &mut sides, undo, lock, error))
+            self.make(&mut handles, Mode::Add, &mut undo).and_then(|()| self.observe(&mut handles));
+        done.map_err(|error| roll_back(self, &mut handles, undo, lock, error))
     }
 
     /// STATUS: checks that ADD could write the sysctls that it requires, as far as can be known
@@ -76,11 +76,11 @@ impl Plan {
     /// Returns an error if the state cannot be read, for example because the container's namespace
     /// is gone.
     pub fn diff(&self) -> Result<Vec<String>> {
-        let mut sides = self.sides()?;
+        let mut handles = self.handles()?;
         let mut differences: Vec<String> = Vec::new();
         for step in &self.steps {
             let mut nothing = Vec::new();
-            let mut at = self.at(&mut sides, step, Mode::Repair, &mut nothing);
+            let mut at = self.at(&mut handles, step, Mode::Repair, &mut nothing);
             let found = step.object.diff(&mut at)?;
             // An object that several steps share, such as a base chain, is reported once.
             let new = found.into_iter().filter(|difference| !differences.contains(difference));
@@ -106,7 +106,7 @@ impl Plan {
         let mut left = before.clone();
         loop {
             // Repairs stay, even if a later step fails.
-            self.make(&mut self.sides()?, Mode::Repair, &mut Vec::new())?;
+            self.make(&mut self.handles()?, Mode::Repair, &mut Vec::new())?;
             let now = self.diff()?;
             // As long as the differences change, another call is at work.
             if now.is_empty() || now == left || Instant::now() > until {
@@ -164,33 +164,33 @@ impl Plan {
         // A chained plugin has the same owner as the plugin that makes the interface.
         let is_swept = self.owned().any(|step| step.object.is_interface());
         let _locks = (!is_swept).then(|| self.exclude());
-        let mut sides = Sides::open_lazily(self.pod.as_deref())?;
-        sides.held = held.to_vec();
+        let mut handles = Handles::open_lazily(self.pod.as_deref())?;
+        handles.held = held.to_vec();
         let mut errors = Vec::new();
         // A failure is ignored here: the code that needs the link reads it again and reports the
         // error.
-        sides.look_at(&self.host_links()).ok();
+        handles.look_at(&self.host_links()).ok();
         // Rules are removed first. The kernel waits for a grace period for each deleted link, and
         // when the socket to nf_tables is closed after a removal. If that socket is closed last,
         // both waits end together.
         let silenced = self.steps.iter().try_for_each(|step| {
-            step.object.silence(&mut self.at(&mut sides, step, Mode::Repair, &mut Vec::new()))
+            step.object.silence(&mut self.at(&mut handles, step, Mode::Repair, &mut Vec::new()))
         });
         errors.extend(silenced.err());
         if is_swept {
-            self.sweep(&mut sides, swept, &mut errors);
+            self.sweep(&mut handles, swept, &mut errors);
         }
-        errors.extend(self.remove_objects(&mut sides, |removal| removal == Removal::First));
+        errors.extend(self.remove_objects(&mut handles, |removal| removal == Removal::First));
         thread::scope(|scope| {
             // What the network leaves behind if this was its last attachment is removed at the same
             // time as the container's link.
             let farewell = self.owned().find_map(|step| step.object.farewell());
             let network = &self.owner.network;
             let farewell = farewell
-                .map(|farewell| move || farewell(&mut Side::open(Place::Host, None)?, network));
+                .map(|farewell| move || farewell(&mut Handle::open(Place::Host, None)?, network));
             let beside =
                 farewell.map(|work| (thread::Builder::new().spawn_scoped(scope, work), work));
-            errors.extend(self.remove_objects(&mut sides, |removal| match removal {
+            errors.extend(self.remove_objects(&mut handles, |removal| match removal {
                 Removal::First => false,
                 Removal::Swept => !is_swept,
                 Removal::Last => true,
@@ -213,9 +213,9 @@ impl Plan {
     }
 
     /// Removes the owner's objects of some kinds, including those that the plan does not name.
-    fn sweep(&self, sides: &mut Sides, swept: &[Swept], errors: &mut Vec<Error>) {
+    fn sweep(&self, handles: &mut Handles, swept: &[Swept], errors: &mut Vec<Error>) {
         let (owner, steps) = (&self.owner, self.steps.as_slice());
-        let mut del = Deletion { sides, owner, steps, doomed: Vec::new() };
+        let mut del = Deletion { handles, owner, steps, doomed: Vec::new() };
         let mut failed = Vec::new();
         for kind in swept {
             failed.extend((kind.doom)(&mut del).err());
@@ -232,14 +232,18 @@ impl Plan {
     }
 
     /// Removes the owner's objects whose removal `is_meant` selects, and returns the errors.
-    fn remove_objects(&self, sides: &mut Sides, is_meant: impl Fn(Removal) -> bool) -> Vec<Error> {
+    fn remove_objects(
+        &self,
+        handles: &mut Handles,
+        is_meant: impl Fn(Removal) -> bool,
+    ) -> Vec<Error> {
         let mut errors = Vec::new();
         for step in self.owned().rev().filter(|step| is_meant(step.object.removal())) {
             let mut nothing = Vec::new();
-            let mut at = self.at(sides, step, Mode::Repair, &mut nothing);
+            let mut at = self.at(handles, step, Mode::Repair, &mut nothing);
             errors.extend(step.object.remove(&mut at).err().filter(|error| !error.is_gone()));
         }
-        errors.extend(sides.flush().err());
+        errors.extend(handles.flush().err());
         errors
     }
 
@@ -250,22 +254,22 @@ impl Plan {
         names.into_iter().collect()
     }
 
-    fn make(&self, sides: &mut Sides, mode: Mode, undo: &mut Vec<Undo>) -> Result<()> {
+    fn make(&self, handles: &mut Handles, mode: Mode, undo: &mut Vec<Undo>) -> Result<()> {
         for step in &self.steps {
-            step.object.apply(&mut self.at(sides, step, mode, undo))?;
+            step.object.apply(&mut self.at(handles, step, mode, undo))?;
         }
-        sides.flush()
+        handles.flush()
     }
 
     pub(crate) fn at<'a>(
         &'a self,
-        sides: &'a mut Sides,
+        handles: &'a mut Handles,
         step: &'a Step,
         mode: Mode,
         undo: &'a mut Vec<Undo>,
     ) -> At<'a> {
         At {
-            sides,
+            handles,
             place: step.place,
             ownership: step.ownership,
             owner: &self.owner,
@@ -277,11 +281,11 @@ impl Plan {
     }
 
     /// Reads the values that the plan cannot know.
-    fn observe(&self, sides: &mut Sides) -> Result<Applied> {
+    fn observe(&self, handles: &mut Handles) -> Result<Applied> {
         let mut applied = Applied::default();
         for step in &self.steps {
             let mut nothing = Vec::new();
-            let mut at = self.at(sides, step, Mode::Repair, &mut nothing);
+            let mut at = self.at(handles, step, Mode::Repair, &mut nothing);
             step.object.observe(&mut at, &mut applied)?;
         }
         Ok(applied)
@@ -295,39 +299,40 @@ impl Plan {
 /// an earlier ADD, is live, because they belong to that link.
 fn roll_back(
     plan: &Plan,
-    sides: &mut Sides,
+    handles: &mut Handles,
     undo: Vec<Undo>,
     lock: HostLock<'_>,
     error: Error,
 ) -> Error {
     // Do not send the requests of the steps after the failed one.
-    sides.discard();
+    handles.discard();
     let mut failures = Vec::new();
     let (links, others): (Vec<_>, Vec<_>) =
         undo.into_iter().rev().partition(|undo| matches!(undo, Undo::Link(..)));
-    let mut back = |sides: &mut Sides, undo, alone| match take_back_one(plan, sides, undo, alone) {
-        // The kernel deleted it with the container's end, or another program deleted it.
-        Err(failure) if failure.is_gone() => {}
-        Err(failure) => failures.push(failure.to_string()),
-        Ok(()) => {}
-    };
-    links.into_iter().for_each(|undo| back(sides, undo, false));
+    let mut back =
+        |handles: &mut Handles, undo, alone| match take_back_one(plan, handles, undo, alone) {
+            // The kernel deleted it with the container's end, or another program deleted it.
+            Err(failure) if failure.is_gone() => {}
+            Err(failure) => failures.push(failure.to_string()),
+            Ok(()) => {}
+        };
+    links.into_iter().for_each(|undo| back(handles, undo, false));
     let (mut owned, shared): (Vec<_>, Vec<_>) =
         others.into_iter().partition(|undo| !matches!(undo, Undo::Shared(..)));
-    if !owned.is_empty() && living::lives(plan, &mut sides.host).unwrap_or(true) {
+    if !owned.is_empty() && living::lives(plan, &mut handles.host).unwrap_or(true) {
         owned.clear();
     }
     let farewell = owned.iter().find_map(|undo| match undo {
         Undo::Step(_, object) => object.farewell(),
         _ => None,
     });
-    owned.into_iter().for_each(|undo| back(sides, undo, false));
+    owned.into_iter().for_each(|undo| back(handles, undo, false));
     // Every ADD waits while the lock is exclusive, so it is exclusive only as long as necessary.
     let alone = lock.try_exclusive();
-    shared.into_iter().for_each(|undo| back(sides, undo, alone));
-    failures.extend(sides.flush().err().map(|failure| failure.to_string()));
+    shared.into_iter().for_each(|undo| back(handles, undo, alone));
+    failures.extend(handles.flush().err().map(|failure| failure.to_string()));
     drop(lock);
-    let ended = farewell.map(|farewell| farewell(&mut sides.host, &plan.owner.network));
+    let ended = farewell.map(|farewell| farewell(&mut handles.host, &plan.owner.network));
     if let Some(Err(failure)) = ended {
         failures.push(failure.to_string());
     }
@@ -338,28 +343,28 @@ fn roll_back(
     Error { errno: 0, ..error.clone() }.said(said)
 }
 
-fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Result<()> {
+fn take_back_one(plan: &Plan, handles: &mut Handles, undo: Undo, alone: bool) -> Result<()> {
     match undo {
         Undo::Link(place, made) => {
-            let link = sides.side(place)?.link(&made.name)?;
+            let link = handles.handle(place)?.link(&made.name)?;
             let Some(link) = link.filter(|link| made.is_owned(link, &plan.owner)) else {
                 return Ok(());
             };
             if let (false, Some((place, peer))) = (made.is_certain, &made.peer) {
-                let far = sides.side(*place)?.link(peer)?;
+                let far = handles.handle(*place)?.link(peer)?;
                 if far.is_none_or(|far| link.peer != Some(far.index)) {
                     return Ok(());
                 }
             }
-            sides.side(place)?.now(link::delete(&made.name, link.index))
+            handles.handle(place)?.now(link::delete(&made.name, link.index))
         }
         Undo::Shared(name, undo) if alone => {
-            unused(sides, &name)?.map_or(Ok(()), |link| undo(&mut sides.host, &link))
+            unused(handles, &name)?.map_or(Ok(()), |link| undo(&mut handles.host, &link))
         }
         Undo::Shared(..) => Ok(()),
-        Undo::Setting(place, before) => sides.side(place)?.inside(|| before.ensure()),
+        Undo::Setting(place, before) => handles.handle(place)?.inside(|| before.ensure()),
         Undo::Step(place, object) => object.remove(&mut At {
-            sides,
+            handles,
             place,
             ownership: Ownership::Owned,
             owner: &plan.owner,
@@ -372,9 +377,9 @@ fn take_back_one(plan: &Plan, sides: &mut Sides, undo: Undo, alone: bool) -> Res
 }
 
 /// A shared link of the host, if it exists and has no ports.
-fn unused(sides: &mut Sides, name: &str) -> Result<Option<Link>> {
-    let Some(link) = sides.host.link(name)? else { return Ok(None) };
-    let ports = sides.host.dump("list the ports of a bridge", link::ports_of(link.index))?;
+fn unused(handles: &mut Handles, name: &str) -> Result<Option<Link>> {
+    let Some(link) = handles.host.link(name)? else { return Ok(None) };
+    let ports = handles.host.dump("list the ports of a bridge", link::ports_of(link.index))?;
     let has_ports = ports.iter().any(|port| Link::read(port).master == Some(link.index));
     Ok(Some(link).filter(|_| !has_ports))
 }

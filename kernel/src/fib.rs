@@ -13,9 +13,9 @@ use netlink_packet_route::route::{
 use netlink_packet_route::rule::RuleMessage;
 
 use crate::error::Result;
+use crate::handle::Handle;
 use crate::monitor::Monitor;
 use crate::rtnl::{Message, attributes, word};
-use crate::side::Side;
 
 /// An IPv4 route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,10 +228,10 @@ thread_local! {
 }
 
 /// All current IPv4 routes of all tables.
-pub(crate) fn all(side: &mut Side) -> Result<Rc<Vec<Fib>>> {
-    side.flush()?;
-    let seen = side.namespace().is_none().then(unchanged).flatten();
-    seen.map_or_else(|| read(side).map(Rc::new), Ok)
+pub(crate) fn all(handle: &mut Handle) -> Result<Rc<Vec<Fib>>> {
+    handle.flush()?;
+    let seen = handle.namespace().is_none().then(unchanged).flatten();
+    seen.map_or_else(|| read(handle).map(Rc::new), Ok)
 }
 
 fn unchanged() -> Option<Rc<Vec<Fib>>> {
@@ -243,17 +243,17 @@ fn unchanged() -> Option<Rc<Vec<Fib>>> {
 }
 
 /// As [`all`], for the host, if the same call will need the routes again.
-fn all_for_now(side: &mut Side) -> Result<Rc<Vec<Fib>>> {
+fn all_for_now(handle: &mut Handle) -> Result<Rc<Vec<Fib>>> {
     let changes = Monitor::of_ipv4_routes()?;
-    let routes = Rc::new(read(side)?);
+    let routes = Rc::new(read(handle)?);
     SEEN.set(Some(Seen { routes: routes.clone(), changes }));
     Ok(routes)
 }
 
-fn read(side: &mut Side) -> Result<Vec<Fib>> {
+fn read(handle: &mut Handle) -> Result<Vec<Fib>> {
     let mut asked = RouteMessage::default();
     asked.header.address_family = AddressFamily::Inet;
-    side.dump_as("list the routes", Message::GetRoute(asked), Fib::read)
+    handle.dump_as("list the routes", Message::GetRoute(asked), Fib::read)
 }
 
 /// A rule that selects a table (`ip rule`).
@@ -309,10 +309,10 @@ impl Rule {
     }
 }
 
-fn rules(side: &mut Side) -> Result<Vec<Rule>> {
+fn rules(handle: &mut Handle) -> Result<Vec<Rule>> {
     let mut asked = RuleMessage::default();
     asked.header.family = AddressFamily::Inet;
-    match side.dump_as("list the routing rules", Message::GetRule(asked), Rule::read) {
+    match handle.dump_as("list the routing rules", Message::GetRule(asked), Rule::read) {
         // This kernel is built without rules (CONFIG_IP_MULTIPLE_TABLES).
         Err(error) if error.errno == nix::libc::EOPNOTSUPP => Ok(Vec::new()),
         rules => rules,
@@ -320,8 +320,8 @@ fn rules(side: &mut Side) -> Result<Vec<Rule>> {
 }
 
 /// The tables in which the kernel looks up every packet's destination before the main one.
-pub(crate) fn tables_before_main(side: &mut Side) -> Result<Vec<u32>> {
-    let rules = rules(side)?;
+pub(crate) fn tables_before_main(handle: &mut Handle) -> Result<Vec<u32>> {
+    let rules = rules(handle)?;
     let before = rules.iter().take_while(|rule| rule.table != MAIN || !rule.is_for_all);
     Ok(before.filter(|rule| rule.is_for_all).map(|rule| rule.table).collect())
 }
@@ -329,11 +329,11 @@ pub(crate) fn tables_before_main(side: &mut Side) -> Result<Vec<u32>> {
 /// For each address, the index of the first one that the kernel routes alike, because no route and
 /// no rule distinguishes them. An address for which the kernel may choose one of several next hops
 /// is only like itself.
-pub(crate) fn alike(side: &mut Side, addresses: &[u32]) -> Result<Vec<usize>> {
-    let routes = all_for_now(side)?;
+pub(crate) fn alike(handle: &mut Handle, addresses: &[u32]) -> Result<Vec<usize>> {
+    let routes = all_for_now(handle)?;
     let mut parts: Vec<(Prefix, bool)> =
         routes.iter().map(|route| (route.to, route.has_many_hops)).collect();
-    parts.extend(rules(side)?.iter().filter_map(|rule| Some((rule.to?, false))));
+    parts.extend(rules(handle)?.iter().filter_map(|rule| Some((rule.to?, false))));
     // The default route may have several next hops.
     parts.push((Prefix { first: 0, length: 0 }, false));
     // Most of them are sorted already, which a stable sort makes use of.

@@ -11,11 +11,11 @@ use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 
 use crate::error::Result;
+use crate::handle::Handle;
+use crate::handles::Handles;
 use crate::link::{self, Link};
 use crate::netns::Place;
 use crate::owner::{Mac, Owner};
-use crate::side::Side;
-use crate::sides::Sides;
 use crate::sysctl::Sysctl;
 
 /// A kernel object that should exist. Each kind is one file in `object/`.
@@ -110,12 +110,12 @@ pub trait Kind: Any + AsJson + Debug + Send + Sync {
     }
 
     /// Whether the attachment that owns it is live, because the object exists.
-    fn lives(&self, _host: &mut Side, _owner: &Owner) -> Result<bool> {
+    fn lives(&self, _host: &mut Handle, _owner: &Owner) -> Result<bool> {
         Ok(false)
     }
 
     /// Returns an error if the attachment is live, as far as one request can tell.
-    fn refuse_second(&self, _host: &mut Side, _owner: &Owner) -> Result<()> {
+    fn refuse_second(&self, _host: &mut Handle, _owner: &Owner) -> Result<()> {
         Ok(())
     }
 
@@ -127,7 +127,7 @@ pub trait Kind: Any + AsJson + Debug + Send + Sync {
 }
 
 /// See [`Kind::farewell`]. The arguments are the host and the network's name.
-pub type Farewell = fn(&mut Side, &str) -> Result<()>;
+pub type Farewell = fn(&mut Handle, &str) -> Result<()>;
 
 /// When DEL removes an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,7 +228,7 @@ impl Applied {
     /// Reads the MAC address of a link on the host, if the object is shared.
     pub(crate) fn add_shared(&mut self, at: &mut At<'_>, name: &str) -> Result<()> {
         if at.is_shared()
-            && let Some(mac) = at.sides.host.unchanged(name)?.mac
+            && let Some(mac) = at.handles.host.unchanged(name)?.mac
         {
             self.macs.insert(name.to_owned(), mac);
         }
@@ -238,7 +238,7 @@ impl Applied {
 
 /// The context of an operation on an object: its namespace and its owner.
 pub struct At<'a> {
-    pub(crate) sides: &'a mut Sides,
+    pub(crate) handles: &'a mut Handles,
     pub(crate) place: Place,
     pub(crate) ownership: Ownership,
     pub(crate) owner: &'a Owner,
@@ -270,8 +270,8 @@ pub enum Mode {
 }
 
 impl At<'_> {
-    pub(crate) fn side(&mut self) -> Result<&mut Side> {
-        self.sides.side(self.place)
+    pub(crate) fn handle(&mut self) -> Result<&mut Handle> {
+        self.handles.handle(self.place)
     }
 
     pub(crate) fn is_shared(&self) -> bool {
@@ -280,7 +280,7 @@ impl At<'_> {
 
     /// Whether a link of this name exists.
     pub(crate) fn has_link(&mut self, name: &str) -> bool {
-        self.side().and_then(|side| side.link(name)).is_ok_and(|link| link.is_some())
+        self.handle().and_then(|handle| handle.link(name)).is_ok_and(|link| link.is_some())
     }
 
     /// Removes the object if a later step fails.
@@ -290,7 +290,7 @@ impl At<'_> {
 
     /// Restores a setting if a later step fails. If it cannot be read, there is nothing to restore.
     pub(crate) fn undo_setting(&mut self, setting: &Sysctl) {
-        let read = self.side().and_then(|side| side.inside(|| setting.read_all()));
+        let read = self.handle().and_then(|handle| handle.inside(|| setting.read_all()));
         if let Ok(Some(before)) = read {
             let before = Sysctl::optional(setting.key.clone(), before);
             self.undo.push(Undo::Setting(self.place, before));
@@ -317,7 +317,7 @@ impl At<'_> {
     pub(crate) fn undo_shared(
         &mut self,
         link: &str,
-        undo: impl FnOnce(&mut Side, &Link) -> Result<()> + 'static,
+        undo: impl FnOnce(&mut Handle, &Link) -> Result<()> + 'static,
     ) {
         self.undo.push(Undo::Shared(link.to_owned(), Box::new(undo)));
     }
@@ -336,7 +336,7 @@ pub(crate) enum Undo {
     Setting(Place, Sysctl),
 }
 
-type UndoShared = Box<dyn FnOnce(&mut Side, &Link) -> Result<()>>;
+type UndoShared = Box<dyn FnOnce(&mut Handle, &Link) -> Result<()>>;
 
 /// A link that this call created, or may have created if the answer to its request was lost.
 #[derive(Debug, Clone)]

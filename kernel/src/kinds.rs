@@ -4,8 +4,8 @@ use netlink_packet_route::link::InfoKind;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use crate::error::{Error, Result};
+use crate::handles::Handles;
 use crate::link;
-use crate::sides::Sides;
 
 /// Checks that the kernel supports a kind of Ethernet link, for example `veth` or `macvlan`. The
 /// request has a MAC address that no link may have. A kernel that supports the kind refuses the
@@ -20,7 +20,7 @@ pub fn makes(kind: &str) -> Result<()> {
     let message = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::from(kind))
         .address(MULTICAST.to_vec());
     let action = format!("create a {kind} link");
-    match Sides::host_only()?.host.now(link::create(action, message.build())) {
+    match Handles::host_only()?.host.now(link::create(action, message.build())) {
         Err(error) if error.errno == nix::libc::EOPNOTSUPP => Err(explain(error, kind)),
         // Any other error is about the address, or ADD reports it.
         _ => Ok(()),

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use crate::error::Result;
+use crate::handle::Handle;
 use crate::link::Link;
 use crate::netns::Place;
 use crate::netnsid;
 use crate::object::inside;
 use crate::owner::Owner;
 use crate::plan::Plan;
-use crate::side::Side;
 
 impl Plan {
     /// Whether a link of the plan's attachment exists, in any container. A link of another suite
@@ -21,7 +21,7 @@ impl Plan {
     ///
     /// Returns an error if the kernel or a namespace cannot be read.
     pub fn lives(&self) -> Result<bool> {
-        lives(self, &mut Side::open(Place::Host, None)?)
+        lives(self, &mut Handle::open(Place::Host, None)?)
     }
 }
 
@@ -31,7 +31,7 @@ impl Plan {
 ///
 /// Returns an error if the kernel or a namespace cannot be read.
 pub fn lives_of(owner: &Owner) -> Result<bool> {
-    let mut host = Side::open(Place::Host, None)?;
+    let mut host = Handle::open(Place::Host, None)?;
     let link = host.link(&owner.host_ifname())?;
     let is_theirs = |link: Link| link.alias == owner.tag() || link.mac == Some(owner.mac("host"));
     Ok(link.is_some_and(is_theirs) || inside::lives(&mut host, owner, None)?)
@@ -55,7 +55,7 @@ pub struct Home {
 ///
 /// Returns an error if the kernel or `/proc` cannot be read.
 pub fn homes(network: &str) -> Result<Vec<Home>> {
-    let mut host = Side::open(Place::Host, None)?;
+    let mut host = Handle::open(Place::Host, None)?;
     let mut links = host.links()?;
     links.retain(|link| link.kind == "veth" && Owner::tag_is_of_network(&link.alias, network));
     let ids: HashSet<i32> = links.iter().filter_map(|link| link.namespace).collect();
@@ -68,7 +68,7 @@ pub fn homes(network: &str) -> Result<Vec<Home>> {
 }
 
 /// As for [`Plan::lives`].
-pub(crate) fn lives(plan: &Plan, host: &mut Side) -> Result<bool> {
+pub(crate) fn lives(plan: &Plan, host: &mut Handle) -> Result<bool> {
     for step in plan.owned() {
         if step.object.lives(host, &plan.owner)? {
             return Ok(true);
@@ -79,6 +79,6 @@ pub(crate) fn lives(plan: &Plan, host: &mut Side) -> Result<bool> {
 
 /// Refuses an attachment that already has a link on the host, before an address is allocated, so
 /// that nothing has to be released.
-pub(crate) fn refuse_second(plan: &Plan, host: &mut Side) -> Result<()> {
+pub(crate) fn refuse_second(plan: &Plan, host: &mut Handle) -> Result<()> {
     plan.owned().try_for_each(|step| step.object.refuse_second(host, &plan.owner))
 }

@@ -16,13 +16,13 @@ use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkMessage};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 
 use crate::error::{Doing, Result};
+use crate::handle::Handle;
 use crate::link::{self, Link};
 use crate::netns::{Namespace, Place};
 use crate::rtnl::{Message, Request};
-use crate::side::Side;
 
 /// Gives a namespace an id in this one, if it has none: `ip netns set NAME auto`.
-pub(crate) fn give(side: &mut Side, namespace: &Namespace) -> Result<()> {
+pub(crate) fn give(handle: &mut Handle, namespace: &Namespace) -> Result<()> {
     /// `NETNSA_NSID_NOT_ASSIGNED`: the kernel chooses an id (`include/uapi/linux/net_namespace.h`).
     const ANY: i32 = -1;
     let descriptor = namespace.as_fd().as_raw_fd().cast_unsigned();
@@ -30,7 +30,7 @@ pub(crate) fn give(side: &mut Side, namespace: &Namespace) -> Result<()> {
     message.attributes = vec![NsidAttribute::Fd(descriptor), NsidAttribute::Id(ANY)];
     let action = "give the container's network namespace an id";
     let request = Request::new(action, 0, Message::NewNsid(message));
-    side.now(request.tolerate(&[nix::libc::EEXIST]))
+    handle.now(request.tolerate(&[nix::libc::EEXIST]))
 }
 
 /// The links of every namespace that has an id, all or those of a kind, with that id. Skips a
@@ -38,13 +38,13 @@ pub(crate) fn give(side: &mut Side, namespace: &Namespace) -> Result<()> {
 ///
 /// A veth pair gives its peer's namespace an id too, so there are as many ids as containers. With a
 /// kind, each namespace costs two short calls, because the kernel filters.
-pub(crate) fn links(side: &mut Side, kind: Option<&InfoKind>) -> Result<Vec<(i32, Link)>> {
+pub(crate) fn links(handle: &mut Handle, kind: Option<&InfoKind>) -> Result<Vec<(i32, Link)>> {
     const ACTION: &str = "list the ids of network namespaces";
-    let bodies = side.dump(ACTION, Message::GetNsid(NsidMessage::default()))?;
+    let bodies = handle.dump(ACTION, Message::GetNsid(NsidMessage::default()))?;
     let mut found = Vec::new();
     for id in bodies.iter().filter_map(|body| id(body)) {
         let inside = [LinkAttribute::IfNetnsId(id)];
-        match side.dump("list the interfaces of a container", link::all_of(kind, inside)) {
+        match handle.dump("list the interfaces of a container", link::all_of(kind, inside)) {
             Ok(links) => found.extend(links.iter().map(|body| (id, Link::read(body)))),
             // The namespace is gone, or its user namespace denies access.
             Err(error) if [nix::libc::EINVAL, nix::libc::EACCES].contains(&error.errno) => {}
@@ -66,11 +66,11 @@ fn id(body: &[u8]) -> Option<i32> {
 }
 
 /// The path in `folder` of the namespace with this id (`ip netns list-id`).
-pub(crate) fn path(side: &mut Side, wanted: i32, folder: &Path) -> Result<Option<PathBuf>> {
+pub(crate) fn path(handle: &mut Handle, wanted: i32, folder: &Path) -> Result<Option<PathBuf>> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(None) };
     for path in entries.flatten().map(|entry| entry.path()) {
         let Ok(namespace) = Namespace::open(&path) else { continue };
-        if id_of(side, &namespace)? == Some(wanted) {
+        if id_of(handle, &namespace)? == Some(wanted) {
             return Ok(Some(path));
         }
     }
@@ -78,23 +78,23 @@ pub(crate) fn path(side: &mut Side, wanted: i32, folder: &Path) -> Result<Option
 }
 
 /// The id of another namespace in this one, if it has one.
-fn id_of(side: &mut Side, namespace: &Namespace) -> Result<Option<i32>> {
+fn id_of(handle: &mut Handle, namespace: &Namespace) -> Result<Option<i32>> {
     let mut message = NsidMessage::default();
     let descriptor = namespace.as_fd().as_raw_fd().cast_unsigned();
     message.attributes = vec![NsidAttribute::Fd(descriptor)];
     let request =
         Request::new("look for the id of a network namespace", 0, Message::GetNsid(message));
-    let found = side.get_each(vec![request], |_| true)?.into_iter().flatten().next();
+    let found = handle.get_each(vec![request], |_| true)?.into_iter().flatten().next();
     Ok(found.and_then(|body| id(&body)))
 }
 
 /// A path to each namespace with one of these ids: its mount point, or the path of a process in it.
 /// Skips a namespace that has neither.
-pub(crate) fn paths(side: &mut Side, ids: &HashSet<i32>) -> Result<HashMap<i32, PathBuf>> {
+pub(crate) fn paths(handle: &mut Handle, ids: &HashSet<i32>) -> Result<HashMap<i32, PathBuf>> {
     let mut found = HashMap::new();
     for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
         let Ok(namespace) = Namespace::open(&entry.path()) else { continue };
-        if let Some(id) = id_of(side, &namespace)?.filter(|id| ids.contains(id)) {
+        if let Some(id) = id_of(handle, &namespace)?.filter(|id| ids.contains(id)) {
             found.insert(id, entry.path());
         }
     }
@@ -116,7 +116,7 @@ pub fn inhabitants(namespaces: &HashSet<i32>) -> Result<HashMap<i32, String>> {
     if namespaces.is_empty() {
         return Ok(found);
     }
-    let mut side = Side::open(Place::Host, None)?;
+    let mut handle = Handle::open(Place::Host, None)?;
     let mut seen = HashSet::new();
     for entry in fs::read_dir("/proc").doing(|| "list the processes")?.flatten() {
         let process = entry.file_name().to_string_lossy().into_owned();
@@ -130,7 +130,7 @@ pub fn inhabitants(namespaces: &HashSet<i32>) -> Result<HashMap<i32, String>> {
             continue;
         }
         let Ok(namespace) = Namespace::open(&path) else { continue };
-        if let Some(id) = id_of(&mut side, &namespace)?.filter(|id| namespaces.contains(id)) {
+        if let Some(id) = id_of(&mut handle, &namespace)?.filter(|id| namespaces.contains(id)) {
             found.insert(id, process);
         }
     }
@@ -148,10 +148,10 @@ pub fn mounted(namespaces: &HashSet<i32>) -> Result<HashSet<i32>> {
     if namespaces.is_empty() {
         return Ok(found);
     }
-    let mut side = Side::open(Place::Host, None)?;
+    let mut handle = Handle::open(Place::Host, None)?;
     for path in mounts()? {
         let Ok(namespace) = Namespace::open(&path) else { continue };
-        found.extend(id_of(&mut side, &namespace)?.filter(|id| namespaces.contains(id)));
+        found.extend(id_of(&mut handle, &namespace)?.filter(|id| namespaces.contains(id)));
     }
     Ok(found)
 }
@@ -162,7 +162,7 @@ pub fn mounted(namespaces: &HashSet<i32>) -> Result<HashSet<i32>> {
 /// # Errors
 ///
 /// Returns an error if the mounts or the processes cannot be listed, or if the kernel refuses.
-pub(crate) fn open(side: &mut Side, ids: &HashSet<i32>) -> Result<HashMap<i32, Namespace>> {
+pub(crate) fn open(handle: &mut Handle, ids: &HashSet<i32>) -> Result<HashMap<i32, Namespace>> {
     let (mut found, mut seen) = (HashMap::new(), HashSet::new());
     let processes = fs::read_dir("/proc").doing(|| "list the processes")?.flatten();
     let processes = processes.map(|entry| entry.path().join("ns/net"));
@@ -175,7 +175,7 @@ pub(crate) fn open(side: &mut Side, ids: &HashSet<i32>) -> Result<HashMap<i32, N
             continue;
         }
         let Ok(namespace) = Namespace::open(&path) else { continue };
-        if let Some(id) = id_of(side, &namespace)?.filter(|id| ids.contains(id)) {
+        if let Some(id) = id_of(handle, &namespace)?.filter(|id| ids.contains(id)) {
             found.insert(id, namespace);
         }
     }

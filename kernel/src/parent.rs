@@ -6,15 +6,19 @@ use std::path::Path;
 use netlink_packet_route::link::InfoKind;
 
 use crate::error::{Error, Result};
+use crate::handle::Handle;
 use crate::link::{Link, MacvlanMode};
 use crate::netnsid;
-use crate::side::Side;
 use crate::wireless;
 
 /// The obstacles that are known before the kernel is asked.
-pub(crate) fn obstacle(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Error>> {
-    match unfit(side, parent, mode)? {
-        None => taken(side, parent),
+pub(crate) fn obstacle(
+    handle: &mut Handle,
+    parent: &Link,
+    mode: MacvlanMode,
+) -> Result<Option<Error>> {
+    match unfit(handle, parent, mode)? {
+        None => taken(handle, parent),
         unfit => Ok(unfit),
     }
 }
@@ -25,7 +29,7 @@ fn found(parent: &Link, said: String, hint: String) -> Option<Error> {
 }
 
 /// Obstacles in the parent itself.
-fn unfit(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Error>> {
+fn unfit(handle: &mut Handle, parent: &Link, mode: MacvlanMode) -> Result<Option<Error>> {
     let name = &parent.name;
     let found = |said: String, hint: String| found(parent, said, hint);
     if !parent.ethernet {
@@ -35,7 +39,7 @@ fn unfit(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Err
         ));
     }
     let master = match parent.master {
-        Some(index) => side.link_at(index)?,
+        Some(index) => handle.link_at(index)?,
         None => None,
     };
     if let Some(master) = master.filter(takes_all_frames) {
@@ -52,7 +56,7 @@ fn unfit(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Err
     }
     if mode != MacvlanMode::Passthru
         && parent.kind.is_empty()
-        && wireless::is_client(side, parent.index)
+        && wireless::is_client(handle, parent.index)
     {
         return Ok(found(
             format!(
@@ -68,12 +72,12 @@ fn unfit(side: &mut Side, parent: &Link, mode: MacvlanMode) -> Result<Option<Err
 }
 
 /// Obstacles in the links over the parent.
-fn taken(side: &mut Side, parent: &Link) -> Result<Option<Error>> {
-    let mut links = side.links_of(&InfoKind::MacVlan)?;
+fn taken(handle: &mut Handle, parent: &Link) -> Result<Option<Error>> {
+    let mut links = handle.links_of(&InfoKind::MacVlan)?;
     // A kernel that does not know the kind has no such links, but would report all links. If ipvlan
     // is not a module, the kernel's refusal tells.
     if Path::new("/sys/module/ipvlan").exists() {
-        links.extend(side.links_of(&InfoKind::IpVlan)?);
+        links.extend(handle.links_of(&InfoKind::IpVlan)?);
     }
     let children =
         || links.iter().filter(|link| link.peer == Some(parent.index) && link.namespace.is_none());
@@ -104,16 +108,16 @@ fn takes_all_frames(master: &Link) -> bool {
 }
 
 /// Explains the kernel's refusal to create a link over a parent.
-pub(crate) fn explain(side: &mut Side, name: &str, mode: MacvlanMode, error: Error) -> Error {
-    let Ok(Some(parent)) = side.link(name) else { return error };
-    if let Ok(Some(obstacle)) = obstacle(side, &parent, mode) {
+pub(crate) fn explain(handle: &mut Handle, name: &str, mode: MacvlanMode, error: Error) -> Error {
+    let Ok(Some(parent)) = handle.link(name) else { return error };
+    if let Ok(Some(obstacle)) = obstacle(handle, &parent, mode) {
         return Error { errno: error.errno, ..obstacle };
     }
     if !matches!(error.errno, nix::libc::EBUSY | nix::libc::EINVAL) {
         return error;
     }
     // The link that uses the parent may be in another namespace, where only its alias describes it.
-    let links = netnsid::links(side, None).unwrap_or_default();
+    let links = netnsid::links(handle, None).unwrap_or_default();
     let is_in_the_way = |link: &Link| {
         let is_child = link.peer == Some(parent.index) && link.namespace.is_some();
         let is_alone =

@@ -7,11 +7,11 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::handles::Handles;
 use crate::kind::{AND, Kind, Ownership, Step};
 use crate::netns::Place;
 use crate::nft;
 use crate::owner::Owner;
-use crate::sides::Sides;
 
 /// The objects that should exist for one attachment, in the order of their creation.
 ///
@@ -61,8 +61,8 @@ impl Plan {
     }
 
     /// Opens both namespaces.
-    pub(crate) fn sides(&self) -> Result<Sides> {
-        Sides::open(self.pod.as_deref(), self.until)
+    pub(crate) fn handles(&self) -> Result<Handles> {
+        Handles::open(self.pod.as_deref(), self.until)
     }
 
     pub(crate) fn owned(&self) -> impl DoubleEndedIterator<Item = &Step> {

@@ -3,19 +3,19 @@
 use std::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::handle::Handle;
+use crate::handles::Handles;
 use crate::kind::{Applied, Mode};
 use crate::living;
 use crate::lock::Locks;
 use crate::netns::{Namespace, Place};
 use crate::plan::Plan;
-use crate::side::Side;
-use crate::sides::Sides;
 
 /// An attachment that no other call creates at the same time, and whose interface name is free: see
 /// [`Plan::ready`].
 #[derive(Debug)]
 pub struct Ready {
-    sides: Option<Sides>,
+    handles: Option<Handles>,
     locks: Locks,
 }
 
@@ -30,13 +30,13 @@ impl Plan {
     pub fn ready(&self, deadline: Instant) -> Result<Ready> {
         let locks = Locks::open()?;
         let pod = match &self.pod {
-            Some(path) => Some(Side::open(Place::Pod, Some(Namespace::open(path)?))?),
+            Some(path) => Some(Handle::open(Place::Pod, Some(Namespace::open(path)?))?),
             None => None,
         };
-        let mut sides = Sides::beside(pod, self.until)?;
-        locks.take_attachment(&self.owner, deadline, || self.is_free(&mut sides))?;
-        self.is_free(&mut sides)?;
-        Ok(Ready { sides: Some(sides), locks })
+        let mut handles = Handles::beside(pod, self.until)?;
+        locks.take_attachment(&self.owner, deadline, || self.is_free(&mut handles))?;
+        self.is_free(&mut handles)?;
+        Ok(Ready { handles: Some(handles), locks })
     }
 
     /// PLAN: checks what [`ready`](Plan::ready) checks, without excluding other calls.
@@ -45,7 +45,7 @@ impl Plan {
     ///
     /// Returns an error with the reason if the attachment cannot be created.
     pub fn vacant(&self) -> Result<()> {
-        self.is_free(&mut self.sides()?)
+        self.is_free(&mut self.handles()?)
     }
 
     /// PLAN: checks that ADD could apply the plan, as far as can be known without a change: the
@@ -55,17 +55,17 @@ impl Plan {
     ///
     /// Returns an error with the reason if not.
     pub fn feasible(&self) -> Result<()> {
-        let mut sides = self.sides()?;
+        let mut handles = self.handles()?;
         self.settable()?;
         self.steps.iter().try_for_each(|step| {
-            step.object.feasible(&mut self.at(&mut sides, step, Mode::Repair, &mut Vec::new()))
+            step.object.feasible(&mut self.at(&mut handles, step, Mode::Repair, &mut Vec::new()))
         })
     }
 
     /// Returns an error if the interface's name is taken in the container, or if the attachment
     /// exists.
-    fn is_free(&self, sides: &mut Sides) -> Result<()> {
-        if let Some(pod) = sides.pod()?
+    fn is_free(&self, handles: &mut Handles) -> Result<()> {
+        if let Some(pod) = handles.pod()?
             && pod.link(&self.owner.ifname)?.is_some()
         {
             let ifname = &self.owner.ifname;
@@ -76,7 +76,7 @@ impl Plan {
                      or use another name",
                 ));
         }
-        living::refuse_second(self, &mut sides.host)
+        living::refuse_second(self, &mut handles.host)
     }
 }
 
@@ -87,7 +87,7 @@ impl Ready {
     ///
     /// As for [`Plan::apply`].
     pub fn apply(&mut self, plan: &Plan) -> Result<Applied> {
-        let sides = self.sides.take().map_or_else(|| plan.sides(), Ok)?;
-        plan.apply_over(sides, &self.locks)
+        let handles = self.handles.take().map_or_else(|| plan.handles(), Ok)?;
+        plan.apply_over(handles, &self.locks)
     }
 }

@@ -7,11 +7,11 @@ use netlink_packet_route::link::LinkAttribute;
 use nix::libc::{EACCES, EINVAL, ENODEV};
 
 use crate::error::{Error, Result};
+use crate::handle::Handle;
 use crate::link::{self, Link};
 use crate::netns::Place;
 use crate::owner::{Mac, Owner};
 use crate::rtnl::{Message, Request};
-use crate::side::Side;
 
 /// Refuses a MAC address for `owner` that the bridge has, or one of its ports, or a live container
 /// behind a port. If the bridge separates VLANs, each VLAN may have the address once, so only
@@ -24,7 +24,7 @@ use crate::side::Side;
 ///
 /// Returns an error that names the holder of the address, or if the kernel refuses.
 pub fn refuse_same_mac(bridge: &str, mac: Mac, owner: &Owner) -> Result<()> {
-    let mut host = Side::open(Place::Host, None)?;
+    let mut host = Handle::open(Place::Host, None)?;
     let Some(bridge) = host.link(bridge)? else { return Ok(()) };
     let Some(holder) = holder(&mut host, &bridge, mac, owner)? else { return Ok(()) };
     Err(Error::found(
@@ -34,7 +34,7 @@ pub fn refuse_same_mac(bridge: &str, mac: Mac, owner: &Owner) -> Result<()> {
     .hint(format!("Give one of the two another MAC address, or remove {holder}.")))
 }
 
-fn holder(host: &mut Side, bridge: &Link, mac: Mac, owner: &Owner) -> Result<Option<String>> {
+fn holder(host: &mut Handle, bridge: &Link, mac: Mac, owner: &Owner) -> Result<Option<String>> {
     if bridge.mac == Some(mac) {
         return Ok(Some(format!("the bridge {}", bridge.name)));
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::deletion::{self, Doomed};
 use crate::error::{Error, Result};
 use crate::executor::all_of;
+use crate::handle::Handle;
+use crate::handles::Handles;
 use crate::lock::{HostLock, Locks};
 use crate::owner::Owner;
-use crate::side::Side;
-use crate::sides::Sides;
 use crate::sweep::{Collection, Judge, Stale, Swept};
 
 /// The time limit for ADDs in progress that may have created a link without an alias.
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 fn stale_of<'l>(
     swept: &[Swept],
     judge: &Judge<'_>,
-    host: &mut Side,
+    host: &mut Handle,
     locks: &'l Locks,
 ) -> (Vec<Doomed>, Option<HostLock<'l>>, Vec<Error>) {
     let (mut links, errors) = links_now(swept, judge, host);
@@ -47,7 +47,7 @@ fn stale_of<'l>(
     (links, Some(lock), errors.into_iter().chain(more).collect())
 }
 
-fn links_now(swept: &[Swept], judge: &Judge<'_>, host: &mut Side) -> (Vec<Doomed>, Vec<Error>) {
+fn links_now(swept: &[Swept], judge: &Judge<'_>, host: &mut Handle) -> (Vec<Doomed>, Vec<Error>) {
     let (mut doomed, mut errors) = (Vec::new(), Vec::new());
     for kind in swept {
         match (kind.links)(host, judge) {
@@ -75,9 +75,9 @@ pub fn collect(
     swept: &[Swept],
 ) -> Result<()> {
     let locks = Locks::open()?;
-    let mut sides = Sides::host_only()?;
+    let mut handles = Handles::host_only()?;
     let mut errors = Vec::new();
-    let mut gc = Collection { sides: &mut sides, judge: Judge::new(network, valid), held };
+    let mut gc = Collection { handles: &mut handles, judge: Judge::new(network, valid), held };
     for kind in swept {
         match (kind.addresses)(&mut gc) {
             Ok(addresses) => gc.held.extend(addresses),
@@ -87,9 +87,9 @@ pub fn collect(
     for kind in swept {
         errors.extend((kind.collect)(&mut gc).err());
     }
-    let (doomed, lock, failures) = stale_of(swept, &gc.judge, &mut gc.sides.host, &locks);
+    let (doomed, lock, failures) = stale_of(swept, &gc.judge, &mut gc.handles.host, &locks);
     errors.extend(failures);
-    errors.extend(deletion::delete_all(&mut gc.sides.host, doomed));
+    errors.extend(deletion::delete_all(&mut gc.handles.host, doomed));
     drop(lock);
     all_of(errors)
 }
@@ -101,7 +101,7 @@ pub fn collect(
 /// Returns an error if the kernel refuses the request.
 pub fn stale_links(network: &str, valid: &[Owner], swept: &[Swept]) -> Result<Vec<Stale>> {
     let locks = Locks::open()?;
-    let (judge, host) = (Judge::new(network, valid), &mut Sides::host_only()?.host);
+    let (judge, host) = (Judge::new(network, valid), &mut Handles::host_only()?.host);
     let (links, _lock, errors) = stale_of(swept, &judge, host, &locks);
     all_of(errors)?;
     Ok(links.into_iter().map(Stale::link).collect())
@@ -114,9 +114,9 @@ pub fn stale_links(network: &str, valid: &[Owner], swept: &[Swept]) -> Result<Ve
 ///
 /// Returns an error if the kernel refuses the request.
 pub fn stale(network: &str, valid: &[Owner], swept: &[Swept]) -> Result<Vec<Stale>> {
-    let mut sides = Sides::host_only()?;
+    let mut handles = Handles::host_only()?;
     let judge = Judge::new(network, valid);
-    let mut gc = Collection { sides: &mut sides, judge, held: Vec::new() };
+    let mut gc = Collection { handles: &mut handles, judge, held: Vec::new() };
     let mut found = stale_links(network, valid, swept)?;
     for kind in swept {
         found.extend((kind.stale)(&mut gc, &found)?);

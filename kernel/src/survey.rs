@@ -11,13 +11,13 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, Ro
 
 use crate::error::{Error, Result};
 use crate::fib;
+use crate::handle::Handle;
 use crate::link::{Link, MacvlanMode};
 use crate::netns::{Namespace, Place};
 use crate::object::{Key, Route, mtu_of, ports_of_network, source_of};
 use crate::owner::Owner;
 use crate::parent;
 use crate::rtnl::{Message, Request};
-use crate::side::Side;
 use crate::sysctl::Sysctl;
 
 /// The route that a namespace's packets take to an address (`ip route get ADDRESS`).
@@ -60,7 +60,7 @@ pub struct RouteOver {
 /// A reader of one network namespace.
 #[derive(Debug)]
 pub struct Survey {
-    pub(crate) side: Side,
+    pub(crate) handle: Handle,
 }
 
 impl Survey {
@@ -70,7 +70,7 @@ impl Survey {
     ///
     /// Returns an error if no netlink socket can be opened.
     pub fn host() -> Result<Survey> {
-        Ok(Survey { side: Side::open(Place::Host, None)? })
+        Ok(Survey { handle: Handle::open(Place::Host, None)? })
     }
 
     /// Opens a container's namespace.
@@ -79,7 +79,7 @@ impl Survey {
     ///
     /// Returns an error if the path does not exist or is not a network namespace.
     pub fn pod(path: &Path) -> Result<Survey> {
-        Ok(Survey { side: Side::open(Place::Pod, Some(Namespace::open(path)?))? })
+        Ok(Survey { handle: Handle::open(Place::Pod, Some(Namespace::open(path)?))? })
     }
 
     /// The link with this name, if it exists.
@@ -88,7 +88,7 @@ impl Survey {
     ///
     /// Returns an error if the kernel refuses the request.
     pub fn link(&mut self, name: &str) -> Result<Option<Link>> {
-        self.side.link(name)
+        self.handle.link(name)
     }
 
     /// Every link.
@@ -97,7 +97,7 @@ impl Survey {
     ///
     /// Returns an error if the kernel refuses the request.
     pub fn links(&mut self) -> Result<Vec<Link>> {
-        self.side.links()
+        self.handle.links()
     }
 
     /// The other end of a veth pair that has both ends in this namespace.
@@ -106,13 +106,13 @@ impl Survey {
     ///
     /// Returns an error if the kernel refuses the request.
     pub fn other_end(&mut self, name: &str) -> Result<Option<Link>> {
-        let Some(near) = self.side.link(name)?.filter(|link| link.kind == "veth") else {
+        let Some(near) = self.handle.link(name)?.filter(|link| link.kind == "veth") else {
             return Ok(None);
         };
         let is_other = |far: &Link| {
             far.kind == "veth" && near.peer == Some(far.index) && far.peer == Some(near.index)
         };
-        Ok(self.side.links()?.into_iter().find(is_other))
+        Ok(self.handle.links()?.into_iter().find(is_other))
     }
 
     /// The addresses of a link, in the order in which they were added.
@@ -121,7 +121,7 @@ impl Survey {
     ///
     /// Returns an error if the kernel refuses the request.
     pub fn addresses(&mut self, link: &Link) -> Result<Vec<IpNetwork>> {
-        let held = self.side.addresses(link.index)?;
+        let held = self.handle.addresses(link.index)?;
         Ok(held.into_iter().map(|held| held.address).collect())
     }
 
@@ -131,7 +131,7 @@ impl Survey {
     ///
     /// Returns an error if the kernel refuses the request.
     pub fn routes_over(&mut self, link: &Link) -> Result<Vec<RouteOver>> {
-        let routes = fib::all(&mut self.side)?;
+        let routes = fib::all(&mut self.handle)?;
         let is_over = |route: &&fib::Fib| {
             route.table == Route::MAIN && route.link == link.index && route.is_unicast()
         };
@@ -149,7 +149,7 @@ impl Survey {
     ///
     /// Returns an error if the kernel refuses the request.
     pub fn ipv4_addresses(&mut self) -> Result<Vec<(u32, Ipv4Network)>> {
-        let held = self.side.all_addresses(AddressFamily::Inet)?;
+        let held = self.handle.all_addresses(AddressFamily::Inet)?;
         let ipv4 = |(link, address)| match address {
             IpNetwork::V4(address) => Some((link, address)),
             IpNetwork::V6(_) => None,
@@ -174,7 +174,7 @@ impl Survey {
         message.attributes.push(RouteAttribute::Destination(to));
         let request =
             Request::new(format!("look for the route to {address}"), 0, Message::GetRoute(message));
-        let found = self.side.get_each(vec![request], is_no_way)?;
+        let found = self.handle.get_each(vec![request], is_no_way)?;
         Ok(found.into_iter().flatten().any(|body| {
             RouteMessage::parse(&body).is_ok_and(|route| route.header.kind == RouteType::Local)
         }))
@@ -193,7 +193,7 @@ impl Survey {
             return self.ask_egress(to);
         }
         let addresses: Vec<u32> = to.iter().map(|address| u32::from(*address)).collect();
-        let alike = fib::alike(&mut self.side, &addresses)?;
+        let alike = fib::alike(&mut self.handle, &addresses)?;
         let is_first = |(at, first): &(usize, &usize)| at == *first;
         let (places, asked): (Vec<usize>, Vec<Ipv4Addr>) = (alike.iter().enumerate())
             .filter(is_first)
@@ -213,7 +213,7 @@ impl Survey {
             message.attributes.push(RouteAttribute::Destination(RouteAddress::Inet(*address)));
             Request::new(format!("look for the route to {address}"), 0, Message::GetRoute(message))
         };
-        let found = self.side.get_each(to.iter().map(ask).collect(), is_no_way)?;
+        let found = self.handle.get_each(to.iter().map(ask).collect(), is_no_way)?;
         found.into_iter().map(|body| body.map_or(Ok(None), |body| Egress::read(&body))).collect()
     }
 
@@ -223,7 +223,7 @@ impl Survey {
     ///
     /// Returns an error if the kernel refuses the request.
     pub fn default_egress(&mut self) -> Result<Option<Egress>> {
-        let routes = self.side.routes_in(AddressFamily::Inet, Route::MAIN, None)?;
+        let routes = self.handle.routes_in(AddressFamily::Inet, Route::MAIN, None)?;
         let defaults = routes.iter().filter(|route| is_default(route, AddressFamily::Inet));
         let Some(first) = defaults.min_by_key(|route| Key::read(route).priority) else {
             return Ok(None);
@@ -233,7 +233,7 @@ impl Survey {
             return Ok(self.egress(&[gateway])?.into_iter().flatten().next());
         }
         let (Some(link), mtu) = (key.oif, mtu_of(first)) else { return Ok(None) };
-        let held = self.side.addresses(link)?.into_iter().map(|held| held.address.ip());
+        let held = self.handle.addresses(link)?.into_iter().map(|held| held.address.ip());
         let source = source.or(held.filter_map(as_v4).next());
         Ok(Some(Egress { link, via: None, source, mtu }))
     }
@@ -246,7 +246,7 @@ impl Survey {
     pub fn routes(&mut self) -> Result<Vec<KnownRoute>> {
         let mut known = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let routes = self.side.routes_in(family, Route::MAIN, None)?;
+            let routes = self.handle.routes_in(family, Route::MAIN, None)?;
             known.extend(routes.iter().filter_map(KnownRoute::read));
         }
         Ok(known)
@@ -258,7 +258,7 @@ impl Survey {
     ///
     /// Returns an error if the kernel refuses the request.
     pub fn ipv4_routes(&mut self) -> Result<Vec<KnownRoute>> {
-        let routes = fib::all(&mut self.side)?;
+        let routes = fib::all(&mut self.handle)?;
         Ok(routes.iter().filter_map(KnownRoute::of).collect())
     }
 
@@ -268,7 +268,7 @@ impl Survey {
     ///
     /// Returns an error if it cannot be read.
     pub fn sysctl(&self, key: &str) -> Result<Option<String>> {
-        self.side.inside(|| Sysctl::new(key, "").read())
+        self.handle.inside(|| Sysctl::new(key, "").read())
     }
 
     /// The outgoing link of the first IPv4 default route.
@@ -282,14 +282,14 @@ impl Survey {
 
     /// The outgoing link of a family's first default route, and the source address in the route.
     fn default_route(&mut self, family: AddressFamily) -> Result<Option<(Link, Option<IpAddr>)>> {
-        let routes = self.side.routes_in(family, Route::MAIN, None)?;
+        let routes = self.handle.routes_in(family, Route::MAIN, None)?;
         let defaults = routes.iter().filter(|route| is_default(route, family));
         let Some(first) = defaults.min_by_key(|route| Key::read(route).priority) else {
             return Ok(None);
         };
         let (out, source) = (Key::read(first).oif, source_of(first));
         let Some(out) = out else { return Ok(None) };
-        Ok(self.side.link_at(out)?.map(|link| (link, source)))
+        Ok(self.handle.link_at(out)?.map(|link| (link, source)))
     }
 
     /// The addresses by which other hosts on the network of `link` know this host: those of the
@@ -332,7 +332,7 @@ impl Survey {
     ///
     /// Returns an error with the reason and a remedy if it cannot.
     pub fn carries_macvlan(&mut self, parent: &Link, mode: MacvlanMode) -> Result<()> {
-        parent::obstacle(&mut self.side, parent, mode)?.map_or(Ok(()), Err)
+        parent::obstacle(&mut self.handle, parent, mode)?.map_or(Ok(()), Err)
     }
 }
 
@@ -353,7 +353,8 @@ impl Survey {
         if !bridge.is_fitted() || bridge.mtu == bridge.original_mtu().min(most) {
             return Ok(None);
         }
-        let (ports, tag) = (ports_of_network(&mut self.side, bridge, &owner.network)?, owner.tag());
+        let (ports, tag) =
+            (ports_of_network(&mut self.handle, bridge, &owner.network)?, owner.tag());
         Ok(ports.iter().any(|port| port.alias != tag).then_some(bridge.mtu))
     }
 }

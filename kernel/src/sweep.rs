@@ -7,11 +7,11 @@ use std::net::IpAddr;
 
 use crate::deletion::Doomed;
 use crate::error::Result;
+use crate::handle::Handle;
+use crate::handles::Handles;
 use crate::kind::Step;
 use crate::nft;
 use crate::owner::Owner;
-use crate::side::Side;
-use crate::sides::Sides;
 
 /// Addresses, each with its attachment.
 pub type Held = Vec<(IpAddr, Owner)>;
@@ -41,7 +41,7 @@ pub trait Sweep {
     }
 
     /// GC: the links that are stale, on the host or in containers.
-    fn links(_host: &mut Side, _judge: &Judge<'_>) -> Result<Vec<Doomed>> {
+    fn links(_host: &mut Handle, _judge: &Judge<'_>) -> Result<Vec<Doomed>> {
         Ok(Vec::new())
     }
 
@@ -60,7 +60,7 @@ pub struct Swept {
     pub(crate) remove: fn(&mut Deletion<'_>) -> Result<()>,
     pub(crate) addresses: fn(&mut Collection<'_>) -> Result<Held>,
     pub(crate) collect: fn(&mut Collection<'_>) -> Result<()>,
-    pub(crate) links: fn(&mut Side, &Judge<'_>) -> Result<Vec<Doomed>>,
+    pub(crate) links: fn(&mut Handle, &Judge<'_>) -> Result<Vec<Doomed>>,
     pub(crate) stale: fn(&mut Collection<'_>, &[Stale]) -> Result<Vec<Stale>>,
 }
 
@@ -89,7 +89,7 @@ impl PartialEq for Swept {
 /// The context of a DEL.
 #[derive(Debug)]
 pub struct Deletion<'a> {
-    pub(crate) sides: &'a mut Sides,
+    pub(crate) handles: &'a mut Handles,
     pub(crate) owner: &'a Owner,
     /// All steps of the plan.
     pub(crate) steps: &'a [Step],
@@ -99,7 +99,7 @@ pub struct Deletion<'a> {
 /// The context of a GC.
 #[derive(Debug)]
 pub struct Collection<'a> {
-    pub(crate) sides: &'a mut Sides,
+    pub(crate) handles: &'a mut Handles,
     pub(crate) judge: Judge<'a>,
     /// Addresses of stale attachments.
     pub(crate) held: Held,

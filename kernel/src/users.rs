@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
+use crate::handle::Handle;
 use crate::link::{self, Link};
 use crate::owner::Owner;
-use crate::side::Side;
 
 /// The ports of a bridge, by network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub struct Users {
 
 impl Users {
     /// Counts the ports of a bridge, for a network.
-    pub(crate) fn of(side: &mut Side, bridge: u32, network: &str) -> Result<Users> {
-        let ports = side.dump("list the ports of a bridge", link::ports_of(bridge))?;
+    pub(crate) fn of(handle: &mut Handle, bridge: u32, network: &str) -> Result<Users> {
+        let ports = handle.dump("list the ports of a bridge", link::ports_of(bridge))?;
         // A kernel that cannot filter returns all links.
         let ports = ports.iter().map(|body| Link::read(body));
         Ok(Users::among(ports.filter(|port| port.master == Some(bridge)), network))

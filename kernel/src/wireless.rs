@@ -5,8 +5,8 @@ use std::path::Path;
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
 
+use crate::handle::Handle;
 use crate::rtnl::{attributes, half, word};
-use crate::side::Side;
 
 /// `struct nlmsghdr` and `struct genlmsghdr` in bytes.
 const HEADERS: usize = 20;
@@ -26,11 +26,11 @@ const P2P_CLIENT: u32 = 8;
 
 /// Whether the access point accepts frames only from the link's own MAC address, because the link
 /// is a client without four-address mode. False if that cannot be determined.
-pub(crate) fn is_client(side: &Side, index: u32) -> bool {
+pub(crate) fn is_client(handle: &Handle, index: u32) -> bool {
     // The request for a family makes the kernel load its module, which a host without wireless
     // links does not need.
     Path::new("/sys/module/cfg80211").exists()
-        && side.inside(|| Ok(ask_for(index))).ok().flatten().unwrap_or(false)
+        && handle.inside(|| Ok(ask_for(index))).ok().flatten().unwrap_or(false)
 }
 
 fn ask_for(index: u32) -> Option<bool> {

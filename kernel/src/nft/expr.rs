@@ -24,7 +24,7 @@ const ACCEPT: u32 = 1;
 
 /// The position of an address in the packet: `ip saddr`, `ip6 daddr`.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Side {
+pub(super) enum Handle {
     Source,
     Destination,
 }
@@ -38,18 +38,18 @@ pub(super) fn destination_in(subnet: IpNetwork) -> Vec<Expression> {
     let prefix = subnet.prefix();
     if prefix.is_multiple_of(8) && prefix > 0 {
         let whole = usize::from(prefix / 8);
-        let mut rule = load_address(Side::Destination, subnet.is_ipv6(), whole);
+        let mut rule = load_address(Handle::Destination, subnet.is_ipv6(), whole);
         rule.push(equals(network.into_iter().take(whole).collect()));
         return rule;
     }
-    let mut rule = load_address(Side::Destination, subnet.is_ipv6(), network.len());
+    let mut rule = load_address(Handle::Destination, subnet.is_ipv6(), network.len());
     rule.extend([bitwise(octets(subnet.mask())), equals(network)]);
     rule
 }
 
 /// `ip saddr vmap @NAME`, `ip6 saddr vmap @NAME`
 pub(super) fn source_vmap(name: &str, ipv6: bool) -> Vec<Expression> {
-    let mut rule = load_address(Side::Source, ipv6, if ipv6 { 16 } else { 4 });
+    let mut rule = load_address(Handle::Source, ipv6, if ipv6 { 16 } else { 4 });
     rule.push(lookup(name, Some(Register::Verdict)));
     rule
 }
@@ -100,7 +100,7 @@ fn load(offset: u32, length: u32) -> Expression {
 
 /// `ip daddr @NAME`
 pub(super) fn destination_among(name: &str) -> Vec<Expression> {
-    let mut rule = load_address(Side::Destination, false, 4);
+    let mut rule = load_address(Handle::Destination, false, 4);
     rule.push(lookup(name, None));
     rule
 }
@@ -148,12 +148,12 @@ pub(super) fn octets(address: IpAddr) -> Vec<u8> {
 
 /// Loads the first `length` bytes of an address into register 1. The inet family sees packets of
 /// both protocols, so the protocol is checked first.
-fn load_address(side: Side, ipv6: bool, length: usize) -> Vec<Expression> {
-    let (protocol, offset) = match (side, ipv6) {
-        (Side::Source, false) => (IPV4, 12),
-        (Side::Destination, false) => (IPV4, 16),
-        (Side::Source, true) => (IPV6, 8),
-        (Side::Destination, true) => (IPV6, 24),
+fn load_address(handle: Handle, ipv6: bool, length: usize) -> Vec<Expression> {
+    let (protocol, offset) = match (handle, ipv6) {
+        (Handle::Source, false) => (IPV4, 12),
+        (Handle::Destination, false) => (IPV4, 16),
+        (Handle::Source, true) => (IPV6, 8),
+        (Handle::Destination, true) => (IPV6, 24),
     };
     vec![
         meta(MetaKey::Nfproto),

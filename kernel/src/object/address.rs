@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{At, Kind, Mode, Place, Route, connected, ip};
 use crate::error::{Error, Result};
+use crate::handle::Handle;
+use crate::handles::Handles;
 use crate::link;
 use crate::owner::Mac;
 use crate::rtnl::{Message, Request};
-use crate::side::Side;
-use crate::sides::Sides;
 use crate::users::Users;
 
 /// An address of a link (`ip address`).
@@ -80,28 +80,28 @@ impl Kind for Address {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        let side = at.side()?;
-        let index = side.index(&self.link)?;
+        let handle = at.handle()?;
+        let index = handle.index(&self.link)?;
         if !at.is_shared() {
-            at.side()?.queue(self.request(index).tolerate(&[nix::libc::EEXIST]));
+            at.handle()?.queue(self.request(index).tolerate(&[nix::libc::EEXIST]));
             return self.reconnect(at);
         }
-        let held = at.side()?.addresses(index)?;
+        let held = at.handle()?.addresses(index)?;
         if held.iter().any(|held| held.address == self.address) {
             return self.reconnect(at);
         }
         let network = &at.owner.network;
         for other in held.iter().filter(|held| self.conflicts_with(held.address)) {
             if self.conflict == Conflict::Refuse {
-                let side = at.sides.side(at.place)?;
-                return Err(self.refusal(side, index, other.address, network));
+                let handle = at.handles.handle(at.place)?;
+                return Err(self.refusal(handle, index, other.address, network));
             }
             // Live containers use the other address. Both can stay, and a repair removes nothing.
             if at.mode == Mode::Add {
-                at.side()?.queue(remove(&self.link, index, other.address));
+                at.handle()?.queue(remove(&self.link, index, other.address));
             }
         }
-        let added = at.side()?.now(self.request(index));
+        let added = at.handle()?.now(self.request(index));
         if added.as_ref().err().is_none_or(Error::is_unanswered) {
             let (name, address) = (self.link.clone(), self.address);
             at.undo_shared(&self.link, move |host, link| {
@@ -116,8 +116,8 @@ impl Kind for Address {
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        let Some(link) = at.side()?.link(&self.link)? else { return Ok(vec![]) };
-        let held = at.side()?.addresses(link.index)?;
+        let Some(link) = at.handle()?.link(&self.link)? else { return Ok(vec![]) };
+        let held = at.handle()?.addresses(link.index)?;
         Ok(match held.iter().find(|held| held.address == self.address) {
             None => vec![format!("address {} is not on {}", self.address, self.link)],
             Some(held) if held.duplicate => {
@@ -127,7 +127,7 @@ impl Kind for Address {
             // deletes the kernel's route.
             Some(held) if self.noprefixroute || held.noprefixroute => vec![],
             Some(_) => {
-                let gone = connected::missing(at.side()?, &link, self.address)?;
+                let gone = connected::missing(at.handle()?, &link, self.address)?;
                 gone.map(|route| format!("route {} is gone", route.named())).into_iter().collect()
             }
         })
@@ -143,14 +143,14 @@ impl Address {
     /// Returns an error if a conflicting address is on the link, or if the kernel refuses the
     /// request.
     pub fn fits(&self, network: &str) -> Result<()> {
-        let side = &mut Sides::host_only()?.host;
-        let Some(link) = side.link(&self.link)? else { return Ok(()) };
-        let held = side.addresses(link.index)?;
+        let handle = &mut Handles::host_only()?.host;
+        let Some(link) = handle.link(&self.link)? else { return Ok(()) };
+        let held = handle.addresses(link.index)?;
         if self.conflict != Conflict::Refuse || held.iter().any(|it| it.address == self.address) {
             return Ok(());
         }
         match held.iter().find(|held| self.conflicts_with(held.address)) {
-            Some(other) => Err(self.refusal(side, link.index, other.address, network)),
+            Some(other) => Err(self.refusal(handle, link.index, other.address, network)),
             None => Ok(()),
         }
     }
@@ -160,10 +160,10 @@ impl Address {
         if at.mode != Mode::Repair || self.noprefixroute {
             return Ok(());
         }
-        let side = at.side()?;
-        let link = side.existing(&self.link)?;
-        if let Some(route) = connected::missing(side, &link, self.address)? {
-            side.queue(route.request(link.index, 0)?);
+        let handle = at.handle()?;
+        let link = handle.existing(&self.link)?;
+        if let Some(route) = connected::missing(handle, &link, self.address)? {
+            handle.queue(route.request(link.index, 0)?);
         }
         Ok(())
     }
@@ -212,7 +212,7 @@ impl Address {
     }
 
     /// The error about a conflicting address, with a remedy that disconnects no container.
-    fn refusal(&self, side: &mut Side, index: u32, other: IpNetwork, network: &str) -> Error {
+    fn refusal(&self, handle: &mut Handle, index: u32, other: IpNetwork, network: &str) -> Error {
         let error = Error::found(
             format!("give {} the address {}", self.link, self.address),
             format!(
@@ -220,7 +220,7 @@ impl Address {
                 self.link, self.address
             ),
         );
-        let hint = match Users::of(side, index, network) {
+        let hint = match Users::of(handle, index, network) {
             Err(why) => format!("cannot find out which containers use {other}: {why}"),
             Ok(users) => users.instead(&self.link, other).unwrap_or_else(|| {
                 format!(
@@ -235,11 +235,11 @@ impl Address {
 
     /// A bridge that another program created without a fixed MAC address keeps its current one.
     fn freeze_mac(&self, at: &mut At<'_>, index: u32) -> Result<()> {
-        let side = at.side()?;
-        let found = side.existing(&self.link)?;
+        let handle = at.handle()?;
+        let found = handle.existing(&self.link)?;
         if let Some(mac) = found.mac.filter(|_| found.kind == "bridge") {
             let message = link::with_index(index).address(mac.0.to_vec()).build();
-            side.queue(link::set(format!("keep the MAC of {}", self.link), message));
+            handle.queue(link::set(format!("keep the MAC of {}", self.link), message));
         }
         Ok(())
     }

@@ -29,10 +29,10 @@ impl Kind for Announce {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        let side = at.side()?;
-        let index = side.index(&self.link)?;
+        let handle = at.handle()?;
+        let index = handle.index(&self.link)?;
         let message = link::with_index(index).address(self.mac.0.to_vec()).build();
-        side.queue(link::set(format!("announce the addresses of {}", self.link), message));
+        handle.queue(link::set(format!("announce the addresses of {}", self.link), message));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 
 use super::{Address, Place, Step, Veth};
 use crate::error::Result;
-use crate::sides::Sides;
+use crate::handles::Handles;
 
 /// The addresses that a plan gives the container.
 pub(super) fn planned(steps: &[Step]) -> Vec<IpNetwork> {
@@ -15,8 +15,8 @@ pub(super) fn planned(steps: &[Step]) -> Vec<IpNetwork> {
 }
 
 /// The addresses of the container's ends of the plan's veth pairs.
-pub(super) fn of_pod(steps: &[Step], sides: &mut Sides) -> Result<Vec<IpAddr>> {
-    let Some(pod) = sides.pod()? else { return Ok(Vec::new()) };
+pub(super) fn of_pod(steps: &[Step], handles: &mut Handles) -> Result<Vec<IpAddr>> {
+    let Some(pod) = handles.pod()? else { return Ok(Vec::new()) };
     let mut held = Vec::new();
     for veth in steps.iter().filter_map(|step| step.of_kind::<Veth>()) {
         let link = pod.link(&veth.peer.name)?.filter(|link| link.mac == Some(veth.peer.mac));

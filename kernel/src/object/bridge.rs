@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::{At, Kind, Made, Place, Sysctl, ip};
 use crate::error::{Doing, Error, Result};
+use crate::handle::Handle;
+use crate::handles::Handles;
 use crate::kind::Applied;
 use crate::link::{self, Link};
 use crate::owner::Mac;
-use crate::side::Side;
-use crate::sides::Sides;
 
 /// A bridge (`ip link add NAME type bridge`). It is created down; [`Up`](super::Up) sets it up.
 ///
@@ -49,7 +49,7 @@ impl Kind for Bridge {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        let link = match at.side()?.link(&self.name)? {
+        let link = match at.handle()?.link(&self.name)? {
             Some(link) => {
                 // It is not in use yet: the call that created it may have ended here.
                 if !link.up && link.kind == "bridge" {
@@ -63,19 +63,19 @@ impl Kind for Bridge {
         if self.vlan_filtering && !link.vlan_filtering {
             let message =
                 LinkBridge::new(&self.name).append_info_data(InfoBridge::VlanFiltering(true));
-            let side = at.side()?;
-            let done = side.now(link::set(self.filter_action(), message.build()));
-            done.map_err(|error| self.explain(side, error))?;
+            let handle = at.handle()?;
+            let done = handle.now(link::set(self.filter_action(), message.build()));
+            done.map_err(|error| self.explain(handle, error))?;
         }
         if self.promiscuous && !link.promiscuous {
             let message = link::with_index(link.index).promiscuous(true).build();
-            at.side()?.queue(link::set(format!("make {} promiscuous", self.name), message));
+            at.handle()?.queue(link::set(format!("make {} promiscuous", self.name), message));
         }
         Ok(())
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        let Some(link) = at.side()?.link(&self.name)? else {
+        let Some(link) = at.handle()?.link(&self.name)? else {
             return Ok(vec![format!("bridge {} is gone", self.name)]);
         };
         let mut differences = Vec::new();
@@ -108,16 +108,16 @@ impl Bridge {
     /// Returns an error if another kind of link has the name, or if the kernel does not support
     /// bridges, or no bridges that filter VLANs.
     pub fn usable(&self) -> Result<()> {
-        let side = &mut Sides::host_only()?.host;
-        let link = side.link(&self.name)?;
+        let handle = &mut Handles::host_only()?.host;
+        let link = handle.link(&self.name)?;
         if let Some(link) = &link {
             self.check_kind(link)?;
-        } else if !knows_bridges(side, &self.name)? {
+        } else if !knows_bridges(handle, &self.name)? {
             return Err(no_bridges(Error::errno(self.create_action(), EOPNOTSUPP)));
         }
         if self.vlan_filtering
             && !link.as_ref().is_some_and(|link| link.vlan_filtering)
-            && !filters_vlans(side)?
+            && !filters_vlans(handle)?
         {
             let action = if link.is_some() { self.filter_action() } else { self.create_action() };
             return Err(no_filtering(Error::errno(action, EOPNOTSUPP)));
@@ -134,13 +134,13 @@ impl Bridge {
     }
 
     /// Names what the kernel lacks, if that is the reason for its refusal.
-    fn explain(&self, side: &mut Side, error: Error) -> Error {
+    fn explain(&self, handle: &mut Handle, error: Error) -> Error {
         if error.errno != EOPNOTSUPP {
             return error;
         }
-        match knows_bridges(side, &self.name) {
+        match knows_bridges(handle, &self.name) {
             Ok(false) => no_bridges(error),
-            Ok(true) if self.vlan_filtering && filters_vlans(side) == Ok(false) => {
+            Ok(true) if self.vlan_filtering && filters_vlans(handle) == Ok(false) => {
                 no_filtering(error)
             }
             _ => error,
@@ -157,7 +157,7 @@ impl Bridge {
         if self.vlan_filtering {
             message = message.append_info_data(InfoBridge::VlanFiltering(true));
         }
-        let created = at.side()?.now(link::create(self.create_action(), message.build()));
+        let created = at.handle()?.now(link::create(self.create_action(), message.build()));
         let made = Made::new(&self.name, mac).after(&created);
         made.into_iter().for_each(|made| at.undo_shared_link(made));
         let is_new = match created {
@@ -166,13 +166,13 @@ impl Bridge {
                 true
             }
             Err(error) if error.is_taken() => false,
-            Err(error) => return Err(self.explain(at.side()?, error)),
+            Err(error) => return Err(self.explain(at.handle()?, error)),
         };
-        let link = at.side()?.existing(&self.name)?;
+        let link = at.handle()?.existing(&self.name)?;
         // The kernel does not enable IPv6 on a link with a smaller MTU.
         if let Some(mac) = link.mac.filter(|_| is_new && link.mtu >= IPV6_MIN_MTU) {
-            let side = at.side()?;
-            side.queue(super::address::link_local(&self.name, link.index, mac));
+            let handle = at.handle()?;
+            handle.queue(super::address::link_local(&self.name, link.index, mac));
         }
         Ok(link)
     }
@@ -199,9 +199,9 @@ impl Bridge {
 /// Whether the kernel supports bridges. The request has a MAC address that no link may have. A
 /// kernel with bridges refuses the address; any other kernel refuses the kind. The kernel may load
 /// the module, as for ADD, and creates nothing.
-fn knows_bridges(side: &mut Side, name: &str) -> Result<bool> {
+fn knows_bridges(handle: &mut Handle, name: &str) -> Result<bool> {
     let message = LinkMessageBuilder::<LinkBridge>::new(name).address(vec![0xff; 6]);
-    match side.now(link::create(format!("ask for the bridge {name}"), message.build())) {
+    match handle.now(link::create(format!("ask for the bridge {name}"), message.build())) {
         Err(error) if error.errno == EOPNOTSUPP => Ok(false),
         // ADD reports the kernel's reason for any other error.
         _ => Ok(true),
@@ -210,10 +210,10 @@ fn knows_bridges(side: &mut Side, name: &str) -> Result<bool> {
 
 /// Whether the kernel's bridges filter VLANs. The request has an invalid VLAN ID and a name that is
 /// taken: a kernel that filters VLANs checks the VLAN ID first, and no kernel creates a bridge.
-fn filters_vlans(side: &mut Side) -> Result<bool> {
+fn filters_vlans(handle: &mut Handle) -> Result<bool> {
     let message = LinkMessageBuilder::<LinkBridge>::new("lo")
         .append_info_data(InfoBridge::VlanDefaultPvid(NO_VLAN));
-    match side.now(link::create("ask for a bridge that filters VLANs", message.build())) {
+    match handle.now(link::create("ask for a bridge that filters VLANs", message.build())) {
         Err(error) if error.is_taken() => Ok(false),
         _ => Ok(true),
     }

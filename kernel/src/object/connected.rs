@@ -9,8 +9,8 @@ use netlink_packet_route::route::RouteType;
 use super::route::{Key, Route};
 use super::way::Way;
 use crate::error::Result;
+use crate::handle::Handle;
 use crate::link::Link;
-use crate::side::Side;
 
 /// `RTPROT_KERNEL` (`include/uapi/linux/rtnetlink.h`).
 const KERNEL: u8 = 2;
@@ -24,7 +24,11 @@ const ALL_TABLES: u32 = 0;
 
 /// The route that the kernel created with the address, if it is missing. A link that is down has no
 /// such routes, and gets them when it comes up.
-pub(super) fn missing(side: &mut Side, link: &Link, address: IpNetwork) -> Result<Option<Route>> {
+pub(super) fn missing(
+    handle: &mut Handle,
+    link: &Link,
+    address: IpNetwork,
+) -> Result<Option<Route>> {
     let (subnet, is_single) = match address {
         IpNetwork::V4(ip) => (IpNetwork::new(ip.network().into(), ip.prefix()), ip.prefix() == 32),
         IpNetwork::V6(ip) => (IpNetwork::new(ip.network().into(), ip.prefix()), ip.prefix() == 128),
@@ -34,7 +38,7 @@ pub(super) fn missing(side: &mut Side, link: &Link, address: IpNetwork) -> Resul
         return Ok(None);
     }
     let family = if subnet.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let routes = side.routes_in(family, ALL_TABLES, Some(link.index))?;
+    let routes = handle.routes_in(family, ALL_TABLES, Some(link.index))?;
     let leads_there = |way: &Way| {
         let key = Key::read(&way.route);
         way.route.header.kind == RouteType::Unicast

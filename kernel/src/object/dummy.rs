@@ -5,11 +5,11 @@ use serde::Serialize;
 use super::{At, Kind, Made, Mode, Place, Sweep, Undo, inside, ip};
 use crate::deletion::Doomed;
 use crate::error::{Error, Result};
+use crate::handle::Handle;
 use crate::kinds;
 use crate::link;
 use crate::netnsid;
 use crate::owner::{Mac, Owner};
-use crate::side::Side;
 use crate::sweep::Judge;
 
 /// As the kernel calls it.
@@ -38,14 +38,14 @@ impl Kind for Dummy {
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         if at.mode == Mode::Repair
-            && let Some(link) = at.side()?.link(&self.name)?
+            && let Some(link) = at.handle()?.link(&self.name)?
         {
             if link.kind != KIND.to_string() {
                 let doing = format!("use the interface {}", self.name);
                 return Err(Error::found(doing, "it exists already and is not a dummy link"));
             }
             let message = link::with_index(link.index).address(self.mac.0.to_vec()).build();
-            at.side()?.queue(link::set(format!("set the MAC of {}", self.name), message));
+            at.handle()?.queue(link::set(format!("set the MAC of {}", self.name), message));
             return Ok(());
         }
         let created = self.create(at);
@@ -53,15 +53,15 @@ impl Kind for Dummy {
         at.undo.extend(made.map(|made| Undo::Link(at.place, made)));
         created.map_err(|error| self.explain(error))?;
         let tag = at.owner.tag();
-        let side = at.side()?;
-        let message = link::with_index(side.index(&self.name)?).alias(tag).build();
-        side.queue(link::set(format!("set the alias of {}", self.name), message));
+        let handle = at.handle()?;
+        let message = link::with_index(handle.index(&self.name)?).alias(tag).build();
+        handle.queue(link::set(format!("set the alias of {}", self.name), message));
         Ok(())
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         let name = &self.name;
-        let Some(link) = at.side()?.link(name)? else {
+        let Some(link) = at.handle()?.link(name)? else {
             return Ok(vec![format!("interface {name} is gone")]);
         };
         if link.kind != KIND.to_string() {
@@ -89,7 +89,7 @@ impl Kind for Dummy {
     }
 
     /// This searches all containers.
-    fn lives(&self, host: &mut Side, owner: &Owner) -> Result<bool> {
+    fn lives(&self, host: &mut Handle, owner: &Owner) -> Result<bool> {
         inside::lives(host, owner, Some(&KIND))
     }
 }
@@ -101,11 +101,11 @@ impl Dummy {
             // Set at birth, so that GC finds a link whose ADD was killed before it could set the
             // alias.
             .link_group(Owner::group(&at.owner.network));
-        at.sides.with_pod_namespace(netnsid::give)?;
+        at.handles.with_pod_namespace(netnsid::give)?;
         let action = format!("create the dummy link {}", self.name);
         // Through the container's socket: through the host's, kernels before 6.15 refuse a name
         // that a link of the host has.
-        at.side()?.now(link::create(action, message.build()))
+        at.handle()?.now(link::create(action, message.build()))
     }
 
     /// Why the link could not be made.
@@ -121,7 +121,7 @@ impl Dummy {
 }
 
 impl Sweep for Dummy {
-    fn links(host: &mut Side, judge: &Judge<'_>) -> Result<Vec<Doomed>> {
+    fn links(host: &mut Handle, judge: &Judge<'_>) -> Result<Vec<Doomed>> {
         inside::stale(host, judge, &KIND)
     }
 }

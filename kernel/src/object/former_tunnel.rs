@@ -33,7 +33,7 @@ impl FormerTunnel {
 
     /// Its link, unless it no longer exists or belongs to another network.
     fn link(&self, at: &mut At<'_>) -> Result<Option<Link>> {
-        let link = at.side()?.link(&self.name)?;
+        let link = at.handle()?.link(&self.name)?;
         Ok(link.filter(|link| give_back::is_of(link, &self.network)))
     }
 }
@@ -58,7 +58,7 @@ impl Kind for FormerTunnel {
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         let Some(link) = self.link(at)? else { return Ok(()) };
-        give_back::give_back(at.side()?, &self.network, &link)
+        give_back::give_back(at.handle()?, &self.network, &link)
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {

@@ -25,20 +25,20 @@ impl Kind for Guard {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        at.sides.flush()?;
+        at.handles.flush()?;
         at.undo_by_removal();
         let job = self.job(&at.owner.tag())?;
-        at.sides.nft()?.declare(&job).map(drop)
+        at.handles.nft()?.declare(&job).map(drop)
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         let job = self.job(&at.owner.tag())?;
-        at.sides.nft()?.differences(&job)
+        at.handles.nft()?.differences(&job)
     }
 
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
         let tag = at.owner.tag();
-        at.sides.nft()?.unguard(&tag, &self.port).map(drop)
+        at.handles.nft()?.unguard(&tag, &self.port).map(drop)
     }
 
     fn removal(&self) -> Removal {
@@ -47,20 +47,20 @@ impl Kind for Guard {
 
     fn has_skeleton(&self, at: &mut At<'_>) -> bool {
         let Ok(job) = self.job("") else { return false };
-        at.sides.nft().and_then(|nft| nft.is_declared(&job)).unwrap_or(false)
+        at.handles.nft().and_then(|nft| nft.is_declared(&job)).unwrap_or(false)
     }
 
     fn feasible(&self, at: &mut At<'_>) -> Result<()> {
-        at.sides.nft()?.can_guard()
+        at.handles.nft()?.can_guard()
     }
 
     /// Sets the port down, so that no frame passes unguarded.
     fn silence(&self, at: &mut At<'_>) -> Result<()> {
         let tag = at.owner.tag();
-        let Some(link) = at.sides.host_link(&self.port)? else { return Ok(()) };
+        let Some(link) = at.handles.host_link(&self.port)? else { return Ok(()) };
         match at.steps.iter().any(|step| step.object.is_link(&link, &tag)) {
             // GC, or the end of the container, may delete the link in between.
-            true => at.sides.host.now(link::down(&link).tolerate(&[nix::libc::ENODEV])),
+            true => at.handles.host.now(link::down(&link).tolerate(&[nix::libc::ENODEV])),
             false => Ok(()),
         }
     }
@@ -76,7 +76,7 @@ impl Sweep for Guard {
     fn doom(del: &mut Deletion<'_>) -> Result<()> {
         let tag = del.owner.tag();
         for veth in del.steps.iter().filter_map(|step| step.of_kind::<Veth>()) {
-            let doomed = del.sides.nft()?.doomed_guard(&tag, &veth.name, veth.peer.mac)?;
+            let doomed = del.handles.nft()?.doomed_guard(&tag, &veth.name, veth.peer.mac)?;
             del.doomed.extend(doomed);
         }
         Ok(())
@@ -84,15 +84,15 @@ impl Sweep for Guard {
 
     fn remove(del: &mut Deletion<'_>) -> Result<()> {
         let doomed = std::mem::take(&mut del.doomed);
-        if doomed.is_empty() { Ok(()) } else { del.sides.nft()?.remove(doomed).map(drop) }
+        if doomed.is_empty() { Ok(()) } else { del.handles.nft()?.remove(doomed).map(drop) }
     }
 
     fn collect(gc: &mut Collection<'_>) -> Result<()> {
-        gc.sides.nft()?.collect_guards(|tag| gc.judge.is_stale(tag)).map(drop)
+        gc.handles.nft()?.collect_guards(|tag| gc.judge.is_stale(tag)).map(drop)
     }
 
     fn stale(gc: &mut Collection<'_>, _found: &[Stale]) -> Result<Vec<Stale>> {
-        let guarded = gc.sides.nft()?.guarded_for(|tag| gc.judge.is_stale(tag))?.into_iter();
+        let guarded = gc.handles.nft()?.guarded_for(|tag| gc.judge.is_stale(tag))?.into_iter();
         let stale = |(port, tag): (String, String)| {
             Stale::new(format!("the spoof check of {port}"), Of::tag(&tag))
         };

@@ -8,10 +8,10 @@ use netlink_packet_route::link::InfoKind;
 use super::{At, Place};
 use crate::deletion::Doomed;
 use crate::error::Result;
+use crate::handle::Handle;
 use crate::link::{self, Link};
 use crate::netnsid;
 use crate::owner::{Mac, Owner};
-use crate::side::Side;
 use crate::sweep::Judge;
 
 /// Removes only a link of the kind that this attachment created, or one without an alias, as the
@@ -21,7 +21,7 @@ use crate::sweep::Judge;
 pub(super) fn remove(at: &mut At<'_>, kind: &InfoKind, name: &str, mac: Mac) -> Result<()> {
     let (tag, group) = (at.owner.tag(), Owner::group(&at.owner.network));
     let names = names(at.owner, name);
-    let Some(pod) = at.sides.pod()? else {
+    let Some(pod) = at.handles.pod()? else {
         return remove_by_ids(at, kind, name, mac);
     };
     let mut doomed = Vec::new();
@@ -29,7 +29,9 @@ pub(super) fn remove(at: &mut At<'_>, kind: &InfoKind, name: &str, mac: Mac) -> 
         let is_unmarked = link.alias.is_empty() && names.contains(&link.name);
         if link.alias == tag
             || (is_unmarked
-                && (link.mac == Some(mac) || link.group == group || at.sides.holds_ours(&link)?))
+                && (link.mac == Some(mac)
+                    || link.group == group
+                    || at.handles.holds_ours(&link)?))
         {
             doomed.push(link::delete(&link.name, link.index));
         }
@@ -38,7 +40,7 @@ pub(super) fn remove(at: &mut At<'_>, kind: &InfoKind, name: &str, mac: Mac) -> 
         // The path may lead to another container by now, while the link still exists in its own.
         return remove_by_ids(at, kind, name, mac);
     }
-    let pod = at.sides.side(Place::Pod)?;
+    let pod = at.handles.handle(Place::Pod)?;
     doomed.into_iter().try_for_each(|request| pod.now(request))
 }
 
@@ -52,7 +54,7 @@ fn names(owner: &Owner, name: &str) -> [String; 2] {
 fn remove_by_ids(at: &mut At<'_>, kind: &InfoKind, name: &str, mac: Mac) -> Result<()> {
     let (tag, group) = (at.owner.tag(), Owner::group(&at.owner.network));
     let names = names(at.owner, name);
-    let host = &mut at.sides.host;
+    let host = &mut at.handles.host;
     let is_ours = |link: &Link| {
         let is_unfinished = link.alias.is_empty()
             && link.group == group
@@ -67,13 +69,13 @@ fn remove_by_ids(at: &mut At<'_>, kind: &InfoKind, name: &str, mac: Mac) -> Resu
 }
 
 /// Whether a container has the owner's link, of a kind or of any.
-pub(crate) fn lives(host: &mut Side, owner: &Owner, kind: Option<&InfoKind>) -> Result<bool> {
+pub(crate) fn lives(host: &mut Handle, owner: &Owner, kind: Option<&InfoKind>) -> Result<bool> {
     let tag = owner.tag();
     Ok(netnsid::links(host, kind)?.iter().any(|(_, link)| link.alias == tag))
 }
 
 /// GC: the stale links of a kind.
-pub(super) fn stale(host: &mut Side, judge: &Judge<'_>, kind: &InfoKind) -> Result<Vec<Doomed>> {
+pub(super) fn stale(host: &mut Handle, judge: &Judge<'_>, kind: &InfoKind) -> Result<Vec<Doomed>> {
     let links = netnsid::links(host, Some(kind))?;
     let tags: HashMap<String, &Owner> =
         judge.valid.iter().map(|owner| (owner.tag(), owner)).collect();

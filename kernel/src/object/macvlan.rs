@@ -7,11 +7,11 @@ use serde::Serialize;
 use super::{At, Kind, Made, Mode, Place, Sweep, Undo, inside, ip};
 use crate::deletion::Doomed;
 use crate::error::{Error, Result};
+use crate::handle::Handle;
 use crate::link::{self, Link, MacvlanMode};
 use crate::netnsid;
 use crate::owner::{Mac, Owner};
 use crate::parent;
-use crate::side::Side;
 use crate::sweep::Judge;
 
 /// The kernel's name of the kind.
@@ -82,7 +82,7 @@ impl Kind for Macvlan {
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         if at.mode == Mode::Repair
-            && let Some(link) = at.side()?.link(&self.name)?
+            && let Some(link) = at.handle()?.link(&self.name)?
         {
             return self.repair(at, &link);
         }
@@ -91,17 +91,17 @@ impl Kind for Macvlan {
         at.undo.extend(made.map(|made| Undo::Link(at.place, made)));
         created?;
         let tag = at.owner.tag();
-        let side = at.side()?;
-        let mut message = link::with_index(side.index(&self.name)?).alias(tag);
+        let handle = at.handle()?;
+        let mut message = link::with_index(handle.index(&self.name)?).alias(tag);
         if self.promiscuous {
             message = message.promiscuous(true);
         }
         let action = format!("set the alias and flags of {}", self.name);
-        side.now(link::set(action, message.build()))
+        handle.now(link::set(action, message.build()))
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        let parent = at.sides.side(self.parent_place)?.link(&self.parent)?;
+        let parent = at.handles.handle(self.parent_place)?.link(&self.parent)?;
         let mut differences = Vec::new();
         match &parent {
             None => differences.push(format!("the parent {} is gone", self.parent)),
@@ -110,7 +110,7 @@ impl Kind for Macvlan {
             }
             Some(_) => {}
         }
-        let Some(link) = at.side()?.link(&self.name)? else {
+        let Some(link) = at.handle()?.link(&self.name)? else {
             differences.push(format!("interface {} is gone", self.name));
             return Ok(differences);
         };
@@ -138,20 +138,20 @@ impl Kind for Macvlan {
     }
 
     /// This searches all containers.
-    fn lives(&self, host: &mut Side, owner: &Owner) -> Result<bool> {
+    fn lives(&self, host: &mut Handle, owner: &Owner) -> Result<bool> {
         inside::lives(host, owner, Some(&KIND))
     }
 }
 
 impl Macvlan {
     fn create(&self, at: &mut At<'_>) -> Result<()> {
-        at.sides.with_pod_namespace(netnsid::give)?;
+        at.handles.with_pod_namespace(netnsid::give)?;
         let created = match self.create_as(at, &self.name) {
             // Kernels before 6.15 refuse a name that a link in the parent's namespace has.
             Err(error)
                 if error.is_taken()
                     && self.parent_place != at.place
-                    && at.side()?.link(&self.name)?.is_none() =>
+                    && at.handle()?.link(&self.name)?.is_none() =>
             {
                 self.create_and_rename(at)
             }
@@ -168,21 +168,21 @@ impl Macvlan {
         // A request whose answer was lost may have been carried out.
         let may_exist = created.as_ref().err().is_none_or(Error::is_unanswered);
         let renamed = created.and_then(|()| {
-            let side = at.side()?;
-            let message = link::with_index(side.index(&own)?).name(self.name.clone()).build();
-            side.now(link::set(format!("rename {own} to {}", self.name), message))
+            let handle = at.handle()?;
+            let message = link::with_index(handle.index(&own)?).name(self.name.clone()).build();
+            handle.now(link::set(format!("rename {own} to {}", self.name), message))
         });
         if renamed.is_err()
             && may_exist
-            && let Some(link) = at.side()?.link(&own)?.filter(|link| link.mac == Some(self.mac))
+            && let Some(link) = at.handle()?.link(&own)?.filter(|link| link.mac == Some(self.mac))
         {
-            at.side()?.now(link::delete(&own, link.index))?;
+            at.handle()?.now(link::delete(&own, link.index))?;
         }
         renamed
     }
 
     fn create_as(&self, at: &mut At<'_>, name: &str) -> Result<()> {
-        let parent = at.sides.side(self.parent_place)?.index(&self.parent)?;
+        let parent = at.handles.handle(self.parent_place)?.index(&self.parent)?;
         let mut message = LinkMacVlan::new(name, parent, self.mode.in_messages())
             .address(self.mac.0.to_vec())
             // Set at creation, so that GC finds a link whose ADD was killed before it could set the
@@ -195,12 +195,12 @@ impl Macvlan {
             message = message.append_info_data(InfoMacVlan::BcQueueLen(self.bc_queue_len));
         }
         if self.parent_place != at.place
-            && let Some(namespace) = at.side()?.namespace()
+            && let Some(namespace) = at.handle()?.namespace()
         {
             message = message.setns_by_fd(namespace.as_fd().as_raw_fd());
         }
         let action = format!("create the macvlan link {} over {}", self.name, self.parent);
-        at.sides.side(self.parent_place)?.now(link::create(action, message.build()))
+        at.handles.handle(self.parent_place)?.now(link::create(action, message.build()))
     }
 
     /// The reason why the link could not be created.
@@ -213,8 +213,8 @@ impl Macvlan {
                      or use another name",
                 );
         }
-        match at.sides.side(self.parent_place) {
-            Ok(side) => parent::explain(side, &self.parent, self.mode, error),
+        match at.handles.handle(self.parent_place) {
+            Ok(handle) => parent::explain(handle, &self.parent, self.mode, error),
             Err(_) => error,
         }
     }
@@ -272,8 +272,9 @@ impl Macvlan {
         if self.promiscuous {
             message = message.promiscuous(true);
         }
-        let side = at.side()?;
-        side.queue(link::set(format!("set MAC, MTU and flags of {}", self.name), message.build()));
+        let handle = at.handle()?;
+        handle
+            .queue(link::set(format!("set MAC, MTU and flags of {}", self.name), message.build()));
         if link.macvlan_mode != Some(self.mode) || self.bc_queue_len != 0 {
             let mut message = LinkMessageBuilder::<LinkMacVlan>::new(&self.name)
                 .index(link.index)
@@ -281,14 +282,14 @@ impl Macvlan {
             if self.bc_queue_len != 0 {
                 message = message.append_info_data(InfoMacVlan::BcQueueLen(self.bc_queue_len));
             }
-            side.queue(link::set(format!("set the mode of {}", self.name), message.build()));
+            handle.queue(link::set(format!("set the mode of {}", self.name), message.build()));
         }
         Ok(())
     }
 }
 
 impl Sweep for Macvlan {
-    fn links(host: &mut Side, judge: &Judge<'_>) -> Result<Vec<Doomed>> {
+    fn links(host: &mut Handle, judge: &Judge<'_>) -> Result<Vec<Doomed>> {
         inside::stale(host, judge, &KIND)
     }
 }

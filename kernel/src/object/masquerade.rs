@@ -56,7 +56,7 @@ impl Kind for Masquerade {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        at.sides.flush()?;
+        at.handles.flush()?;
         if at.mode == Mode::Repair && self.backend == Backend::Nftables && self.is_by_others(at)? {
             return Ok(());
         }
@@ -64,7 +64,7 @@ impl Kind for Masquerade {
         match self.backend {
             Backend::Nftables => {
                 let job = self.job(&at.owner.tag())?;
-                at.sides.nft()?.declare(&job).map(drop)
+                at.handles.nft()?.declare(&job).map(drop)
             }
             Backend::Iptables => {
                 let (network, container) = (&at.owner.network, &at.owner.container);
@@ -74,7 +74,7 @@ impl Kind for Masquerade {
                     // The backend was different at ADD. Other suites do not know its element.
                     Mode::Repair => {
                         let tag = at.owner.tag();
-                        at.sides.nft()?.unmasquerade(&tag, Some(&[self.address.ip()])).map(drop)
+                        at.handles.nft()?.unmasquerade(&tag, Some(&[self.address.ip()])).map(drop)
                     }
                 }
             }
@@ -85,13 +85,13 @@ impl Kind for Masquerade {
         match self.backend {
             Backend::Nftables => {
                 let job = self.job(&at.owner.tag())?;
-                let found = at.sides.nft()?.differences(&job)?;
+                let found = at.handles.nft()?.differences(&job)?;
                 if found.is_empty() || !self.is_by_others(at)? { Ok(found) } else { Ok(vec![]) }
             }
             Backend::Iptables => {
                 let (network, container) = (&at.owner.network, &at.owner.container);
                 let mut found = iptables::missing(network, container, &[self.address])?;
-                let (tag, nft) = (at.owner.tag(), at.sides.nft()?);
+                let (tag, nft) = (at.owner.tag(), at.handles.nft()?);
                 let ip = self.address.ip();
                 if nft.masqueraded_for(|comment| comment == tag)?.iter().any(|(of, _)| *of == ip) {
                     found.push(format!("{ip} is also masqueraded by nf_tables"));
@@ -105,7 +105,7 @@ impl Kind for Masquerade {
         match self.backend {
             Backend::Nftables => {
                 let tag = at.owner.tag();
-                at.sides.nft()?.unmasquerade(&tag, Some(&[self.address.ip()])).map(drop)
+                at.handles.nft()?.unmasquerade(&tag, Some(&[self.address.ip()])).map(drop)
             }
             Backend::Iptables => {
                 let (network, container) = (&at.owner.network, &at.owner.container);
@@ -129,12 +129,12 @@ impl Kind for Masquerade {
     fn has_skeleton(&self, at: &mut At<'_>) -> bool {
         let Ok(job) = self.job("") else { return false };
         self.backend == Backend::Nftables
-            && at.sides.nft().and_then(|nft| nft.is_declared(&job)).unwrap_or(false)
+            && at.handles.nft().and_then(|nft| nft.is_declared(&job)).unwrap_or(false)
     }
 
     fn feasible(&self, at: &mut At<'_>) -> Result<()> {
         match self.backend {
-            Backend::Nftables => at.sides.nft()?.can_masquerade(),
+            Backend::Nftables => at.handles.nft()?.can_masquerade(),
             Backend::Iptables => iptables::usable(),
         }
     }
@@ -155,14 +155,14 @@ impl Sweep for Masquerade {
         let tag = del.owner.tag();
         let mut addresses: Vec<IpAddr> =
             attachment::planned(del.steps).iter().map(IpNetwork::ip).collect();
-        addresses.extend(&del.sides.held);
+        addresses.extend(&del.handles.held);
         // If the addresses that the IPAM plugin holds are unknown, `prevResult` is only a hint:
         // another plugin may have rewritten it.
-        let is_unknown = del.sides.held.is_empty();
+        let is_unknown = del.handles.held.is_empty();
         if addresses.is_empty() {
-            addresses = attachment::of_pod(del.steps, del.sides)?;
+            addresses = attachment::of_pod(del.steps, del.handles)?;
         }
-        let nft = del.sides.nft()?;
+        let nft = del.handles.nft()?;
         del.doomed.extend(nft.doomed_masquerades(&tag, Some(&addresses))?);
         if is_unknown {
             del.doomed.extend(nft.doomed_masquerades(&tag, None)?);
@@ -172,7 +172,7 @@ impl Sweep for Masquerade {
 
     /// Removes the reference suite's spoof check with its masquerade: one request covers both.
     fn remove(del: &mut Deletion<'_>) -> Result<()> {
-        let nft = del.sides.nft()?;
+        let nft = del.handles.nft()?;
         nft.remove(std::mem::take(&mut del.doomed))?;
         nft.remove_reference_leftovers(del.owner)?;
         // Programs are run only if they have work to do.
@@ -184,17 +184,17 @@ impl Sweep for Masquerade {
     }
 
     fn addresses(gc: &mut Collection<'_>) -> Result<Held> {
-        let found = gc.sides.nft()?.masqueraded_for(|tag| gc.judge.is_stale(tag))?.into_iter();
+        let found = gc.handles.nft()?.masqueraded_for(|tag| gc.judge.is_stale(tag))?.into_iter();
         Ok(found.filter_map(|(address, tag)| Some((address, Owner::of_tag(&tag)?))).collect())
     }
 
     fn collect(gc: &mut Collection<'_>) -> Result<()> {
-        gc.sides.nft()?.collect_masquerade(|tag| gc.judge.is_stale(tag))?;
+        gc.handles.nft()?.collect_masquerade(|tag| gc.judge.is_stale(tag))?;
         iptables_sweep::collect(gc)
     }
 
     fn stale(gc: &mut Collection<'_>, _found: &[Stale]) -> Result<Vec<Stale>> {
-        let found = gc.sides.nft()?.masqueraded_for(|tag| gc.judge.is_stale(tag))?.into_iter();
+        let found = gc.handles.nft()?.masqueraded_for(|tag| gc.judge.is_stale(tag))?.into_iter();
         let stale = |(address, tag): (IpAddr, String)| {
             Stale::new(format!("the masquerading of {address}"), Of::tag(&tag))
         };
@@ -213,7 +213,7 @@ impl Masquerade {
     /// Whether rules of the reference suite masquerade the address: it created the attachment, or
     /// `ipMasqBackend` was "iptables" when this suite did. They stay until the attachment ends.
     fn is_by_others(&self, at: &mut At<'_>) -> Result<bool> {
-        let (owner, nft) = (at.owner, at.sides.nft()?);
+        let (owner, nft) = (at.owner, at.handles.nft()?);
         if nft.has_reference_masquerade(owner)? {
             return Ok(true);
         }

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::{At, Kind, Mode, Place, ip};
 use crate::error::Result;
+use crate::handle::Handle;
 use crate::link::{self, Link};
 use crate::rtnl::{Message, Request};
-use crate::side::Side;
 
 pub(crate) use ports::of_network as ports_of_network;
 
@@ -49,18 +49,18 @@ impl Kind for Mtu {
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         let (network, mode) = (at.owner.network.clone(), at.mode);
         let keeps_alias = at.is_shared() || at.place == Place::Pod;
-        let side = at.side()?;
-        let link = side.existing(&self.link)?;
+        let handle = at.handle()?;
+        let link = handle.existing(&self.link)?;
         if self.with_ports && mode == Mode::Repair && link.mtu != self.wanted(&link) {
-            ports::fit(side, &link, &network, self.wanted(&link))?;
+            ports::fit(handle, &link, &network, self.wanted(&link))?;
         }
-        self.fit(side, &link, keeps_alias)
+        self.fit(handle, &link, keeps_alias)
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        let side = at.side()?;
+        let handle = at.handle()?;
         // The object that creates the link reports that it is missing.
-        let Some(link) = side.link(&self.link)? else { return Ok(vec![]) };
+        let Some(link) = handle.link(&self.link)? else { return Ok(vec![]) };
         let (now, wanted) = (link.mtu, self.wanted(&link));
         let mut differences = Vec::new();
         if now > wanted {
@@ -72,7 +72,7 @@ impl Kind for Mtu {
             differences
                 .push(format!("interface {} has the MTU {now} instead of {wanted}", self.link));
         }
-        for route in too_large(side, &link, wanted)? {
+        for route in too_large(handle, &link, wanted)? {
             differences.push(format!(
                 "a route over {} has the MTU {}, and {wanted} is the most that fits",
                 self.link,
@@ -96,12 +96,12 @@ impl Mtu {
 
     /// Sets the MTU of the link and its routes, and the alias that keeps the original. A bridge
     /// always gets the alias, which shows that the network's containers on it have its MTU.
-    pub(crate) fn fit(&self, side: &mut Side, link: &Link, keeps_alias: bool) -> Result<()> {
+    pub(crate) fn fit(&self, handle: &mut Handle, link: &Link, keeps_alias: bool) -> Result<()> {
         let (original, wanted) = (link.original_mtu(), self.wanted(link));
-        for route in too_large(side, link, wanted)? {
+        for route in too_large(handle, link, wanted)? {
             let action = format!("lower the MTU of a route over {}", self.link);
             let message = Message::NewRoute(lowered(route, wanted));
-            side.queue(Request::new(action, NLM_F_CREATE | NLM_F_REPLACE, message));
+            handle.queue(Request::new(action, NLM_F_CREATE | NLM_F_REPLACE, message));
         }
         let alias = match wanted < original || self.with_ports {
             true => link::alias_of_mtu(original),
@@ -114,20 +114,20 @@ impl Mtu {
             if is_new {
                 message = message.alias(alias);
             }
-            side.queue(link::set(format!("set the MTU of {}", self.link), message.build()));
+            handle.queue(link::set(format!("set the MTU of {}", self.link), message.build()));
         }
         Ok(())
     }
 }
 
 /// The routes over the link with a larger MTU.
-fn too_large(side: &mut Side, link: &Link, most: u32) -> Result<Vec<RouteMessage>> {
+fn too_large(handle: &mut Handle, link: &Link, most: u32) -> Result<Vec<RouteMessage>> {
     let is_over = |route: &&RouteMessage| {
         route.header.kind == RouteType::Unicast
             && route.attributes.contains(&RouteAttribute::Oif(link.index))
             && mtu_of(route) > most
     };
-    Ok(side.routes()?.iter().filter(is_over).cloned().collect())
+    Ok(handle.routes()?.iter().filter(is_over).cloned().collect())
 }
 
 /// The same route with the given MTU, without the attributes that the kernel only reports.

@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use super::{At, Collection, Deletion, Kind, Place, Sweep, Veth, attachment, ip};
 use crate::error::{Error, Result};
+use crate::handle::{Handle, parsed};
+use crate::handles::Handles;
 use crate::owner::{Mac, Owner};
 use crate::rtnl::{Message, Request};
-use crate::side::{Side, parsed};
-use crate::sides::Sides;
 
 /// The host's neighbour entries for a container's addresses (`ip neighbour`).
 ///
@@ -57,8 +57,8 @@ impl Kind for Neighbours {
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         at.undo_by_removal();
-        let side = at.side()?;
-        let index = side.index(&self.link)?;
+        let handle = at.handle()?;
+        let index = handle.index(&self.link)?;
         for address in &self.addresses {
             let mut message = message(index, *address);
             // Stale: used at once, and verified by the kernel soon after.
@@ -73,7 +73,7 @@ impl Kind for Neighbours {
             // The kernel's table for all namespaces is full (`gc_thresh3`). The kernel then
             // resolves the neighbour once it has room, as it does without this entry.
             let full: &[i32] = if self.permanent { &[] } else { &[nix::libc::ENOBUFS] };
-            side.queue(request.tolerate(full));
+            handle.queue(request.tolerate(full));
         }
         Ok(())
     }
@@ -82,10 +82,10 @@ impl Kind for Neighbours {
     /// again. A wrong entry is always one.
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         // The object that creates the link reports that it is missing.
-        if at.side()?.link(&self.link)?.is_none() {
+        if at.handle()?.link(&self.link)?.is_none() {
             return Ok(vec![]);
         }
-        let entries = self.entries(at.side()?)?;
+        let entries = self.entries(at.handle()?)?;
         let Neighbours { link, mac, addresses, .. } = self;
         let difference = |address: &IpAddr| match entries.iter().find(|(of, _)| of == address) {
             Some((_, seen)) if seen == mac => None,
@@ -101,7 +101,7 @@ impl Kind for Neighbours {
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
         match at.place {
             Place::Pod => Ok(()), // They disappear with the link.
-            Place::Host => self.forget(at.sides, at.owner),
+            Place::Host => self.forget(at.handles, at.owner),
         }
     }
 
@@ -119,21 +119,21 @@ impl Neighbours {
     /// Removes the host's entries. An entry belongs to the attachment if the IPAM plugin holds its
     /// address for the attachment, or if it has the attachment's MAC address: that of ADD, that of
     /// the runtime's result, or the current one of the container's interface.
-    fn forget(&self, sides: &mut Sides, owner: &Owner) -> Result<()> {
-        let Some(link) = sides.host_link(&self.link)? else { return Ok(()) };
+    fn forget(&self, handles: &mut Handles, owner: &Owner) -> Result<()> {
+        let Some(link) = handles.host_link(&self.link)? else { return Ok(()) };
         if link.alias == owner.tag() {
             return Ok(()); // The link belongs to the attachment.
         }
         let mut macs = vec![self.mac, owner.mac("pod")];
         macs.dedup();
-        let held = sides.held.clone();
+        let held = handles.held.clone();
         let mut entries = if held.is_empty() {
-            self.entries(&mut sides.host)?
+            self.entries(&mut handles.host)?
         } else {
             let mut asked = self.addresses.clone();
             asked.extend(held.iter().filter(|held| !self.addresses.contains(held)));
             asked.extend(macs.iter().map(|mac| IpAddr::from(mac.link_local())));
-            entries_of(&mut sides.host, link.index, &asked)?
+            entries_of(&mut handles.host, link.index, &asked)?
         };
         let others = entries.iter().filter(|(_, mac)| !macs.contains(mac));
         let (ours, others): (Vec<_>, Vec<_>) =
@@ -142,40 +142,40 @@ impl Neighbours {
             // The container has changed its MAC address, and therefore its link-local address.
             let own: Vec<_> = ours.iter().map(|(_, mac)| mac.link_local().into()).collect();
             macs.extend(ours.iter().map(|(_, mac)| *mac));
-            entries.extend(entries_of(&mut sides.host, link.index, &own)?);
+            entries.extend(entries_of(&mut handles.host, link.index, &own)?);
         } else if held.is_empty()
             && others.iter().any(|(address, _)| self.addresses.contains(address))
         {
-            macs.extend(mac_of_pod(sides, owner)?);
+            macs.extend(mac_of_pod(handles, owner)?);
         }
         for (address, _) in entries.iter().filter(|(_, mac)| macs.contains(mac)) {
             let message = Message::DelNeighbour(message(link.index, *address));
             let action = format!("remove the neighbour {address} from {}", self.link);
-            sides.host.queue(Request::new(action, 0, message).tolerate(GONE));
+            handles.host.queue(Request::new(action, 0, message).tolerate(GONE));
         }
         Ok(())
     }
 
     /// The entries on the link.
-    fn entries(&self, side: &mut Side) -> Result<Vec<(IpAddr, Mac)>> {
-        let Some(link) = side.link(&self.link)? else { return Ok(vec![]) };
+    fn entries(&self, handle: &mut Handle) -> Result<Vec<(IpAddr, Mac)>> {
+        let Some(link) = handle.link(&self.link)? else { return Ok(vec![]) };
         let mut all = NeighbourMessage::default();
         all.attributes.push(NeighbourAttribute::IfIndex(link.index));
-        let entries = side.neighbours(all)?;
+        let entries = handle.neighbours(all)?;
         let of_link = entries.iter().filter(|entry| entry.header.ifindex == link.index);
         Ok(of_link.filter_map(read).collect())
     }
 
     /// Whether the kernel has an entry with the MAC address for each address.
     fn are_known(&self, at: &mut At<'_>) -> Result<bool> {
-        let entries = self.entries(at.side()?)?;
+        let entries = self.entries(at.handle()?)?;
         Ok(self.addresses.iter().all(|address| entries.contains(&(*address, self.mac))))
     }
 }
 
 /// The host's entries for these addresses. The cost does not depend on the number of containers on
 /// the link.
-fn entries_of(host: &mut Side, link: u32, addresses: &[IpAddr]) -> Result<Vec<(IpAddr, Mac)>> {
+fn entries_of(host: &mut Handle, link: u32, addresses: &[IpAddr]) -> Result<Vec<(IpAddr, Mac)>> {
     const ACTION: &str = "look for the neighbours of a container";
     let requests = addresses
         .iter()
@@ -187,10 +187,10 @@ fn entries_of(host: &mut Side, link: u32, addresses: &[IpAddr]) -> Result<Vec<(I
 
 /// The current MAC address of the container's interface, if it is the other end of the attachment's
 /// link on the host.
-fn mac_of_pod(sides: &mut Sides, owner: &Owner) -> Result<Option<Mac>> {
-    let near = sides.host_link(&owner.host_ifname())?;
+fn mac_of_pod(handles: &mut Handles, owner: &Owner) -> Result<Option<Mac>> {
+    let near = handles.host_link(&owner.host_ifname())?;
     let near = near.filter(|near| near.alias == owner.tag());
-    let Some(pod) = sides.pod()? else { return Ok(None) };
+    let Some(pod) = handles.pod()? else { return Ok(None) };
     let far = pod.link(&owner.ifname)?;
     Ok(near
         .zip(far)
@@ -206,17 +206,17 @@ impl Sweep for Neighbours {
         let planned = attachment::planned(del.steps);
         let addresses: Vec<IpAddr> = planned.iter().map(IpNetwork::ip).collect();
         for veth in del.steps.iter().filter_map(|step| step.of_kind::<Veth>()) {
-            let near = del.sides.host_link(&veth.name)?.filter(|near| veth.is_ours(near, &tag));
+            let near = del.handles.host_link(&veth.name)?.filter(|near| veth.is_ours(near, &tag));
             let Some(bridge) = near.and_then(|near| near.master) else { continue };
             if addresses.is_empty() || is_planned_on(del, bridge)? {
                 continue;
             }
-            let Some(link) = del.sides.host.link_at(bridge)? else { continue };
+            let Some(link) = del.handles.host.link_at(bridge)? else { continue };
             let (mac, addresses) = (veth.peer.mac, addresses.clone());
             let unplanned = Neighbours { link: link.name, mac, addresses, permanent: false };
-            unplanned.forget(del.sides, del.owner)?;
+            unplanned.forget(del.handles, del.owner)?;
         }
-        del.sides.host.flush()
+        del.handles.host.flush()
     }
 
     /// Removes the entries of stale attachments, by address and MAC address. Does not find an entry
@@ -229,7 +229,7 @@ impl Sweep for Neighbours {
             gc.held.iter().map(|(address, owner)| (*address, owner.mac("pod"))).collect();
         let own = theirs.iter().map(|(_, mac)| (IpAddr::from(mac.link_local()), *mac));
         let theirs: HashSet<(IpAddr, Mac)> = theirs.iter().copied().chain(own).collect();
-        let host = &mut gc.sides.host;
+        let host = &mut gc.handles.host;
         for entry in host.neighbours(NeighbourMessage::default())? {
             let Some((address, _)) = read(&entry).filter(|of| theirs.contains(of)) else {
                 continue;
@@ -246,7 +246,7 @@ impl Sweep for Neighbours {
 fn is_planned_on(del: &mut Deletion<'_>, index: u32) -> Result<bool> {
     let on_host = del.steps.iter().filter(|step| step.place == Place::Host);
     for neighbours in on_host.filter_map(|step| step.of_kind::<Neighbours>()) {
-        if del.sides.host_link(&neighbours.link)?.is_some_and(|link| link.index == index) {
+        if del.handles.host_link(&neighbours.link)?.is_some_and(|link| link.index == index) {
             return Ok(true);
         }
     }

@@ -27,12 +27,12 @@ impl Kind for PodCidrs {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        at.sides.flush()?;
-        at.sides.nft()?.pod_cidrs(&self.network, &self.cidrs).map(drop)
+        at.handles.flush()?;
+        at.handles.nft()?.pod_cidrs(&self.network, &self.cidrs).map(drop)
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        at.sides.nft()?.pod_cidrs_differences(&self.network, &self.cidrs)
+        at.handles.nft()?.pod_cidrs_differences(&self.network, &self.cidrs)
     }
 }
 
@@ -42,7 +42,7 @@ impl Sweep for PodCidrs {
         if !gc.is_network_gone() {
             return Ok(());
         }
-        match gc.sides.nft() {
+        match gc.handles.nft() {
             // A kernel without nf_tables has no set.
             Err(error) if nft::is_missing(&error) => Ok(()),
             nft => nft?.remove_pod_cidrs(gc.judge.network).map(drop),

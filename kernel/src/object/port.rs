@@ -38,13 +38,13 @@ impl Kind for Port {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        let side = at.side()?;
-        let index = side.index(&self.link)?;
+        let handle = at.handle()?;
+        let index = handle.index(&self.link)?;
         let message = LinkBridgePort::new(index)
             .append_info_data(InfoBridgePort::HairpinMode(self.hairpin))
             .append_info_data(InfoBridgePort::Isolated(self.isolated))
             .build();
-        side.queue(link::set(
+        handle.queue(link::set(
             format!("set hairpin and isolation of the port {}", self.link),
             message,
         ));
@@ -52,7 +52,7 @@ impl Kind for Port {
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        let Some(link) = at.side()?.link(&self.link)? else { return Ok(vec![]) };
+        let Some(link) = at.handle()?.link(&self.link)? else { return Ok(vec![]) };
         if link.master.is_none() {
             return Ok(vec![]);
         }

@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::way::Way;
 use super::{At, Kind, Mode, Place, ip};
 use crate::error::{Error, Result};
+use crate::handle::Handle;
 use crate::rtnl::{Message, Request};
-use crate::side::Side;
 
 /// A route over a link (`ip route`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -125,17 +125,17 @@ impl Kind for Route {
         }
         // A route of another interface may lead to the same destination. Then this one precedes it,
         // as with `ip route prepend`; for IPv6 it becomes another next hop.
-        let side = at.side()?;
-        let index = side.index(&self.link)?;
+        let handle = at.handle()?;
+        let index = handle.index(&self.link)?;
         let request = self.request(index, 0)?;
-        side.queue(request);
+        handle.queue(request);
         Ok(())
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        let Some(link) = at.side()?.link(&self.link)? else { return Ok(vec![]) };
+        let Some(link) = at.handle()?.link(&self.link)? else { return Ok(vec![]) };
         let wanted = self.message(link.index)?;
-        let ways = self.ways(at.side()?, &wanted, Some(link.index))?;
+        let ways = self.ways(at.handle()?, &wanted, Some(link.index))?;
         Ok(match ways.iter().find(|way| self.is_same_place(&wanted, &way.route)) {
             None => vec![format!("route {} is gone", self.named())],
             Some(way) => self.diff_details(way),
@@ -147,10 +147,10 @@ impl Route {
     /// Repairs this next hop, and does not change other next hops to the same destination.
     fn repair(&self, at: &mut At<'_>) -> Result<()> {
         let steps = at.steps;
-        let side = at.side()?;
-        let index = side.index(&self.link)?;
+        let handle = at.handle()?;
+        let index = handle.index(&self.link)?;
         let wanted = self.message(index)?;
-        let ways = self.ways(side, &wanted, None)?;
+        let ways = self.ways(handle, &wanted, None)?;
         let ours = ways.iter().find(|way| self.is_same_place(&wanted, &way.route));
         if ours.is_some_and(|way| self.diff_details(way).is_empty()) {
             return Ok(());
@@ -175,13 +175,13 @@ impl Route {
         };
         let wrong: Vec<&&Way> = same.iter().filter(is_wrong).collect();
         if same.len() == 1 && wrong.len() == 1 {
-            side.queue(self.request(index, NLM_F_REPLACE)?);
+            handle.queue(self.request(index, NLM_F_REPLACE)?);
             return Ok(());
         }
         // Replacing one of several next hops replaces all of them for IPv6, and any of them for
         // IPv4.
-        wrong.iter().for_each(|way| side.queue(delete(way.route.clone())));
-        side.queue(self.request(index, 0)?);
+        wrong.iter().for_each(|way| handle.queue(delete(way.route.clone())));
+        handle.queue(self.request(index, 0)?);
         Ok(())
     }
 
@@ -203,9 +203,14 @@ impl Route {
     }
 
     /// The next hops to this destination in the route's table, over `link` if it is given.
-    fn ways(&self, side: &mut Side, wanted: &RouteMessage, over: Option<u32>) -> Result<Vec<Way>> {
+    fn ways(
+        &self,
+        handle: &mut Handle,
+        wanted: &RouteMessage,
+        over: Option<u32>,
+    ) -> Result<Vec<Way>> {
         let table = self.table.unwrap_or(Route::MAIN);
-        let routes = side.routes_in(wanted.header.address_family, table, over)?;
+        let routes = handle.routes_in(wanted.header.address_family, table, over)?;
         let key = Key::read(wanted);
         let mut ways: Vec<Way> = routes.iter().flat_map(Way::all_of).collect();
         ways.retain(|way| {

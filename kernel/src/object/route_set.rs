@@ -9,9 +9,9 @@ use super::route::delete;
 use super::{At, Collection, Kind, Of, Place, Route, Stale, Sweep, is_same};
 use crate::error::{Error, Result};
 use crate::fib::{self, Fib, Prefix};
+use crate::handle::Handle;
 use crate::owner::Owner;
 use crate::rtnl::{Message, Request};
-use crate::side::Side;
 
 /// All IPv4 routes of a network to other hosts: exactly those that are listed.
 ///
@@ -88,22 +88,22 @@ impl Kind for RouteSet {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        let side = at.side()?;
-        let changes = self.compare(side)?;
+        let handle = at.handle()?;
+        let changes = self.compare(handle)?;
         for wanted in changes.missing.iter().chain(&changes.wrong) {
             let route = changes.route(wanted)?;
             let message = Message::NewRoute(route.message(wanted.link)?);
             let action = format!("set the route {}", route.named());
-            side.queue(Request::new(action, NLM_F_CREATE | NLM_F_REPLACE, message));
+            handle.queue(Request::new(action, NLM_F_CREATE | NLM_F_REPLACE, message));
         }
-        changes.surplus.iter().for_each(|route| side.queue(delete(route.message())));
-        side.flush()
+        changes.surplus.iter().for_each(|route| handle.queue(delete(route.message())));
+        handle.flush()
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         let is_on_host = at.place == Place::Host;
-        let side = at.side()?;
-        let changes = self.compare(side)?;
+        let handle = at.handle()?;
+        let changes = self.compare(handle)?;
         let mut differences = Vec::new();
         for wanted in &changes.missing {
             differences.push(format!("route {} is gone", changes.route(wanted)?.named()));
@@ -116,7 +116,7 @@ impl Kind for RouteSet {
         }
         // A container may have other networks with routes of their own.
         if is_on_host {
-            let before_main = fib::tables_before_main(side)?;
+            let before_main = fib::tables_before_main(handle)?;
             for other in &changes.others {
                 if let Some(wanted) = changes.wanted.shadowed(other, &before_main) {
                     differences.push(changes.shadow(wanted, other)?);
@@ -252,14 +252,14 @@ impl Changes<'_> {
 
 impl RouteSet {
     /// Compares with the kernel's routes, which are read once.
-    fn compare(&self, side: &mut Side) -> Result<Changes<'_>> {
+    fn compare(&self, handle: &mut Handle) -> Result<Changes<'_>> {
         let priority = Owner::group(&self.network);
-        let wanted = AllWanted::new(self.wanted(side)?, priority);
+        let wanted = AllWanted::new(self.wanted(handle)?, priority);
         let (mut surplus, mut others) = (Vec::new(), Vec::new());
         // For each wanted route, whether it is as wanted; `None` until it is found.
         let mut found: Vec<Option<bool>> = vec![None; wanted.sorted.len()];
         let mut next = 0;
-        for route in fib::all(side)?.iter().copied() {
+        for route in fib::all(handle)?.iter().copied() {
             if !is_of(&route, priority) {
                 others.extend(Some(route).filter(Fib::is_used));
                 continue;
@@ -280,10 +280,10 @@ impl RouteSet {
         Ok(Changes { over: &self.over, missing, wrong, wanted, surplus, others })
     }
 
-    fn wanted(&self, side: &mut Side) -> Result<Vec<Wanted>> {
+    fn wanted(&self, handle: &mut Handle) -> Result<Vec<Wanted>> {
         let mut wanted = Vec::with_capacity(self.over.iter().map(|over| over.routes.len()).sum());
         for (at, over) in self.over.iter().enumerate() {
-            let link = match side.index(&over.link) {
+            let link = match handle.index(&over.link) {
                 // The object that creates the link reports that it is missing.
                 Err(error) if error.is_gone() => continue,
                 link => link?,
@@ -311,9 +311,9 @@ fn is_of(route: &Fib, priority: u32) -> bool {
 }
 
 /// The existing routes of a network.
-fn of_network(side: &mut Side, network: &str) -> Result<Vec<Fib>> {
+fn of_network(handle: &mut Handle, network: &str) -> Result<Vec<Fib>> {
     let none = RouteSet { network: network.to_owned(), over: Vec::new() };
-    Ok(none.compare(side)?.surplus)
+    Ok(none.compare(handle)?.surplus)
 }
 
 impl Sweep for RouteSet {
@@ -321,7 +321,7 @@ impl Sweep for RouteSet {
         if !gc.is_network_gone() {
             return Ok(());
         }
-        let host = &mut gc.sides.host;
+        let host = &mut gc.handles.host;
         let routes = of_network(host, gc.judge.network)?;
         routes.iter().for_each(|route| host.queue(delete(route.message())));
         host.flush()
@@ -331,7 +331,7 @@ impl Sweep for RouteSet {
         if !gc.is_network_gone() {
             return Ok(Vec::new());
         }
-        let routes = of_network(&mut gc.sides.host, gc.judge.network)?;
+        let routes = of_network(&mut gc.handles.host, gc.judge.network)?;
         let routes: BTreeSet<String> = routes.iter().map(to_and_via).collect();
         let stale = |route| Stale::new(format!("the route {route}"), Of::Network);
         Ok(routes.into_iter().map(stale).collect())

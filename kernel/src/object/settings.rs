@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::{At, Kind, Place, Undo, ip};
 use crate::error::{Error, Result};
+use crate::handle::Handle;
 use crate::link::{self, IFINFOMSG, Link};
 use crate::memory::{Memory, Values};
 use crate::owner::Mac;
 use crate::rtnl::{attributes, word};
-use crate::side::Side;
 
 /// `IFLA_TXQLEN` (`include/uapi/linux/if_link.h`).
 const TX_QUEUE_LEN: u16 = 13;
@@ -106,9 +106,9 @@ impl Kind for Settings {
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         let memory = Memory::of(&self.folder, at.owner)?;
-        let side = at.side()?;
-        let index = side.existing(&self.link)?.index;
-        let (path, now) = (path_of(side), look(side, &self.link)?.unwrap_or_default());
+        let handle = at.handle()?;
+        let index = handle.existing(&self.link)?.index;
+        let (path, now) = (path_of(handle), look(handle, &self.link)?.unwrap_or_default());
         let wanted = self.wanted.values();
         let is_meant = |(key, _): &(String, Value)| wanted.contains_key(key);
         let before: Values = now.clone().into_iter().filter(is_meant).collect();
@@ -116,11 +116,11 @@ impl Kind for Settings {
         let rollback = Some(Rollback { before: before.clone(), made_file });
         at.undo.push(Undo::Step(at.place, Arc::new(Settings { rollback, ..self.clone() })));
         memory.keep(path.as_deref(), &before)?;
-        set(at.side()?, &self.link, index, &changes(&now, wanted))
+        set(at.handle()?, &self.link, index, &changes(&now, wanted))
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        let Some(now) = look(at.side()?, &self.link)? else {
+        let Some(now) = look(at.handle()?, &self.link)? else {
             return Ok(vec![format!("interface {} is gone", self.link)]);
         };
         let difference = |(key, value): (String, Value)| {
@@ -136,10 +136,10 @@ impl Kind for Settings {
         // Without such a name there is no file.
         let Ok(memory) = Memory::of(&self.folder, at.owner) else { return Ok(()) };
         if let Some(Rollback { before, made_file }) = &self.rollback {
-            restore(at.side()?, &self.link, before)?;
+            restore(at.handle()?, &self.link, before)?;
             return if *made_file { memory.forget() } else { Ok(()) };
         }
-        if let Some(pod) = at.sides.pod()? {
+        if let Some(pod) = at.handles.pod()? {
             let before = memory.recall(path_of(pod).as_deref()).unwrap_or_default();
             restore(pod, &self.link, &before)?;
         }
@@ -147,15 +147,15 @@ impl Kind for Settings {
     }
 }
 
-/// A path of the side's namespace, by which a [`Memory`] knows it.
-fn path_of(side: &Side) -> Option<PathBuf> {
-    let namespace = side.namespace()?;
+/// A path of the namespace of the handle, by which a [`Memory`] knows it.
+fn path_of(handle: &Handle) -> Option<PathBuf> {
+    let namespace = handle.namespace()?;
     Some(PathBuf::from(format!("/proc/self/fd/{}", namespace.as_fd().as_raw_fd())))
 }
 
 /// All settings that a link has now; `None` if it is gone.
-fn look(side: &mut Side, name: &str) -> Result<Option<Values>> {
-    let found = side.get_each(vec![link::by_name(name)], Error::is_gone)?;
+fn look(handle: &mut Handle, name: &str) -> Result<Option<Values>> {
+    let found = handle.get_each(vec![link::by_name(name)], Error::is_gone)?;
     let Some(body) = found.into_iter().flatten().next() else { return Ok(None) };
     let link = Link::read(&body);
     let queue = attributes(body.get(IFINFOMSG..).unwrap_or_default())
@@ -178,16 +178,16 @@ fn changes(now: &Values, mut wanted: Values) -> Values {
 }
 
 /// Gives a link what it had before, if it is there.
-fn restore(side: &mut Side, name: &str, before: &Values) -> Result<()> {
-    let (Some(link), Some(now)) = (side.link(name)?, look(side, name)?) else { return Ok(()) };
-    match set(side, name, link.index, &changes(&now, before.clone())) {
+fn restore(handle: &mut Handle, name: &str, before: &Values) -> Result<()> {
+    let (Some(link), Some(now)) = (handle.link(name)?, look(handle, name)?) else { return Ok(()) };
+    match set(handle, name, link.index, &changes(&now, before.clone())) {
         Err(error) if error.is_gone() => Ok(()),
         restored => restored,
     }
 }
 
 /// Sets values of a link, all by one message. Values of unknown keys or types are ignored.
-fn set(side: &mut Side, name: &str, index: u32, values: &Values) -> Result<()> {
+fn set(handle: &mut Handle, name: &str, index: u32, values: &Values) -> Result<()> {
     let wanted: LinkSettings =
         serde_json::from_value(Value::Object(values.clone())).unwrap_or_default();
     if wanted == LinkSettings::default() {
@@ -211,7 +211,7 @@ fn set(side: &mut Side, name: &str, index: u32, values: &Values) -> Result<()> {
     }
     let keys: Vec<&str> = values.keys().map(String::as_str).collect();
     let action = format!("set {} of {name}", keys.join(", "));
-    side.now(link::set(action, message.build()))
+    handle.now(link::set(action, message.build()))
 }
 
 /// A value as `ip(8)` has it.

@@ -44,7 +44,7 @@ impl Kind for Shim {
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         at.undo_by_removal();
-        let link = match at.side()?.link(&self.name)? {
+        let link = match at.handle()?.link(&self.name)? {
             Some(link) => link,
             None => self.create(at)?,
         };
@@ -56,13 +56,13 @@ impl Kind for Shim {
         }
         if wrong_mac || link.alias != alias {
             let action = format!("set the alias and MAC of {}", self.name);
-            at.side()?.queue(link::set(action, message.alias(alias).build()));
+            at.handle()?.queue(link::set(action, message.alias(alias).build()));
         }
         Ok(())
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        let Some(link) = at.side()?.link(&self.name)? else {
+        let Some(link) = at.handle()?.link(&self.name)? else {
             return Ok(vec![format!("interface {} is gone", self.name)]);
         };
         let mut differences = Vec::new();
@@ -81,7 +81,7 @@ impl Kind for Shim {
     /// themselves are removed at the end: see [`sweep::sweep`].
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
         let number = at.owner.number();
-        sweep::forget(&mut at.sides.host, &at.owner.network, &|of| of == number)
+        sweep::forget(&mut at.handles.host, &at.owner.network, &|of| of == number)
     }
 
     fn removal(&self) -> Removal {
@@ -96,7 +96,7 @@ impl Kind for Shim {
 impl Sweep for Shim {
     fn collect(gc: &mut Collection<'_>) -> Result<()> {
         let valid: Vec<u32> = gc.judge.valid.iter().map(Owner::number).collect();
-        let (host, network) = (&mut gc.sides.host, gc.judge.network);
+        let (host, network) = (&mut gc.handles.host, gc.judge.network);
         sweep::forget(host, network, &|number| !valid.contains(&number))?;
         sweep::sweep(host, network)
     }
@@ -110,7 +110,7 @@ impl Sweep for Shim {
         let owners: HashMap<u32, Owner> = owners.collect();
         let valid: HashSet<u32> = gc.judge.valid.iter().map(Owner::number).collect();
         let mut stale = Vec::new();
-        for (shim, routes) in sweep::routes(&mut gc.sides.host, gc.judge.network)? {
+        for (shim, routes) in sweep::routes(&mut gc.handles.host, gc.judge.network)? {
             let (kept, gone): (Vec<_>, Vec<_>) =
                 routes.into_iter().partition(|(number, _)| valid.contains(number));
             for (number, to) in gone {
@@ -129,8 +129,8 @@ impl Shim {
     /// Creates the link; another call may do so at the same time.
     fn create(&self, at: &mut At<'_>) -> Result<Link> {
         let group = Owner::group(&at.owner.network);
-        let side = at.side()?;
-        let parent = side.index(&self.parent)?;
+        let handle = at.handle()?;
+        let parent = handle.index(&self.parent)?;
         let message = LinkMacVlan::new(&self.name, parent, MacvlanMode::Bridge.in_messages())
             .address(self.mac.0.to_vec())
             // Only the parent receives broadcasts: otherwise the host would see each of them twice.
@@ -138,11 +138,11 @@ impl Shim {
             .link_group(group)
             .build();
         let action = format!("create the host's link {} over {}", self.name, self.parent);
-        match side.now(link::create(action, message)) {
+        match handle.now(link::create(action, message)) {
             Err(error) if error.is_taken() => {}
             created => created?,
         }
-        side.existing(&self.name)
+        handle.existing(&self.name)
     }
 
     fn alias(&self, at: &At<'_>) -> String {

@@ -43,12 +43,12 @@ impl Kind for SourceFilter {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        at.sides.flush()?;
-        tolerated(at.sides.nft().and_then(|nft| nft.limit_sources(self.sources())).map(drop))
+        at.handles.flush()?;
+        tolerated(at.handles.nft().and_then(|nft| nft.limit_sources(self.sources())).map(drop))
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        match at.sides.nft() {
+        match at.handles.nft() {
             Err(error) if nft::is_missing(&error) => Ok(Vec::new()),
             nft => nft?.sources_differences(self.sources()),
         }
@@ -68,7 +68,7 @@ impl Sweep for SourceFilter {
         if !gc.is_network_gone() {
             return Ok(());
         }
-        tolerated(gc.sides.nft().and_then(|nft| nft.forget_sources(gc.judge.network)).map(drop))
+        tolerated(gc.handles.nft().and_then(|nft| nft.forget_sources(gc.judge.network)).map(drop))
     }
 
     /// All nf_tables objects that a network has for all its attachments.
@@ -76,7 +76,7 @@ impl Sweep for SourceFilter {
         if !gc.is_network_gone() {
             return Ok(Vec::new());
         }
-        let found = match gc.sides.nft() {
+        let found = match gc.handles.nft() {
             Err(error) if nft::is_missing(&error) => Vec::new(),
             nft => nft?.of_network(gc.judge.network)?,
         };

@@ -17,7 +17,7 @@ impl Kind for Sysctl {
         // as the object that creates it is applied. A shared setting is written only after
         // everything before it succeeded.
         if at.is_shared() {
-            at.sides.flush()?;
+            at.handles.flush()?;
         }
         // A setting of this attachment alone is new: no program watches it, and it need not be read
         // first, unless another plugin of the chain made the interface.
@@ -25,10 +25,10 @@ impl Kind for Sysctl {
             if !at.makes_interface() {
                 at.undo_setting(self);
             }
-            at.side()?.write(self.clone());
+            at.handle()?.write(self.clone());
             return Ok(());
         }
-        let before = at.side()?.inside(|| self.read())?;
+        let before = at.handle()?.inside(|| self.read())?;
         // Another program may watch the file.
         if before.as_ref().map_or(self.optional, |before| *before == self.value) {
             return Ok(());
@@ -37,15 +37,15 @@ impl Kind for Sysctl {
             let before = Sysctl { value, ..self.clone() };
             at.undo_shared(link, move |_, _| before.ensure());
         }
-        at.side()?.inside(|| self.write())
+        at.handle()?.inside(|| self.write())
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        let side = at.side()?;
-        Ok(match side.inside(|| self.read())? {
+        let handle = at.handle()?;
+        Ok(match handle.inside(|| self.read())? {
             Some(now) if now == self.value => vec![],
             // ADD succeeded without it, and it cannot be changed here.
-            Some(_) if self.optional && !side.inside(|| self.is_writable())? => vec![],
+            Some(_) if self.optional && !handle.inside(|| self.is_writable())? => vec![],
             Some(now) => {
                 vec![format!("sysctl net/{} is {now} instead of {}", self.key, self.value)]
             }
@@ -57,7 +57,7 @@ impl Kind for Sysctl {
 
     /// CHECK does not require an optional setting.
     fn is_there(&self, at: &mut At<'_>) -> bool {
-        let now = at.side().and_then(|side| side.inside(|| self.read()));
+        let now = at.handle().and_then(|handle| handle.inside(|| self.read()));
         now.is_ok_and(|now| now.as_ref() == Some(&self.value))
     }
 

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Address, At, Conflict, Kind, Place, Route, ip};
 use crate::error::{Error, Result};
+use crate::handle::{Handle, HeldAddress};
+use crate::handles::Handles;
 use crate::link::{self, Link};
 use crate::owner::Owner;
-use crate::side::{HeldAddress, Side};
-use crate::sides::Sides;
 
 /// A tunnel of IPv4 in IPv4 (`ip link add NAME type ipip`, RFC 2003) without a fixed remote
 /// endpoint: the next hop of the route decides where each packet goes.
@@ -71,17 +71,17 @@ impl Tunnel {
     ///
     /// Returns an error with the reason if not. If the tunnel is down, the next ADD sets it up.
     pub fn usable(&self) -> Result<()> {
-        let side = &mut Sides::host_only()?.host;
-        let Some(link) = side.link(&self.name)? else { return self.probe(side) };
-        self.check(side, &link)
+        let handle = &mut Handles::host_only()?.host;
+        let Some(link) = handle.link(&self.name)? else { return self.probe(handle) };
+        self.check(handle, &link)
     }
 
     /// Requests a tunnel that cannot exist, and evaluates the kernel's reason.
-    fn probe(&self, side: &mut Side) -> Result<()> {
+    fn probe(&self, handle: &mut Handle) -> Result<()> {
         const UNKNOWN_PROTOCOL: u8 = 255;
         let nonsense = InfoIpTunnel::Protocol(IpProtocol::from(UNKNOWN_PROTOCOL));
         let message = LinkIpIp::new(&self.name).set_info_data(InfoData::IpTunnel(vec![nonsense]));
-        match side.now(link::create(self.making(), message.build())) {
+        match handle.now(link::create(self.making(), message.build())) {
             Err(error) if error.errno == nix::libc::EOPNOTSUPP => Err(explain_missing(error)),
             _ => Ok(()),
         }
@@ -104,7 +104,7 @@ impl Tunnel {
     }
 
     /// Checks that a link of this name can be the tunnel.
-    fn check(&self, side: &mut Side, link: &Link) -> Result<()> {
+    fn check(&self, handle: &mut Handle, link: &Link) -> Result<()> {
         let refuse = |said: String, hint: String| {
             Err(Error::found(format!("use the tunnel {}", self.name), said).hint(hint))
         };
@@ -127,7 +127,7 @@ impl Tunnel {
                 format!("{other}; if it is left over: ip link set {} alias \"\"", self.name),
             );
         }
-        let held = side.addresses(link.index)?;
+        let held = handle.addresses(link.index)?;
         // GC leaves our address if another program's routes need it.
         let is_foreign =
             |held: &&HeldAddress| held.protocol != Route::PROTOCOL && self.is_foreign(held.address);
@@ -156,11 +156,11 @@ impl Tunnel {
     }
 
     /// The addresses to remove.
-    fn surplus(&self, side: &mut Side, link: &Link) -> Result<Vec<IpNetwork>> {
+    fn surplus(&self, handle: &mut Handle, link: &Link) -> Result<Vec<IpNetwork>> {
         if self.conflict != Conflict::Replace {
             return Ok(Vec::new());
         }
-        let held = side.addresses(link.index)?.into_iter().map(|held| held.address);
+        let held = handle.addresses(link.index)?.into_iter().map(|held| held.address);
         Ok(held.filter(|held| self.is_foreign(*held)).collect())
     }
 
@@ -176,44 +176,44 @@ impl Tunnel {
             .mtu(self.mtu)
             .link_group(Owner::group(&self.network))
             .set_info_data(InfoData::IpTunnel(self.ends()));
-        match at.side()?.now(link::create(self.making(), message.build())) {
+        match at.handle()?.now(link::create(self.making(), message.build())) {
             Err(error) if error.errno == nix::libc::EOPNOTSUPP => Err(explain_missing(error)),
-            Err(error) if error.is_taken() => at.side()?.link(&self.name)?.ok_or_else(|| {
+            Err(error) if error.is_taken() => at.handle()?.link(&self.name)?.ok_or_else(|| {
                 error.said("another tunnel has the same ends").hint(
                     "see \"ip -d link show type ipip\": use that one, or give \"local\" another \
                      address",
                 )
             }),
-            made => made.and_then(|()| at.side()?.existing(&self.name)),
+            made => made.and_then(|()| at.handle()?.existing(&self.name)),
         }
     }
 
     /// Renames the network's former tunnel, if it is to become this one.
     fn rename(&self, at: &mut At<'_>) -> Result<Option<Link>> {
-        let side = at.side()?;
-        let Some(former) = self.former(side)? else { return Ok(None) };
+        let handle = at.handle()?;
+        let Some(former) = self.former(handle)? else { return Ok(None) };
         let renamed = || {
             let message = link::with_index(former.index).name(self.name.clone()).build();
             link::set(format!("rename the tunnel {} to {}", former.name, self.name), message)
         };
-        match side.now(renamed()) {
+        match handle.now(renamed()) {
             // Kernels before 6.2 rename only a link that is down.
             Err(error) if error.errno == nix::libc::EBUSY => {
                 let down = link::with_index(former.index).down().build();
-                side.queue(link::set(format!("set {} down", former.name), down));
-                side.now(renamed())?;
+                handle.queue(link::set(format!("set {} down", former.name), down));
+                handle.now(renamed())?;
             }
             // Another call has renamed it.
             Err(error) if error.is_gone() || error.is_taken() => {}
             done => done?,
         }
-        side.link(&self.name)
+        handle.link(&self.name)
     }
 
     /// The link to rename, if it exists.
-    fn former(&self, side: &mut Side) -> Result<Option<Link>> {
+    fn former(&self, handle: &mut Handle) -> Result<Option<Link>> {
         let Some(name) = &self.renamed else { return Ok(None) };
-        Ok(side.link(name)?.filter(|link| give_back::is_of(link, &self.network)))
+        Ok(handle.link(name)?.filter(|link| give_back::is_of(link, &self.network)))
     }
 
     fn has_right_ends(&self, link: &Link) -> bool {
@@ -251,19 +251,19 @@ impl Kind for Tunnel {
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        let link = match at.side()?.link(&self.name)? {
+        let link = match at.handle()?.link(&self.name)? {
             Some(link) => link,
             None => match self.rename(at)? {
                 Some(link) => link,
                 None => self.create(at)?,
             },
         };
-        let side = at.side()?;
-        self.check(side, &link)?;
-        let surplus = self.surplus(side, &link)?;
+        let handle = at.handle()?;
+        self.check(handle, &link)?;
+        let surplus = self.surplus(handle, &link)?;
         if !self.has_right_ends(&link) {
             let action = format!("set the ends of the tunnel {}", self.name);
-            side.queue(link::set(action, self.change_ends()));
+            handle.queue(link::set(action, self.change_ends()));
         }
         let group = Owner::group(&self.network);
         // A tunnel that another program created stays out of the group, so that GC does not delete
@@ -274,31 +274,31 @@ impl Kind for Tunnel {
             if is_new {
                 message = message.link_group(group);
             }
-            side.queue(link::set(format!("set MTU and alias of {}", self.name), message.build()));
+            handle.queue(link::set(format!("set MTU and alias of {}", self.name), message.build()));
         }
         if let Some(address) = self.wanted_address() {
-            side.queue(address.marked(link.index).tolerate(&[nix::libc::EEXIST]));
+            handle.queue(address.marked(link.index).tolerate(&[nix::libc::EEXIST]));
         }
         for address in surplus {
-            side.queue(super::address::remove(&self.name, link.index, address));
+            handle.queue(super::address::remove(&self.name, link.index, address));
         }
         if !link.up {
             let message = link::with_index(link.index).up().build();
-            side.queue(link::set(format!("set {} up", self.name), message));
+            handle.queue(link::set(format!("set {} up", self.name), message));
         }
-        side.flush()
+        handle.flush()
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        let (side, name) = (at.side()?, &self.name);
-        let Some(link) = side.link(name)? else {
-            let difference = self.former(side)?.map_or_else(
+        let (handle, name) = (at.handle()?, &self.name);
+        let Some(link) = handle.link(name)? else {
+            let difference = self.former(handle)?.map_or_else(
                 || format!("tunnel {name} is gone"),
                 |former| format!("tunnel {name} is still called {}", former.name),
             );
             return Ok(vec![difference]);
         };
-        if let Err(error) = self.check(side, &link) {
+        if let Err(error) = self.check(handle, &link) {
             return Ok(vec![error.reason()]);
         }
         let mut differences = Vec::new();
@@ -318,13 +318,13 @@ impl Kind for Tunnel {
             differences
                 .push(format!("tunnel {name} has the MTU {} instead of {}", link.mtu, self.mtu));
         }
-        let held = side.addresses(link.index)?;
+        let held = handle.addresses(link.index)?;
         if let Some(wanted) = self.address
             && !held.iter().any(|held| held.address.ip() == IpAddr::from(wanted))
         {
             differences.push(format!("address {wanted} is not on {name}"));
         }
-        for address in self.surplus(side, &link)? {
+        for address in self.surplus(handle, &link)? {
             differences.push(format!("address {address} on {name} is not the network's"));
         }
         if !link.up {

@@ -39,10 +39,10 @@ impl Up {
     /// after many seconds if hundreds end at once. So only a link of a live container ends the wait
     /// early.
     fn wait(&self, at: &mut At<'_>, index: u32) -> Result<()> {
-        let end = at.sides.patience();
+        let end = at.handles.patience();
         let mut look = (Instant::now() + PATIENCE).min(end);
         loop {
-            let error = match at.side()?.now(self.request(index)) {
+            let error = match at.handle()?.now(self.request(index)) {
                 Err(error) if error.errno == Errno::EADDRINUSE as i32 => error,
                 result => return result,
             };
@@ -70,8 +70,8 @@ impl Up {
     /// attachment itself if an earlier ADD created it in another namespace. The link of this call
     /// is not up.
     fn holder(&self, at: &mut At<'_>) -> Result<Option<String>> {
-        let ours = at.side()?.existing(&self.link)?;
-        let links = netnsid::links(&mut at.sides.host, Some(&InfoKind::MacVlan))?;
+        let ours = at.handle()?.existing(&self.link)?;
+        let links = netnsid::links(&mut at.handles.host, Some(&InfoKind::MacVlan))?;
         let mut holders = links
             .into_iter()
             .map(|(_, link)| link)
@@ -102,22 +102,22 @@ impl Kind for Up {
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         // Another program's link that was down is set down again if a later step fails.
-        if at.is_shared() && at.side()?.unchanged(&self.link)?.up {
+        if at.is_shared() && at.handle()?.unchanged(&self.link)?.up {
             return Ok(());
         } else if at.is_shared() {
             at.undo_shared(&self.link, |host, link| host.now(link::down(link)));
         }
-        let index = at.side()?.index(&self.link)?;
+        let index = at.handle()?.index(&self.link)?;
         if self.waits {
             return self.wait(at, index);
         }
-        let side = at.side()?;
-        side.queue(self.request(index));
+        let handle = at.handle()?;
+        handle.queue(self.request(index));
         Ok(())
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        Ok(match at.side()?.link(&self.link)? {
+        Ok(match at.handle()?.link(&self.link)? {
             Some(link) if !link.up => vec![format!("interface {} is down", self.link)],
             // The object that creates the link reports that it is missing.
             _ => vec![],

@@ -10,11 +10,11 @@ use serde::Serialize;
 use super::{At, Kind, Made, Mode, Place, Sweep, Undo, ip};
 use crate::deletion::Doomed;
 use crate::error::{Error, Result};
+use crate::handle::Handle;
 use crate::kind::Applied;
 use crate::link::{self, Link};
 use crate::netnsid;
 use crate::owner::{Mac, Owner};
-use crate::side::Side;
 use crate::sweep::Judge;
 
 /// A veth pair (`veth(4)`). The near end is on the host. The other end is created in its final
@@ -76,7 +76,7 @@ impl Kind for Veth {
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         let may_exist = at.is_shared() || at.mode == Mode::Repair;
-        if may_exist && let Some(near) = at.side()?.link(&self.name)? {
+        if may_exist && let Some(near) = at.handle()?.link(&self.name)? {
             return self.repair(at, &near);
         }
         let created = self.create(at);
@@ -94,16 +94,16 @@ impl Kind for Veth {
             created => created?,
         }
         if !at.is_shared() {
-            let index = at.side()?.index(&self.name)?;
+            let index = at.handle()?.index(&self.name)?;
             let message = link::with_index(index).alias(at.owner.tag()).build();
-            at.side()?.queue(link::set(format!("set the alias of {}", self.name), message));
+            at.handle()?.queue(link::set(format!("set the alias of {}", self.name), message));
         }
         Ok(())
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        let far = at.sides.side(self.peer.place)?.link(&self.peer.name)?;
-        let near = at.side()?.link(&self.name)?;
+        let far = at.handles.handle(self.peer.place)?.link(&self.peer.name)?;
+        let near = at.handle()?.link(&self.name)?;
         let wanted = self.unless_fitted(far.as_ref());
         let mut differences = Vec::new();
         match &near {
@@ -135,22 +135,22 @@ impl Kind for Veth {
     fn remove(&self, at: &mut At<'_>) -> Result<()> {
         let tag = at.owner.tag();
         let near = match at.place {
-            Place::Host => at.sides.host_link(&self.name)?,
-            Place::Pod => at.side()?.link(&self.name)?,
+            Place::Host => at.handles.host_link(&self.name)?,
+            Place::Pod => at.handle()?.link(&self.name)?,
         };
         if let Some(near) = near.filter(|near| self.is_ours(near, &tag)) {
-            at.side()?.queue(link::delete(&self.name, near.index));
-            return at.side()?.flush();
+            at.handle()?.queue(link::delete(&self.name, near.index));
+            return at.handle()?.flush();
         }
         // Another suite created this attachment, with a random name on the host.
-        let Some(pod) = at.sides.pod()? else { return Ok(()) };
+        let Some(pod) = at.handles.pod()? else { return Ok(()) };
         let Some(far) = pod.link(&self.peer.name)?.filter(|far| far.kind == "veth") else {
             return Ok(());
         };
         if far.mac != Some(self.peer.mac) && !is_unmarked_of(at, &far)? {
             return Ok(());
         }
-        at.sides.side(Place::Pod)?.now(link::delete(&self.peer.name, far.index))
+        at.handles.handle(Place::Pod)?.now(link::delete(&self.peer.name, far.index))
     }
 
     fn looks_at(&self) -> Option<&str> {
@@ -177,12 +177,12 @@ impl Kind for Veth {
         if self.name == name { None } else { Some(Arc::new(own())) }
     }
 
-    fn lives(&self, host: &mut Side, owner: &Owner) -> Result<bool> {
+    fn lives(&self, host: &mut Handle, owner: &Owner) -> Result<bool> {
         let tag = owner.tag();
         Ok(host.link(&self.name)?.is_some_and(|link| self.is_ours(&link, &tag)))
     }
 
-    fn refuse_second(&self, host: &mut Side, owner: &Owner) -> Result<()> {
+    fn refuse_second(&self, host: &mut Handle, owner: &Owner) -> Result<()> {
         let tag = owner.tag();
         let link = host.link(&self.name)?.filter(|link| self.is_ours(link, &tag));
         link.map_or(Ok(()), |link| Err(already(host, owner, &link)?))
@@ -190,7 +190,7 @@ impl Kind for Veth {
 }
 
 /// The error of an ADD whose attachment already has this link.
-fn already(host: &mut Side, owner: &Owner, link: &Link) -> Result<Error> {
+fn already(host: &mut Handle, owner: &Owner, link: &Link) -> Result<Error> {
     let place = match link.namespace {
         None => String::new(),
         Some(id) => netnsid::path(host, id, Path::new("/run/netns"))?.map_or_else(
@@ -210,7 +210,7 @@ fn already(host: &mut Side, owner: &Owner, link: &Link) -> Result<Error> {
 }
 
 impl Sweep for Veth {
-    fn links(host: &mut Side, judge: &Judge<'_>) -> Result<Vec<Doomed>> {
+    fn links(host: &mut Handle, judge: &Judge<'_>) -> Result<Vec<Doomed>> {
         let valid_names: HashSet<String> = judge.valid.iter().map(Owner::host_ifname).collect();
         let group = Owner::group(judge.network);
         // A link whose ADD was killed before it set the alias is identified by its group.
@@ -231,11 +231,11 @@ impl Sweep for Veth {
 /// now the path of the namespace may lead to another container.
 fn is_unmarked_of(at: &mut At<'_>, far: &Link) -> Result<bool> {
     let is_marked = !far.alias.is_empty() && !far.is_fitted();
-    if is_marked || !at.sides.holds_ours(far)? {
+    if is_marked || !at.handles.holds_ours(far)? {
         return Ok(false);
     }
     let near = match far.peer.filter(|_| far.namespace.is_some()) {
-        Some(near) => at.sides.host.link_at(near)?,
+        Some(near) => at.handles.host.link_at(near)?,
         None => None,
     };
     let tag = at.owner.tag();
@@ -267,18 +267,18 @@ impl Veth {
             near = near.mtu(self.mtu);
         }
         if let Some(master) = &self.master {
-            near = near.controller(at.side()?.index(master)?);
+            near = near.controller(at.handle()?.index(master)?);
         }
         if self.peer.place != at.place
-            && let Some(namespace) = at.sides.side(self.peer.place)?.namespace()
+            && let Some(namespace) = at.handles.handle(self.peer.place)?.namespace()
         {
             peer = peer.setns_by_fd(namespace.as_fd().as_raw_fd());
         }
         let message = near.set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build()))).build();
         let action = format!("create the veth pair {} and {}", self.name, self.peer.name);
-        let made = at.side()?.make(link::create(action, message))?;
+        let made = at.handle()?.make(link::create(action, message))?;
         if let Some(peer) = made.and_then(|near| near.peer) {
-            at.sides.side(self.peer.place)?.learn(&self.peer.name, peer);
+            at.handles.handle(self.peer.place)?.learn(&self.peer.name, peer);
         }
         Ok(())
     }
@@ -286,7 +286,7 @@ impl Veth {
     /// Finds which of the two names is taken, and by which link.
     fn explain_taken(&self, at: &mut At<'_>, error: Error) -> Error {
         let taken = |at: &mut At<'_>, place, name: &str| {
-            at.sides.side(place).and_then(|side| side.link(name))
+            at.handles.handle(place).and_then(|handle| handle.link(name))
         };
         match taken(at, self.peer.place, &self.peer.name) {
             Ok(Some(_)) => error
@@ -312,8 +312,8 @@ impl Veth {
     /// A shared pair whose name is taken: another call may have created the same pair at the same
     /// time, but no other link is accepted.
     fn found(&self, at: &mut At<'_>) -> Result<()> {
-        let far = at.sides.side(self.peer.place)?.link(&self.peer.name)?;
-        match at.side()?.link(&self.name)? {
+        let far = at.handles.handle(self.peer.place)?.link(&self.peer.name)?;
+        match at.handle()?.link(&self.name)? {
             Some(near) if near.kind == "veth" => Ok(()),
             _ => {
                 let kind = far.map_or_else(String::new, |far| far.kind);
@@ -343,14 +343,14 @@ impl Veth {
                 format!("it exists already and is not a veth but {}", near.kind),
             ));
         }
-        let far = at.sides.side(self.peer.place)?.existing(&self.peer.name)?;
+        let far = at.handles.handle(self.peer.place)?.existing(&self.peer.name)?;
         let wanted = self.unless_fitted(Some(&far));
         wanted.repair_end(at, at.place, &self.name, self.mac, near)?;
         if let Some(master) = &self.master {
-            let master_index = at.side()?.index(master)?;
+            let master_index = at.handle()?.index(master)?;
             if near.master != Some(master_index) {
                 let message = link::with_index(near.index).controller(master_index).build();
-                at.side()?
+                at.handle()?
                     .queue(link::set(format!("make {} a port of {master}", self.name), message));
             }
         }
@@ -378,7 +378,7 @@ impl Veth {
         }
         if wrong_mac || wrong_mtu {
             let request = link::set(format!("set MAC and MTU of {name}"), message.build());
-            at.sides.side(place)?.queue(request);
+            at.handles.handle(place)?.queue(request);
         }
         Ok(())
     }
@@ -415,7 +415,7 @@ impl Veth {
         differences: &mut Vec<String>,
     ) -> Result<()> {
         let Some(master) = &self.master else { return Ok(()) };
-        let wanted = at.side()?.link(master)?.map(|link| link.index);
+        let wanted = at.handle()?.link(master)?.map(|link| link.index);
         if near.master.is_none() {
             differences.push(format!("interface {} is not in the bridge {master}", self.name));
         } else if near.master != wanted {

@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::{At, Kind, Mode, Place};
 use crate::error::Result;
+use crate::handle::Handle;
 use crate::link::IFINFOMSG;
 use crate::rtnl::{Message, Request, attributes, word};
-use crate::side::Side;
 
 /// The VLANs of a bridge port (`bridge vlan`). Requires a bridge that filters VLANs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,31 +62,32 @@ impl Kind for Vlans {
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
         let repair = at.mode == Mode::Repair;
-        let side = at.side()?;
-        let index = side.index(&self.link)?;
+        let handle = at.handle()?;
+        let index = handle.index(&self.link)?;
         let mut wanted = self.wanted(None);
         if repair || !self.keep_default {
-            wanted = self.wanted(self.default_of(side)?);
-            for vid in memberships(side, index)?.into_keys().filter(|vid| !wanted.contains_key(vid))
+            wanted = self.wanted(self.default_of(handle)?);
+            for vid in
+                memberships(handle, index)?.into_keys().filter(|vid| !wanted.contains_key(vid))
             {
                 let gone = message(index, &[(vid, BridgeVlanInfoFlags::empty())]);
                 let action = format!("remove the port {} from VLAN {vid}", self.link);
                 let request = Request::new(action, 0, Message::DelLink(gone));
-                side.queue(request.tolerate(&[nix::libc::ENOENT]));
+                handle.queue(request.tolerate(&[nix::libc::ENOENT]));
             }
         }
         for (vids, flags) in grouped(&wanted) {
             let action = format!("add the port {} to VLAN {}", self.link, show(&vids));
-            side.queue(Request::new(action, 0, Message::SetLink(range(index, vids, flags))));
+            handle.queue(Request::new(action, 0, Message::SetLink(range(index, vids, flags))));
         }
         Ok(())
     }
 
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
-        let side = at.side()?;
-        let Some(link) = side.link(&self.link)? else { return Ok(vec![]) };
-        let now = memberships(side, link.index)?;
-        let wanted = self.wanted(self.default_of(side)?);
+        let handle = at.handle()?;
+        let Some(link) = handle.link(&self.link)? else { return Ok(vec![]) };
+        let now = memberships(handle, link.index)?;
+        let wanted = self.wanted(self.default_of(handle)?);
         let missing: Vec<u16> =
             wanted.keys().filter(|vid| !now.contains_key(vid)).copied().collect();
         let unwanted: Vec<u16> =
@@ -128,13 +129,13 @@ impl Vlans {
     }
 
     /// The default VLAN of the bridge's new ports, if this port stays in it.
-    fn default_of(&self, side: &mut Side) -> Result<Option<u16>> {
-        let master = match side.link(&self.link)? {
+    fn default_of(&self, handle: &mut Handle) -> Result<Option<u16>> {
+        let master = match handle.link(&self.link)? {
             Some(link) if self.keep_default => link.master,
             _ => None,
         };
         let Some(master) = master else { return Ok(None) };
-        let bridge = side.links()?.into_iter().find(|link| link.index == master);
+        let bridge = handle.links()?.into_iter().find(|link| link.index == master);
         Ok(bridge.and_then(|bridge| bridge.default_vlan))
     }
 }
@@ -180,10 +181,10 @@ fn all() -> Message {
 
 /// The memberships of a port: `IFLA_AF_SPEC` holds an `IFLA_BRIDGE_VLAN_INFO` for each VLAN, or two
 /// for the ends of a range (`include/uapi/linux/if_bridge.h`).
-fn memberships(side: &mut Side, index: u32) -> Result<BTreeMap<u16, BridgeVlanInfoFlags>> {
+fn memberships(handle: &mut Handle, index: u32) -> Result<BTreeMap<u16, BridgeVlanInfoFlags>> {
     const IFLA_AF_SPEC: u16 = 26;
     const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
-    let ports = side.dump("list the VLANs of bridge ports", all())?;
+    let ports = handle.dump("list the VLANs of bridge ports", all())?;
     let of_port = ports.iter().filter(|body| word(body, 4) == index);
     let infos = of_port
         .flat_map(|body| attributes(body.get(IFINFOMSG..).unwrap_or_default()))

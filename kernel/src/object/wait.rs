@@ -4,16 +4,16 @@ use serde::Serialize;
 
 use super::{At, Kind, Place, is_same};
 use crate::error::{Error, Result};
+use crate::handle::Handle;
 use crate::link::Link;
 use crate::monitor::Monitor;
-use crate::side::Side;
 
 /// A condition that must hold before the attachment is usable. The wait uses the kernel's
 /// notifications.
 ///
 /// The kernel does all of this in work queues that need its one lock on links, which takes seconds
 /// on a busy host. So ADD does not fail for a condition that does not hold when the call's waits
-/// end (`Sides::patience`): the kernel finishes later, traffic starts then, and until then CHECK
+/// end (`Handles::patience`): the kernel finishes later, traffic starts then, and until then CHECK
 /// names the condition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -67,20 +67,20 @@ impl Kind for Wait {
     }
 
     fn is_there(&self, at: &mut At<'_>) -> bool {
-        let link = at.side().and_then(|side| side.link(self.link())).ok().flatten();
+        let link = at.handle().and_then(|handle| handle.link(self.link())).ok().flatten();
         link.is_some_and(|link| link.up) && is_same(self.diff(at))
     }
 
     fn apply(&self, at: &mut At<'_>) -> Result<()> {
-        at.sides.flush()?;
-        if self.is_over(at.side()?)? {
+        at.handles.flush()?;
+        if self.is_over(at.handle()?)? {
             return Ok(());
         }
-        let deadline = at.sides.patience();
-        let mut monitor = at.side()?.inside(Monitor::open)?;
-        while !self.is_over(at.side()?)? {
+        let deadline = at.handles.patience();
+        let mut monitor = at.handle()?.inside(Monitor::open)?;
+        while !self.is_over(at.handle()?)? {
             if !monitor.wait(deadline)? {
-                return self.at_the_end(at.side()?);
+                return self.at_the_end(at.handle()?);
             }
         }
         Ok(())
@@ -89,12 +89,12 @@ impl Kind for Wait {
     fn diff(&self, at: &mut At<'_>) -> Result<Vec<String>> {
         let name = self.link();
         // Another object reports a link that is missing or down.
-        let Some(link) = at.side()?.link(name)?.filter(|link| link.up) else { return Ok(vec![]) };
+        let Some(link) = at.handle()?.link(name)?.filter(|link| link.up) else { return Ok(vec![]) };
         match self {
             Wait::Running { .. } if !link.running => {
                 Ok(vec![format!("interface {name} has no carrier")])
             }
-            Wait::Local { addresses, .. } => unused(at.side()?, &link, addresses),
+            Wait::Local { addresses, .. } => unused(at.handle()?, &link, addresses),
             Wait::Running { .. } | Wait::Addresses { .. } => Ok(vec![]),
         }
     }
@@ -108,14 +108,14 @@ impl Wait {
 }
 
 /// The addresses of a link for which the kernel does not accept packets yet.
-fn unused(side: &mut Side, link: &Link, addresses: &[Ipv6Addr]) -> Result<Vec<String>> {
-    let held = side.addresses(link.index)?;
+fn unused(handle: &mut Handle, link: &Link, addresses: &[Ipv6Addr]) -> Result<Vec<String>> {
+    let held = handle.addresses(link.index)?;
     let mut unused = Vec::new();
     for address in addresses {
         // The object that adds an address reports that it is missing or a duplicate.
         let is_held =
             held.iter().any(|held| held.address.ip() == IpAddr::V6(*address) && !held.duplicate);
-        if is_held && !side.is_local(*address, link.index)? {
+        if is_held && !handle.is_local(*address, link.index)? {
             unused.push(format!(
                 "address {address} of {} is not in use yet: the kernel has no local route to it",
                 link.name
@@ -126,13 +126,13 @@ fn unused(side: &mut Side, link: &Link, addresses: &[Ipv6Addr]) -> Result<Vec<St
 }
 
 impl Wait {
-    fn is_over(&self, side: &mut Side) -> Result<bool> {
+    fn is_over(&self, handle: &mut Handle) -> Result<bool> {
         match self {
-            Wait::Running { link } => Ok(side.existing(link)?.running),
+            Wait::Running { link } => Ok(handle.existing(link)?.running),
             Wait::Addresses { link } => {
-                let index = side.index(link)?;
-                side.forget();
-                let held = side.addresses(index)?;
+                let index = handle.index(link)?;
+                handle.forget();
+                let held = handle.addresses(index)?;
                 if let Some(held) = held.iter().find(|held| held.duplicate) {
                     return Err(Error::found(
                         format!("use the address {} on {link}", held.address),
@@ -143,12 +143,12 @@ impl Wait {
                 Ok(!held.iter().any(|held| held.tentative))
             }
             Wait::Local { link, addresses } => {
-                let index = side.index(link)?;
+                let index = handle.index(link)?;
                 for address in addresses {
-                    if !side.is_local(*address, index)? {
+                    if !handle.is_local(*address, index)? {
                         // A link that was deleted, for example by a concurrent DEL, never gets a
                         // route.
-                        return side.existing(link).map(|_| false);
+                        return handle.existing(link).map(|_| false);
                     }
                 }
                 Ok(true)
@@ -158,9 +158,9 @@ impl Wait {
 
     /// Decides whether the end of the waits is an error. Only a link that is down is one, because
     /// this call has set it up.
-    fn at_the_end(&self, side: &mut Side) -> Result<()> {
+    fn at_the_end(&self, handle: &mut Handle) -> Result<()> {
         match self {
-            Wait::Running { link } if !side.existing(link)?.up => Err(Error::found(
+            Wait::Running { link } if !handle.existing(link)?.up => Err(Error::found(
                 format!("wait for the interface {link}"),
                 "bridge port in error state: another program has set it down",
             )

@@ -13,11 +13,11 @@ use crate::sweep::{Collection, Deletion, Of, Stale};
 /// interface there, this removes only the rules of these addresses.
 pub(super) fn remove(del: &mut Deletion<'_>) -> Result<()> {
     let mut addresses = attachment::planned(del.steps);
-    let is_unknown = del.sides.held.is_empty();
-    addresses.extend(del.sides.held.iter().map(|held| IpNetwork::from(*held)));
+    let is_unknown = del.handles.held.is_empty();
+    addresses.extend(del.handles.held.iter().map(|held| IpNetwork::from(*held)));
     let mut all = addresses.is_empty();
     if is_unknown && !all {
-        let of_pod = attachment::of_pod(del.steps, del.sides)?;
+        let of_pod = attachment::of_pod(del.steps, del.handles)?;
         addresses.extend(of_pod.into_iter().map(IpNetwork::from));
         all = is_alone(del)?;
     }
@@ -31,22 +31,22 @@ pub(super) fn remove(del: &mut Deletion<'_>) -> Result<()> {
 fn is_alone(del: &mut Deletion<'_>) -> Result<bool> {
     let tag = del.owner.tag();
     let Some(own) = Owner::of_tag(&tag) else { return Ok(false) };
-    let link = del.sides.host_link(&del.owner.host_ifname())?;
+    let link = del.handles.host_link(&del.owner.host_ifname())?;
     let is_marked = link.is_some_and(|link| link.alias == tag);
-    if !is_marked && del.sides.pod()?.is_some() {
+    if !is_marked && del.handles.pod()?.is_some() {
         return Ok(false);
     }
     let is_another = |other: Owner| {
         (&other.network, &other.container) == (&own.network, &own.container)
             && other.ifname != own.ifname
     };
-    let links = del.sides.host.links()?;
+    let links = del.handles.host.links()?;
     Ok(!links.iter().filter_map(|link| Owner::of_tag(&link.alias)).any(is_another))
 }
 
 /// Whether rules may exist.
 fn may_exist(gc: &mut Collection<'_>) -> Result<bool> {
-    let nft = gc.sides.nft()?;
+    let nft = gc.handles.nft()?;
     for family in [IptablesFamily::Ipv4, IptablesFamily::Ipv6] {
         if nft.iptables_chain_exists(family, "POSTROUTING")? {
             return Ok(true);

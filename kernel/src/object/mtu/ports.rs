@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::Mtu;
 use crate::error::{Error, Result};
+use crate::handle::Handle;
 use crate::link::{self, Link};
 use crate::netns::Place;
 use crate::netnsid;
 use crate::owner::Owner;
-use crate::side::Side;
 
 /// The veth pairs of a network's containers on a bridge.
-pub(crate) fn of_network(side: &mut Side, bridge: &Link, network: &str) -> Result<Vec<Link>> {
-    let ports = side.dump("list the ports of a bridge", link::ports_of(bridge.index))?;
+pub(crate) fn of_network(handle: &mut Handle, bridge: &Link, network: &str) -> Result<Vec<Link>> {
+    let ports = handle.dump("list the ports of a bridge", link::ports_of(bridge.index))?;
     let mut ports: Vec<Link> = ports.iter().map(|body| Link::read(body)).collect();
     // A kernel that cannot filter reports all links.
     ports.retain(|port| {
@@ -30,8 +30,8 @@ pub(crate) fn of_network(side: &mut Side, bridge: &Link, network: &str) -> Resul
 ///
 /// Returns an error if the namespace of a container cannot be found, in which case nothing is
 /// changed, or if the kernel refuses a request.
-pub(super) fn fit(side: &mut Side, bridge: &Link, network: &str, most: u32) -> Result<()> {
-    let ports = of_network(side, bridge, network)?;
+pub(super) fn fit(handle: &mut Handle, bridge: &Link, network: &str, most: u32) -> Result<()> {
+    let ports = of_network(handle, bridge, network)?;
     // A container may have several ports. The kernel reports the id -1 for a namespace that is
     // being deleted.
     let mut of_pods: BTreeMap<i32, Vec<(Link, u32)>> = BTreeMap::new();
@@ -42,7 +42,7 @@ pub(super) fn fit(side: &mut Side, bridge: &Link, network: &str, most: u32) -> R
         of_pods.entry(id).or_default().push((port, far));
     }
     let ids: HashSet<i32> = of_pods.keys().copied().collect();
-    let mut namespaces = netnsid::open(side, &ids)?;
+    let mut namespaces = netnsid::open(handle, &ids)?;
     let mut pods = Vec::new();
     for (id, pairs) in of_pods {
         match (namespaces.remove(&id), pairs.first()) {
@@ -52,7 +52,7 @@ pub(super) fn fit(side: &mut Side, bridge: &Link, network: &str, most: u32) -> R
         }
     }
     for (namespace, pairs) in pods {
-        let mut pod = Side::open(Place::Pod, Some(namespace))?;
+        let mut pod = Handle::open(Place::Pod, Some(namespace))?;
         for (port, far) in pairs {
             // A container may have ended meanwhile.
             let Some(far) = pod.link_at(far)? else { continue };
@@ -60,10 +60,10 @@ pub(super) fn fit(side: &mut Side, bridge: &Link, network: &str, most: u32) -> R
             let wanted = of_pod.wanted(&far);
             of_pod.fit(&mut pod, &far, true)?;
             pod.flush()?;
-            Mtu { exact: true, ..Mtu::at_most(&port.name, wanted) }.fit(side, &port, false)?;
+            Mtu { exact: true, ..Mtu::at_most(&port.name, wanted) }.fit(handle, &port, false)?;
         }
     }
-    side.flush()
+    handle.flush()
 }
 
 fn unreachable(port: &Link) -> Error {

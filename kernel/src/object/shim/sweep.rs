@@ -9,13 +9,13 @@ use netlink_packet_route::link::InfoKind;
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
 
 use crate::error::Result;
+use crate::handle::Handle;
 use crate::link::{self, Link};
 use crate::lock::Locks;
 use crate::object::Route;
 use crate::object::route::{Key, delete as delete_route};
 use crate::owner::{Owner, SHIM_PREFIX};
 use crate::rtnl::{Message, Request};
-use crate::side::Side;
 
 /// The time limit for other calls that may be about to use a link that is to be deleted.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The network's shims.
-fn of_network(host: &mut Side, network: &str) -> Result<Vec<Link>> {
+fn of_network(host: &mut Handle, network: &str) -> Result<Vec<Link>> {
     let group = Owner::group(network);
     let links = host.dump("list the macvlan interfaces", link::of_kind(&InfoKind::MacVlan))?;
     let links = links.iter().map(|body| Link::read(body)).filter(|link| {
@@ -36,7 +36,7 @@ fn of_network(host: &mut Side, network: &str) -> Result<Vec<Link>> {
 type Routes = (String, Vec<(u32, String)>);
 
 /// The routes over each of the network's shims.
-pub(super) fn routes(host: &mut Side, network: &str) -> Result<Vec<Routes>> {
+pub(super) fn routes(host: &mut Handle, network: &str) -> Result<Vec<Routes>> {
     let mut all = Vec::new();
     for shim in of_network(host, network)? {
         let routes = host.routes_over(shim.index, Route::PROTOCOL)?;
@@ -48,7 +48,11 @@ pub(super) fn routes(host: &mut Side, network: &str) -> Result<Vec<Routes>> {
 }
 
 /// Removes the routes of attachments whose number `is_stale`, and the neighbours they lead to.
-pub(super) fn forget(host: &mut Side, network: &str, is_stale: &dyn Fn(u32) -> bool) -> Result<()> {
+pub(super) fn forget(
+    host: &mut Handle,
+    network: &str,
+    is_stale: &dyn Fn(u32) -> bool,
+) -> Result<()> {
     for shim in of_network(host, network)? {
         let routes = host.routes_over(shim.index, Route::PROTOCOL)?;
         let (stale, kept): (Vec<_>, Vec<_>) =
@@ -68,7 +72,7 @@ pub(super) fn forget(host: &mut Side, network: &str, is_stale: &dyn Fn(u32) -> b
 
 /// Deletes the network's shims that no attachment uses. Skipped while another call may be about to
 /// use them; the next DEL or GC then deletes them.
-pub(super) fn sweep(host: &mut Side, network: &str) -> Result<()> {
+pub(super) fn sweep(host: &mut Handle, network: &str) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let locks = Locks::open()?;
     if !locks.are_usable() {
@@ -87,7 +91,7 @@ pub(super) fn sweep(host: &mut Side, network: &str) -> Result<()> {
     Ok(())
 }
 
-fn is_unused(host: &mut Side, shim: &Link) -> Result<bool> {
+fn is_unused(host: &mut Handle, shim: &Link) -> Result<bool> {
     Ok(host.routes_over(shim.index, Route::PROTOCOL)?.is_empty())
 }
 

@@ -5,12 +5,12 @@ use netlink_packet_route::route::{RouteAttribute, RouteProtocol};
 
 use super::Tunnel;
 use crate::error::Result;
+use crate::handle::{Handle, HeldAddress};
 use crate::link::{self, Link};
 use crate::object::Route;
 use crate::object::address::remove as remove_address;
 use crate::object::way::Way;
 use crate::owner::Owner;
-use crate::side::{HeldAddress, Side};
 use crate::sweep::{Collection, Of, Stale, Sweep};
 use crate::sysctl::Sysctl;
 
@@ -20,7 +20,7 @@ impl Sweep for Tunnel {
         if !gc.is_network_gone() {
             return Ok(());
         }
-        let (host, network) = (&mut gc.sides.host, gc.judge.network);
+        let (host, network) = (&mut gc.handles.host, gc.judge.network);
         of_network(host, network)?.iter().try_for_each(|link| give_back(host, network, link))
     }
 
@@ -28,15 +28,15 @@ impl Sweep for Tunnel {
         if !gc.is_network_gone() {
             return Ok(Vec::new());
         }
-        let tunnels = of_network(&mut gc.sides.host, gc.judge.network)?.into_iter();
+        let tunnels = of_network(&mut gc.handles.host, gc.judge.network)?.into_iter();
         let stale = |link: Link| Stale::new(format!("the tunnel {}", link.name), Of::Network);
         Ok(tunnels.map(stale).collect())
     }
 }
 
 /// The tunnels of a network.
-fn of_network(side: &mut Side, network: &str) -> Result<Vec<Link>> {
-    let links = side.dump("list the tunnels", link::of_kind(&InfoKind::IpIp))?;
+fn of_network(handle: &mut Handle, network: &str) -> Result<Vec<Link>> {
+    let links = handle.dump("list the tunnels", link::of_kind(&InfoKind::IpIp))?;
     let links = links.iter().map(|body| Link::read(body));
     Ok(links.filter(|link| is_of(link, network)).collect())
 }
@@ -54,23 +54,23 @@ pub(crate) fn is_of(link: &Link, network: &str) -> bool {
 /// Deletes a tunnel that an ADD of the network created. A tunnel that existed before, such as the
 /// fallback device, which the kernel does not delete, loses only the network's settings. If no
 /// other program uses it, it is then as the kernel creates it.
-pub(crate) fn give_back(side: &mut Side, network: &str, link: &Link) -> Result<()> {
+pub(crate) fn give_back(handle: &mut Handle, network: &str, link: &Link) -> Result<()> {
     let (is_fallback, is_in_group) =
         (link.name == Tunnel::FALLBACK, link.group == Owner::group(network));
     if is_in_group && !is_fallback {
-        return side.now(link::delete(&link.name, link.index));
+        return handle.now(link::delete(&link.name, link.index));
     }
-    let mut held = side.addresses(link.index)?;
+    let mut held = handle.addresses(link.index)?;
     held.retain(|held| held.address.is_ipv4());
     let ours = ours_of(&held);
     let has_foreign_alias = !link.alias.is_empty() && link.alias != Owner::network_tag(network);
     let has_foreign_address = ours.len() < held.len();
-    let has_foreign_route = carries_routes_of_others(side, link)?;
+    let has_foreign_route = carries_routes_of_others(handle, link)?;
     let is_used = has_foreign_alias || has_foreign_address || has_foreign_route;
     // When a link loses its last address, the kernel deletes all routes over it.
     if has_foreign_address || !has_foreign_route {
         for held in &ours {
-            side.queue(remove_address(&link.name, link.index, held.address));
+            handle.queue(remove_address(&link.name, link.index, held.address));
         }
     }
     let mut message = link::with_index(link.index);
@@ -86,7 +86,7 @@ pub(crate) fn give_back(side: &mut Side, network: &str, link: &Link) -> Result<(
             message = message.mtu(Tunnel::FALLBACK_MTU);
         }
     }
-    side.now(link::set(format!("restore the tunnel {}", link.name), message.build()))?;
+    handle.now(link::set(format!("restore the tunnel {}", link.name), message.build()))?;
     if is_used { Ok(()) } else { restore_filter(&link.name) }
 }
 
@@ -101,10 +101,10 @@ fn ours_of(held: &[HeldAddress]) -> Vec<HeldAddress> {
 
 /// Whether other programs' routes lead over a link. The kernel's own routes are those of its
 /// addresses.
-fn carries_routes_of_others(side: &mut Side, link: &Link) -> Result<bool> {
+fn carries_routes_of_others(handle: &mut Handle, link: &Link) -> Result<bool> {
     let over = RouteAttribute::Oif(link.index);
     let mut others =
-        side.routes()?.iter().filter(|route| route.header.protocol != RouteProtocol::Kernel);
+        handle.routes()?.iter().filter(|route| route.header.protocol != RouteProtocol::Kernel);
     Ok(others
         .any(|route| Way::all_of(route).iter().any(|way| way.route.attributes.contains(&over))))
 }

@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
+use crate::handle::Handle;
 use crate::link::{self, Link};
 use crate::netns::{Namespace, Place};
 use crate::nft::Nft;
-use crate::side::Side;
 
 /// The handles of both namespaces of an attachment.
 #[derive(Debug)]
-pub struct Sides {
-    pub(crate) host: Side,
-    pod: Option<Side>,
+pub struct Handles {
+    pub(crate) host: Handle,
+    pod: Option<Handle>,
     /// The path of the container's namespace, which is opened on first use.
     unopened: Option<PathBuf>,
-    /// Links of the host as [`look_at`](Sides::look_at) read them.
+    /// Links of the host as [`look_at`](Handles::look_at) read them.
     looked_at: HashMap<String, Option<Link>>,
     /// For DEL: all addresses of the attachment, which are those that the IPAM plugin holds for it.
     /// Empty if they are unknown.
@@ -26,7 +26,7 @@ pub struct Sides {
     nft: Option<Nft>,
     /// The deadline of the call, if the caller set one.
     until: Option<Instant>,
-    /// When the waits of this call end: see [`Sides::patience`].
+    /// When the waits of this call end: see [`Handles::patience`].
     patience: Option<Instant>,
 }
 
@@ -34,26 +34,26 @@ pub struct Sides {
 /// keep the kernel's queues busy for 10 s to 20 s.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-impl Sides {
+impl Handles {
     /// Opens the host's handle, and the container's if there is a path. `until` is the deadline of
     /// the call.
-    pub(crate) fn open(pod: Option<&Path>, until: Option<Instant>) -> Result<Sides> {
+    pub(crate) fn open(pod: Option<&Path>, until: Option<Instant>) -> Result<Handles> {
         let pod = match pod {
-            Some(path) => Some(Side::open(Place::Pod, Some(Namespace::open(path)?))?),
+            Some(path) => Some(Handle::open(Place::Pod, Some(Namespace::open(path)?))?),
             None => None,
         };
-        Sides::beside(pod, until)
+        Handles::beside(pod, until)
     }
 
     /// Opens the host's handle. The container's, if there is one, is already open.
-    pub(crate) fn beside(pod: Option<Side>, until: Option<Instant>) -> Result<Sides> {
-        Ok(Sides { pod, until, ..Sides::host_only()? })
+    pub(crate) fn beside(pod: Option<Handle>, until: Option<Instant>) -> Result<Handles> {
+        Ok(Handles { pod, until, ..Handles::host_only()? })
     }
 
     /// Only the host's handle, because GC cannot rely on the container's namespace.
-    pub(crate) fn host_only() -> Result<Sides> {
-        Ok(Sides {
-            host: Side::open(Place::Host, None)?,
+    pub(crate) fn host_only() -> Result<Handles> {
+        Ok(Handles {
+            host: Handle::open(Place::Host, None)?,
             pod: None,
             unopened: None,
             looked_at: HashMap::new(),
@@ -65,9 +65,9 @@ impl Sides {
     }
 
     /// For DEL: opens the host's handle, and the container's on the first call of
-    /// [`pod`](Sides::pod), because most DELs do not need it.
-    pub(crate) fn open_lazily(pod: Option<&Path>) -> Result<Sides> {
-        Ok(Sides { unopened: pod.map(Path::to_owned), ..Sides::host_only()? })
+    /// [`pod`](Handles::pod), because most DELs do not need it.
+    pub(crate) fn open_lazily(pod: Option<&Path>) -> Result<Handles> {
+        Ok(Handles { unopened: pod.map(Path::to_owned), ..Handles::host_only()? })
     }
 
     /// When the waits of this call end, counted from the first of them. A call with a deadline
@@ -80,7 +80,7 @@ impl Sides {
     }
 
     /// The handle of a namespace.
-    pub(crate) fn side(&mut self, place: Place) -> Result<&mut Side> {
+    pub(crate) fn handle(&mut self, place: Place) -> Result<&mut Handle> {
         match place {
             Place::Host => Ok(&mut self.host),
             Place::Pod => self.pod.as_mut().ok_or_else(|| {
@@ -91,9 +91,9 @@ impl Sides {
     }
 
     /// The container's handle; `None` if there is no namespace, or if it no longer exists.
-    pub(crate) fn pod(&mut self) -> Result<Option<&mut Side>> {
+    pub(crate) fn pod(&mut self) -> Result<Option<&mut Handle>> {
         if let Some(path) = self.unopened.take() {
-            let opened = Namespace::open(&path).and_then(|pod| Side::open(Place::Pod, Some(pod)));
+            let opened = Namespace::open(&path).and_then(|pod| Handle::open(Place::Pod, Some(pod)));
             match opened {
                 Err(error) if error.is_namespace() => {}
                 opened => self.pod = Some(opened?),
@@ -104,7 +104,7 @@ impl Sides {
 
     /// Whether the container's namespace is the host's own.
     pub(crate) fn pod_is_host(&self) -> Result<bool> {
-        match self.pod.as_ref().and_then(Side::namespace) {
+        match self.pod.as_ref().and_then(Handle::namespace) {
             Some(pod) => pod.is_same(&Namespace::current()?),
             None => Ok(false),
         }
@@ -121,7 +121,7 @@ impl Sides {
         Ok(held.iter().any(|held| self.held.contains(&held.address.ip())))
     }
 
-    /// Reads links of the host, all at once, for [`host_link`](Sides::host_link). Requests about
+    /// Reads links of the host, all at once, for [`host_link`](Handles::host_link). Requests about
     /// links wait for the kernel's lock on links, for 150 ms if 32 DELs run at once; the requests
     /// of one datagram wait together.
     pub(crate) fn look_at(&mut self, names: &[&str]) -> Result<()> {
@@ -154,9 +154,9 @@ impl Sides {
     /// Runs `work` with the host's handle and the container's namespace, if there is one.
     pub(crate) fn with_pod_namespace(
         &mut self,
-        work: impl FnOnce(&mut Side, &Namespace) -> Result<()>,
+        work: impl FnOnce(&mut Handle, &Namespace) -> Result<()>,
     ) -> Result<()> {
-        match self.pod.as_ref().and_then(Side::namespace) {
+        match self.pod.as_ref().and_then(Handle::namespace) {
             Some(namespace) => work(&mut self.host, namespace),
             None => Ok(()),
         }
@@ -165,12 +165,12 @@ impl Sides {
     /// Discards the queued requests of both handles.
     pub(crate) fn discard(&mut self) {
         self.host.discard();
-        self.pod.iter_mut().for_each(Side::discard);
+        self.pod.iter_mut().for_each(Handle::discard);
     }
 
     /// Sends the queued requests of both handles.
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.host.flush()?;
-        self.pod.as_mut().map_or(Ok(()), Side::flush)
+        self.pod.as_mut().map_or(Ok(()), Handle::flush)
     }
 }

@@ -19,7 +19,7 @@ use crate::sysctl::Sysctl;
 
 /// The handle of one network namespace.
 #[derive(Debug)]
-pub struct Side {
+pub struct Handle {
     place: Place,
     /// `None` for the namespace of the process.
     namespace: Option<Namespace>,
@@ -35,13 +35,13 @@ pub struct Side {
     routes: Option<Vec<RouteMessage>>,
 }
 
-impl Side {
-    pub(crate) fn open(place: Place, namespace: Option<Namespace>) -> Result<Side> {
+impl Handle {
+    pub(crate) fn open(place: Place, namespace: Option<Namespace>) -> Result<Handle> {
         let rtnl = match &namespace {
             Some(namespace) => namespace.enter(Rtnl::open)?,
             None => Rtnl::open()?,
         };
-        Ok(Side {
+        Ok(Handle {
             place,
             namespace,
             rtnl,
@@ -147,7 +147,7 @@ impl Side {
         self.link(name)?.ok_or_else(|| self.missing(name))
     }
 
-    /// As [`Side::existing`], but read again only after a request that may have changed it.
+    /// As [`Handle::existing`], but read again only after a request that may have changed it.
     pub(crate) fn unchanged(&mut self, name: &str) -> Result<Link> {
         self.flush()?;
         match self.seen.get(name) {
@@ -329,7 +329,7 @@ impl Side {
         Ok(messages.iter().filter_map(held).collect())
     }
 
-    /// The bodies of a list of links with more than [`Side::links`] reports.
+    /// The bodies of a list of links with more than [`Handle::links`] reports.
     pub(crate) fn dump(&mut self, action: &str, message: Message) -> Result<Vec<Vec<u8>>> {
         self.flush()?;
         self.rtnl.dump(action, &message)
