@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
+use std::io::ErrorKind;
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -347,8 +348,13 @@ fn host(suite: &Suite) -> Result<(Disk, Node), String> {
 /// Enables forwarding on the host, as on every node of Kubernetes.
 fn forward() {
     for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
-        // Without IPv6 there is nothing to enable.
-        let _ = fs::write(format!("/proc/sys/net/{key}"), "1");
+        let path = format!("/proc/sys/net/{key}");
+        match fs::write(&path, "1") {
+            // Without IPv6 there is nothing to enable.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => broken(&format!("enable forwarding on the host: {path}: {error}")),
+            Ok(()) => {}
+        }
     }
 }
 
