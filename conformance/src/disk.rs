@@ -8,6 +8,7 @@ mod changes;
 mod mounts;
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -122,8 +123,15 @@ impl Disk {
         let made = fs::metadata(lower).and_then(|meta| {
             fs::create_dir_all(&upper)?;
             fs::create_dir_all(&work)?;
-            // An unprivileged user cannot give a directory to a user without an ID here.
-            let _ = chown(&upper, Some(meta.uid()), Some(meta.gid()));
+            match chown(&upper, Some(meta.uid()), Some(meta.gid())) {
+                // An unprivileged user cannot give a directory to a user without an ID here.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::PermissionDenied | ErrorKind::InvalidInput
+                    ) => {}
+                result => result?,
+            }
             fs::set_permissions(&upper, meta.permissions())?;
             File::open(&upper)
         });
@@ -172,7 +180,8 @@ impl Disk {
         }
     }
 
-    /// Makes the directories that each host has to itself, if the machine lacks them.
+    /// Makes the directories that each host has to itself, if the machine lacks them. `Node::new`
+    /// reports those that cannot be made.
     fn make_own_folders(&self) {
         for own in OWN.map(Path::new) {
             if !self.shared.iter().any(|folder| own.starts_with(folder)) {
