@@ -90,6 +90,12 @@ impl Error {
         self.errno == libc_errno::EEXIST
     }
 
+    /// Whether the kernel lacked memory for the request, or for its answer (`ENOMEM`, `ENOBUFS`).
+    /// The same request may succeed later.
+    pub fn is_shortage(&self) -> bool {
+        matches!(self.errno, libc_errno::ENOMEM | libc_errno::ENOBUFS)
+    }
+
     /// The kernel's part of the message: the reason without the action.
     pub fn reason(&self) -> String {
         let number = match self.errno {
@@ -107,7 +113,7 @@ impl Error {
 /// The error numbers on which this crate decides (`errno(3)`, the same on every Linux architecture
 /// that it is built for).
 pub(crate) mod libc_errno {
-    pub(crate) use nix::libc::{EADDRNOTAVAIL, EEXIST, ENODEV, ENOENT, ESRCH};
+    pub(crate) use nix::libc::{EADDRNOTAVAIL, EEXIST, ENOBUFS, ENODEV, ENOENT, ENOMEM, ESRCH};
 }
 
 impl fmt::Display for Error {

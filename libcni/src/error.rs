@@ -1,6 +1,7 @@
 //! The one error of this crate, which is also what a failing plugin prints.
 
 use std::fmt;
+use std::io;
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -107,7 +108,28 @@ fn as_lines<S: Serializer>(details: &str, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&text::lines(details))
 }
 
+/// The remedy for a lack of memory or of processes.
+const SHORTAGE: &str = "The host, or the control group of the runtime, has too little memory or too \
+                        many processes at the moment (memory.max and pids.max in cgroups(7)).";
+
 impl Error {
+    /// An operation of the operating system failed. The code is [`Code::TRY_AGAIN`] if memory or
+    /// processes were short (`ENOMEM`, `EAGAIN` of `fork(2)`), which passes, and
+    /// [`Code::IO_FAILURE`] otherwise.
+    pub fn io(doing: impl fmt::Display, error: &io::Error) -> Error {
+        let msg = format!("{doing}: {error}");
+        match error.kind() {
+            io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock => Error::shortage(msg),
+            _ => Error::new(Code::IO_FAILURE, msg),
+        }
+    }
+
+    /// The operation failed because memory or processes were short: [`Code::TRY_AGAIN`], with the
+    /// remedy as details.
+    pub fn shortage(msg: impl Into<String>) -> Error {
+        Error::new(Code::TRY_AGAIN, msg).details(SHORTAGE)
+    }
+
     /// An error with a code and a message.
     pub fn new(code: Code, msg: impl Into<String>) -> Error {
         Error { code, msg: msg.into(), details: String::new() }
@@ -189,8 +211,8 @@ impl<T> Context<T> for Result<T> {
     }
 }
 
-impl<T> Context<T> for std::io::Result<T> {
+impl<T> Context<T> for io::Result<T> {
     fn context<D: fmt::Display>(self, doing: impl FnOnce() -> D) -> Result<T> {
-        self.map_err(|error| Error::new(Code::IO_FAILURE, format!("{}: {error}", doing())))
+        self.map_err(|error| Error::io(doing(), &error))
     }
 }

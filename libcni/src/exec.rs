@@ -142,7 +142,7 @@ impl Exec<'_> {
     /// # Errors
     ///
     /// [`Code::IO_FAILURE`] if it cannot be started, [`Code::TRY_AGAIN`] if the deadline has
-    /// passed.
+    /// passed, or memory or processes are short.
     pub(crate) fn start(&self) -> Result<Running<'_>> {
         let mut command = Command::new(self.program);
         command.envs(self.env.iter().map(|(key, value)| (OsStr::new(key), OsStr::new(value))));
@@ -152,8 +152,8 @@ impl Exec<'_> {
             match Running::start(&mut command, self.stdin) {
                 Err(error) if busy(&error) && retries > 0 => retries -= 1,
                 Err(error) => {
-                    let msg = format!("failed to run {}: {error}", self.program.display());
-                    return Err(Error::new(Code::IO_FAILURE, msg));
+                    let doing = format!("failed to run {}", self.program.display());
+                    return Err(Error::io(doing, &error));
                 }
                 Ok(running) => return Ok(running),
             }
@@ -213,8 +213,7 @@ pub fn by_hand(program: &Path, args: &[&str], deadline: Instant) -> Result<Vec<u
         }
     }
     let mut running = Running::start(&mut command, b"").map_err(|error| {
-        let msg = format!("failed to run {}: {error}", program.display());
-        Error::new(Code::IO_FAILURE, msg)
+        Error::io(format!("failed to run {}", program.display()), &error)
     })?;
     let status = running.finish(Some(deadline), None).map_err(about)?;
     Ok(if status.success() { running.output().stdout } else { Vec::new() })

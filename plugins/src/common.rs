@@ -205,6 +205,10 @@ pub fn unless_deleting<T>(call: &Call, checked: Result<T>) -> Result<Option<T>> 
 
 /// Converts an error of the kernel to a CNI error.
 pub fn into_cni(error: kernel::Error) -> Error {
+    if error.is_shortage() {
+        let shortage = Error::shortage(error.to_string());
+        return if error.hint.is_empty() { shortage } else { shortage.line(&error.hint) };
+    }
     let number = if error.is_namespace() { Code::INVALID_NETNS } else { Code::INTERNAL };
     Error::new(number, error.to_string()).details(error.hint)
 }

@@ -255,5 +255,5 @@ fn cancelled() -> Error {
 }
 
 fn broken(doing: &str, error: &io::Error) -> Error {
-    Error::new(Code::IO_FAILURE, format!("failed to {doing}: {error}"))
+    Error::io(format!("failed to {doing}"), error)
 }

@@ -86,6 +86,16 @@ impl Ended {
         self.outcome.status.signal() == Some(9)
     }
 
+    /// Whether it failed because the kernel refused it memory, and says that it may succeed later.
+    pub fn lacked_memory(&self) -> bool {
+        if self.is_ok() || self.is_killed() {
+            return false;
+        }
+        let error = self.outcome.json();
+        error["code"] == 11
+            && error["msg"].as_str().is_some_and(|msg| msg.contains("Cannot allocate memory"))
+    }
+
     /// Whether this test killed it in time.
     pub fn was_killed(&self) -> bool {
         self.killed && self.is_killed()

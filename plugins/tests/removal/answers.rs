@@ -8,12 +8,18 @@ use testbed::{Cni, Node, assert_same};
 
 use super::{assert_no_new_neighbours, call, config, lasting, neighbours, on_a_node, used};
 
-/// Calls ADD with the `when`-th of such system calls failing. Returns true if it succeeds.
+/// Calls ADD with the `when`-th of such system calls failing for lack of memory. Returns true if it
+/// succeeds. An ADD whose request was not sent says that the same call may succeed later.
 fn add_fails_at(call: &Cni, calls: &str, when: usize) -> bool {
     let trace = format!("trace={calls}");
     let inject = format!("inject={calls}:error=ENOBUFS:when={when}");
     let strace = ["strace", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
-    call.clone().under(&strace).raw("ADD").status.success()
+    let ended = call.clone().under(&strace).raw("ADD");
+    if calls == "sendto" && !ended.status.success() {
+        let error = ended.json();
+        assert_eq!(error["code"], 11, "{calls} no. {when}: {error}");
+    }
+    ended.status.success()
 }
 
 /// The calls whose failure is tested: the answer is lost, or the request is not sent.
