@@ -19,6 +19,7 @@ use netlink_packet_route::nsid::NsidMessage;
 use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::RuleMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use nix::libc::EBUSY;
 
 use crate::error::{Doing, Error, Result};
 
@@ -71,17 +72,7 @@ impl std::fmt::Debug for Rtnl {
 impl Rtnl {
     /// Opens a socket in the thread's network namespace.
     pub(crate) fn open() -> Result<Rtnl> {
-        let open = || {
-            let socket = Socket::new(NETLINK_ROUTE)?;
-            // This also assigns the socket's address, and limits the senders to the kernel.
-            socket.connect(&SocketAddr::new(0, 0))?;
-            socket.set_ext_ack(true)?;
-            socket.set_cap_ack(true)?;
-            socket.set_netlink_get_strict_chk(true)?;
-            Ok(socket)
-        };
-        let socket = std::io::Result::doing(open(), || "open a netlink socket")?;
-        Ok(Rtnl { socket, sequence: 0, buffer: Vec::with_capacity(BUFFER) })
+        Ok(Rtnl { socket: connect()?, sequence: 0, buffer: Vec::with_capacity(BUFFER) })
     }
 
     /// Sends all requests, in order. Returns the first error, after all answers have arrived.
@@ -244,7 +235,7 @@ impl Rtnl {
         ))
     }
 
-    /// One dump; `None` if it was interrupted.
+    /// One dump; `None` if it has to be repeated, because it was interrupted.
     fn try_dump<T>(
         &mut self,
         action: &str,
@@ -268,6 +259,11 @@ impl Rtnl {
                     Answer::Done { sequence, flags } if sequence == asked => {
                         whole &= flags & NLM_F_DUMP_INTR == 0;
                         return Ok(whole.then_some(objects));
+                    }
+                    // An error has ended an earlier dump of this socket before its last answer.
+                    Answer::Ack { sequence, errno: EBUSY, .. } if sequence == asked => {
+                        self.socket = connect()?;
+                        return Ok(None);
                     }
                     Answer::Ack { sequence, errno, said } if sequence == asked && errno != 0 => {
                         return Err(Error::errno(action, errno).said(said));
@@ -295,6 +291,19 @@ impl Rtnl {
         }
         Ok(answers)
     }
+}
+
+fn connect() -> Result<Socket> {
+    let open = || {
+        let socket = Socket::new(NETLINK_ROUTE)?;
+        // This also assigns the socket's address, and limits the senders to the kernel.
+        socket.connect(&SocketAddr::new(0, 0))?;
+        socket.set_ext_ack(true)?;
+        socket.set_cap_ack(true)?;
+        socket.set_netlink_get_strict_chk(true)?;
+        Ok(socket)
+    };
+    std::io::Result::doing(open(), || "open a netlink socket")
 }
 
 /// One message from the kernel.

@@ -59,12 +59,7 @@ impl Nft {
     ///
     /// Returns an error if the kernel has no nf_tables, or if no sockets are left.
     pub fn open() -> Result<Nft> {
-        let action = || "open a netfilter socket";
-        let socket = Socket::new(NETLINK_NETFILTER).doing(action)?;
-        socket.connect(&SocketAddr::new(0, 0)).doing(action)?;
-        socket.set_ext_ack(true).doing(action)?;
-        socket.set_cap_ack(true).doing(action)?;
-        Ok(Nft { socket, sequence: 0, buffer: Vec::with_capacity(ANSWER_MAX) })
+        Ok(Nft { socket: connect()?, sequence: 0, buffer: Vec::with_capacity(ANSWER_MAX) })
     }
 
     /// Closes the connection, as dropping it does.
@@ -121,7 +116,7 @@ impl Nft {
             .hint("try again"))
     }
 
-    /// `None` if the ruleset changed during the dump.
+    /// `None` if the dump has to be repeated: the ruleset changed meanwhile.
     fn dump_once(&mut self, request: &Request) -> Result<Option<Vec<Reply>>> {
         let sequence = self.next_sequences(1);
         let mut datagram = Vec::new();
@@ -138,6 +133,11 @@ impl Nft {
                 match answer {
                     Answer::Object(reply) => replies.push(reply),
                     Answer::Ack { errno: libc::EINTR, .. } | Answer::Done(libc::EINTR) => {
+                        return Ok(None);
+                    }
+                    // An error has ended an earlier dump of this socket before its last answer.
+                    Answer::Ack { errno: libc::EBUSY, .. } => {
+                        self.socket = connect()?;
                         return Ok(None);
                     }
                     Answer::Ack { errno: 0 | libc::ENOENT, .. }
@@ -267,6 +267,17 @@ impl Nft {
             Err(error) => Err(error).doing(|| action),
         }
     }
+}
+
+fn connect() -> Result<Socket> {
+    let open = || {
+        let socket = Socket::new(NETLINK_NETFILTER)?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        socket.set_ext_ack(true)?;
+        socket.set_cap_ack(true)?;
+        Ok(socket)
+    };
+    io::Result::doing(open(), || "open a netfilter socket")
 }
 
 fn append(datagram: &mut Vec<u8>, request: &Request, flags: u16, sequence: u32) {
