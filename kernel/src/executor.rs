@@ -339,8 +339,10 @@ fn roll_back(
     if failures.is_empty() {
         return error;
     }
-    let said = format!("{}; and the rollback failed: {}", error.reason(), failures.join("; "));
-    Error { errno: 0, ..error.clone() }.said(said)
+    // The reason and its error number stay: a shortage of memory passes, whatever else it prevented.
+    let lines = [error.hint.clone(), format!("The rollback failed, too: {}", failures.join("; "))];
+    let lines: Vec<String> = lines.into_iter().filter(|line| !line.is_empty()).collect();
+    error.clone().hint(lines.join("\n"))
 }
 
 fn take_back_one(plan: &Plan, handles: &mut Handles, undo: Undo, alone: bool) -> Result<()> {
