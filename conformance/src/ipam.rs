@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::json::{each, set};
-use crate::suite::Suite;
+use crate::suite::{LINKS, Suite};
 use crate::version::numbers;
 
 /// The name of the plugin.
@@ -74,7 +74,7 @@ pub(crate) fn install(ipv4_only: bool) -> Result<(), String> {
     if ipv4_only {
         fs::write(IPV4_ONLY, "").map_err(|error| format!("write {IPV4_ONLY}: {error}"))?;
     }
-    link_self(&format!("{FOLDER}/{NAME}"))
+    [FOLDER, LINKS].iter().try_for_each(|folder| link_self(&format!("{folder}/{NAME}")))
 }
 
 /// An `ipam` configuration for a suite: host-local with IPv4 and IPv6 ranges if the suite has it,
