@@ -441,7 +441,7 @@ impl Call<'_> {
 
 /// Whether an interface of the result is in the container, or in a virtual machine, into which the
 /// kit cannot look.
-fn has_interface(pod: &Pod, result: &Value) -> bool {
+pub(crate) fn has_interface(pod: &Pod, result: &Value) -> bool {
     let links = pod.enter(|| fs::read_to_string("/proc/thread-self/net/dev")).unwrap_or_default();
     let is_link = |name: &str| {
         let mut names = links.lines().filter_map(|line| line.split_once(':'));

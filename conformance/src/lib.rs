@@ -13,8 +13,10 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod attempt;
 pub mod case;
 pub mod compare;
+pub mod delegate;
 pub mod discovery;
 pub mod disk;
 pub mod edition;
@@ -36,6 +38,7 @@ pub mod registry;
 pub mod report;
 pub mod requirement;
 pub mod requirements;
+pub mod role;
 pub mod runner;
 pub mod settling;
 pub mod signals;

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use cli::{Action, Arguments, Compare, Files, Run, Show};
+use conformance::attempt::Attempt;
 use conformance::isolation::{self, Request};
 use conformance::known::{self, KnownFailure};
 use conformance::lab::{self, Lab};
@@ -17,7 +18,7 @@ use conformance::requirements::ALL;
 use conformance::runner::{self, Selection};
 use conformance::suite::Suite;
 use conformance::trial::{TRIAL, Trial};
-use conformance::{Report, compare, discovery, ipam, kernel_support, signals, trace};
+use conformance::{Report, compare, delegate, discovery, ipam, kernel_support, signals, trace};
 
 /// The exit status for an error of the kit.
 const CANNOT: u8 = 2;
@@ -25,6 +26,9 @@ const CANNOT: u8 = 2;
 fn main() -> ExitCode {
     if ipam::is_invoked() {
         return ipam::main();
+    }
+    if let Some(name) = delegate::invoked() {
+        return delegate::main(&name);
     }
     if let Some(status) = trace::hidden().or_else(|| isolation::hidden(perform)) {
         return status;
@@ -55,6 +59,7 @@ fn perform(request: &Request) -> ExitCode {
     let performed = request
         .perform(|case| runner::test(case, ALL))
         .or_else(|| request.perform(Trial::perform))
+        .or_else(|| request.perform(Attempt::perform))
         .or_else(|| request.perform(discovery::AskVersions::perform))
         .or_else(|| request.perform(|kinds| kernel_support::probe(&kinds)))
         .or_else(|| request.perform(|scenario| compare::run(&scenario)));

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::json::set;
+use crate::json::{set, text as text_of};
 
 /// How to test a plugin type.
 #[derive(Debug, Clone, Deserialize)]
@@ -56,6 +56,21 @@ pub struct Profile {
     /// The destinations that containers can reach: `host`, `container`.
     #[serde(default)]
     pub reaches: Vec<Reach>,
+    /// The plugins that this one runs as delegates, besides an IPAM plugin. If a profile of the user
+    /// does not name them, the kit finds them out.
+    #[serde(default)]
+    pub delegates: Vec<String>,
+}
+
+/// A plugin that the user describes with `--config`.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// The text of the profile.
+    pub text: String,
+    /// The profile.
+    pub profile: Profile,
+    /// Whether the file is a plain configuration, which does not say what the plugin does.
+    pub is_plain: bool,
 }
 
 /// A configuration that differs in some keys.
@@ -96,6 +111,17 @@ pub enum Kind {
     Ipam,
     /// The runtime calls it after another plugin, with its result.
     Chained,
+}
+
+impl Kind {
+    /// The kind in a sentence.
+    pub fn description(self) -> &'static str {
+        match self {
+            Kind::Interface => "a plugin that creates an interface",
+            Kind::Ipam => "a plugin that manages addresses",
+            Kind::Chained => "a chained plugin",
+        }
+    }
 }
 
 /// A destination that a container can reach.
@@ -178,28 +204,29 @@ impl Profile {
         Ok((plugin.to_owned(), profile))
     }
 
-    /// Parses several files: returns the text and the profile for each type of plugin. A network
-    /// configuration list has a profile for each of its plugins.
+    /// Parses several files: returns the profile for each type of plugin. A network configuration
+    /// list has a profile for each of its plugins.
     ///
     /// # Errors
     ///
     /// If a text is not valid.
-    pub fn parse_all(texts: &[String]) -> Result<BTreeMap<String, (String, Profile)>, String> {
+    pub fn parse_all(texts: &[String]) -> Result<BTreeMap<String, Described>, String> {
         let mut all = BTreeMap::new();
         for text in texts {
             let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            let has_profile = value.get("config").is_some();
             let plugins = value.get("plugins").and_then(Value::as_array);
-            let texts: Vec<String> = match plugins.filter(|_| value.get("config").is_none()) {
-                Some(plugins) => plugins
-                    .iter()
-                    .enumerate()
-                    .map(|(place, plugin)| profile_of(plugin.clone(), place).to_string())
-                    .collect(),
-                None => vec![text.clone()],
+            let configs = match plugins.filter(|_| !has_profile) {
+                Some(plugins) => plugins.clone(),
+                None => vec![value],
             };
-            for text in texts {
+            for (place, config) in configs.into_iter().enumerate() {
+                let is_known = Profile::known(&text_of(&config, "type")).is_some();
+                let is_plain = !has_profile && place == 0 && !is_known;
+                let value = if has_profile { config } else { profile_of(config, place) };
+                let text = value.to_string();
                 let (name, profile) = Profile::parse(&text)?;
-                all.insert(name, (text, profile));
+                all.insert(name, Described { text, profile, is_plain });
             }
         }
         Ok(all)
@@ -271,7 +298,7 @@ pub fn put_number(value: &mut Value, number: u32) {
 mod tests {
     use serde_json::json;
 
-    use super::{KNOWN, Kind, Profile, put_number};
+    use super::{Described, KNOWN, Kind, Profile, put_number};
 
     #[test]
     fn a_number_is_put_into_texts_and_becomes_one_if_nothing_else_is_there() {
@@ -300,10 +327,11 @@ mod tests {
     fn a_list_has_a_profile_for_each_plugin_and_the_later_ones_are_chained() {
         let list = r#"{"name": "n", "plugins": [{"type": "a"}, {"type": "b"}, {"type": "sbr"}]}"#;
         let parsed = Profile::parse_all(&[list.to_owned()]).unwrap();
-        let kinds: Vec<_> = parsed.iter().map(|(name, (_, p))| (name.as_str(), p.kind)).collect();
+        let kinds: Vec<_> =
+            parsed.iter().map(|(name, d)| (name.as_str(), d.profile.kind)).collect();
         let expected = [("a", Kind::Interface), ("b", Kind::Chained), ("sbr", Kind::Chained)];
         assert_eq!(kinds, expected);
-        let (text, profile) = &parsed["b"];
+        let Described { text, profile, .. } = &parsed["b"];
         assert_eq!(Profile::parse(text).unwrap().1.kind, profile.kind);
     }
 

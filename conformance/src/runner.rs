@@ -20,6 +20,7 @@ use crate::progress;
 use crate::registry::Registry;
 use crate::report::{CaseResult, Machine, PluginInfo, Report, RequirementInfo};
 use crate::requirement::{Level, Requirement};
+use crate::role;
 use crate::suggest;
 use crate::suite::Suite;
 use crate::timeout;
@@ -77,13 +78,14 @@ struct Planned {
 /// If nothing is selected, or if the kit cannot work on this machine.
 pub fn run(selection: &Selection, registry: Registry) -> Result<Report, String> {
     let started = Instant::now();
-    let described = Profile::parse_all(&selection.profiles)?;
-    let given =
-        described.iter().map(|(name, (_, profile))| (name.clone(), profile.clone())).collect();
+    let mut described = Profile::parse_all(&selection.profiles)?;
+    let given = described.iter().map(|(name, own)| (name.clone(), own.profile.clone())).collect();
     let mut plugins = discovery::plugins(&selection.suite, &given)?;
     are_known(selection, registry, &plugins)?;
     plugins
         .retain(|plugin| selection.plugins.is_empty() || selection.plugins.contains(&plugin.name));
+    let roles = role::find_out(&selection.suite, &mut plugins, &mut described);
+    roles.iter().for_each(|line| eprintln!("{line}"));
     let chosen: Vec<&Requirement> = registry.all().filter(|r| is_chosen(r, selection)).collect();
     let kinds = plugins.iter().flat_map(|plugin| plugin.profile.needs.clone()).collect();
     let missing = kernel_support::missing(kinds)?;
@@ -91,7 +93,7 @@ pub fn run(selection: &Selection, registry: Registry) -> Result<Report, String> 
         .iter()
         .flat_map(|plugin| chosen.iter().map(move |requirement| (plugin, *requirement)))
         .flat_map(|(plugin, requirement)| {
-            let profile = described.get(&plugin.name).map(|(text, _)| text);
+            let profile = described.get(&plugin.name).map(|own| &own.text);
             plan(plugin, requirement, selection, profile, &missing)
         })
         .collect();
