@@ -9,7 +9,6 @@ use testbed::{Outcome, Pod};
 
 use crate::case::Case;
 use crate::delegate;
-use crate::evidence::cut;
 use crate::fixture::{Call, Container, Fixture, addresses, has_interface};
 use crate::ipam;
 use crate::isolation::{self, Task, broken};
@@ -19,8 +18,8 @@ use crate::suite::{LINKS, Suite};
 use crate::timeout;
 use crate::verdict::{NotPassed, OutcomeExt};
 
-/// The maximum length of a plugin's message, in bytes.
-const LONGEST: usize = 1024;
+/// The maximum length of a plugin's message, in characters.
+const LONGEST: usize = 300;
 
 /// The task.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -94,7 +93,6 @@ impl Attempt {
             Ok(result) => after_add(&fixture, &container, &call, &result, &mut seen),
             Err(error) => seen.error = message(&error),
         }
-        seen.links = link_kinds(&container.pod);
         seen
     }
 }
@@ -180,15 +178,19 @@ fn message(failure: &NotPassed) -> String {
 }
 
 fn own_message(seen: &str) -> String {
-    let start = seen.find('{').unwrap_or(seen.len());
-    let mut values = serde_json::Deserializer::from_str(&seen[start..]).into_iter::<Value>();
+    let printed = seen.find('{').and_then(|start| seen.get(start..)).unwrap_or_default();
+    let mut values = serde_json::Deserializer::from_str(printed).into_iter::<Value>();
     let printed = values.next().and_then(Result::ok).unwrap_or_default();
     let words = match (text(&printed, "msg"), text(&printed, "details")) {
         (msg, _) if msg.is_empty() => seen.to_owned(),
         (msg, details) if details.is_empty() => msg,
         (msg, details) => format!("{msg}: {details}"),
     };
-    cut(&words.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST)
+    let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} ..", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::described;
 use crate::discovery::{self, Plugin};
 use crate::isolation::{self, Task};
 use crate::kernel_support;
@@ -117,7 +118,7 @@ struct Planned {
 ///
 /// If nothing is selected, or if the kit cannot work on this machine.
 pub fn compare(selection: &Selection) -> Result<Comparison, String> {
-    let mut described = Profile::parse_all(&selection.profiles)?;
+    let mut described = described::parse_all(&selection.profiles)?;
     let given = described.iter().map(|(name, own)| (name.clone(), own.profile.clone())).collect();
     let [a, b] = &selection.suites;
     let (mut plugins_a, mut plugins_b) =

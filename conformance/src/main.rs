@@ -1,6 +1,7 @@
 //! `cni-conformance`: tests a directory of CNI plugins.
 
 mod cli;
+mod profiles;
 
 use std::fs;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     }
     let status = match arguments.command {
         Action::Run(arguments) => run(&arguments),
+        Action::Init(arguments) => profiles::init(&arguments),
         Action::Compare(arguments) => swap(&arguments),
         Action::Report(arguments) => show(&arguments),
         Action::List(list) => {
@@ -60,6 +62,7 @@ fn perform(request: &Request) -> ExitCode {
         .perform(|case| runner::test(case, ALL))
         .or_else(|| request.perform(Trial::perform))
         .or_else(|| request.perform(Attempt::perform))
+        .or_else(|| request.perform(discovery::AskProgram::perform))
         .or_else(|| request.perform(discovery::AskVersions::perform))
         .or_else(|| request.perform(|kinds| kernel_support::probe(&kinds)))
         .or_else(|| request.perform(|scenario| compare::run(&scenario)));

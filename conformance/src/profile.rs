@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::json::{set, text as text_of};
+use crate::json::set;
 
 /// How to test a plugin type.
 #[derive(Debug, Clone, Deserialize)]
@@ -60,17 +60,6 @@ pub struct Profile {
     /// does not name them, the kit finds them out.
     #[serde(default)]
     pub delegates: Vec<String>,
-}
-
-/// A plugin that the user describes with `--config`.
-#[derive(Debug, Clone)]
-pub struct Described {
-    /// The text of the profile.
-    pub text: String,
-    /// The profile.
-    pub profile: Profile,
-    /// Whether the file is a plain configuration, which does not say what the plugin does.
-    pub is_plain: bool,
 }
 
 /// A configuration that differs in some keys.
@@ -204,34 +193,6 @@ impl Profile {
         Ok((plugin.to_owned(), profile))
     }
 
-    /// Parses several files: returns the profile for each type of plugin. A network configuration
-    /// list has a profile for each of its plugins.
-    ///
-    /// # Errors
-    ///
-    /// If a text is not valid.
-    pub fn parse_all(texts: &[String]) -> Result<BTreeMap<String, Described>, String> {
-        let mut all = BTreeMap::new();
-        for text in texts {
-            let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-            let has_profile = value.get("config").is_some();
-            let plugins = value.get("plugins").and_then(Value::as_array);
-            let configs = match plugins.filter(|_| !has_profile) {
-                Some(plugins) => plugins.clone(),
-                None => vec![value],
-            };
-            for (place, config) in configs.into_iter().enumerate() {
-                let is_known = Profile::known(&text_of(&config, "type")).is_some();
-                let is_plain = !has_profile && place == 0 && !is_known;
-                let value = if has_profile { config } else { profile_of(config, place) };
-                let text = value.to_string();
-                let (name, profile) = Profile::parse(&text)?;
-                all.insert(name, Described { text, profile, is_plain });
-            }
-        }
-        Ok(all)
-    }
-
     /// The kinds of links that the kernel must support for a variant, or for the profile's own
     /// configuration.
     pub fn needs_of<'a>(
@@ -271,7 +232,7 @@ impl Profile {
 
 /// The profile of a network configuration at that place of a list. The first plugin of a list makes
 /// the interface, and the runtime calls the others after it, unless the kit knows better.
-fn profile_of(config: Value, place: usize) -> Value {
+pub(crate) fn profile_of(config: Value, place: usize) -> Value {
     let known = config.get("type").and_then(Value::as_str).and_then(Profile::known);
     let kind = match (known, place) {
         (Some(known), _) => known.kind,
@@ -298,7 +259,7 @@ pub fn put_number(value: &mut Value, number: u32) {
 mod tests {
     use serde_json::json;
 
-    use super::{Described, KNOWN, Kind, Profile, put_number};
+    use super::{KNOWN, Kind, Profile, put_number};
 
     #[test]
     fn a_number_is_put_into_texts_and_becomes_one_if_nothing_else_is_there() {
@@ -321,18 +282,6 @@ mod tests {
     fn a_plain_configuration_is_a_profile() {
         let parsed = Profile::parse(r#"{"type": "mine", "ipam": {"type": "host-local"}}"#);
         assert!(parsed.is_ok_and(|(name, p)| name == "mine" && p.kind == Kind::Interface));
-    }
-
-    #[test]
-    fn a_list_has_a_profile_for_each_plugin_and_the_later_ones_are_chained() {
-        let list = r#"{"name": "n", "plugins": [{"type": "a"}, {"type": "b"}, {"type": "sbr"}]}"#;
-        let parsed = Profile::parse_all(&[list.to_owned()]).unwrap();
-        let kinds: Vec<_> =
-            parsed.iter().map(|(name, d)| (name.as_str(), d.profile.kind)).collect();
-        let expected = [("a", Kind::Interface), ("b", Kind::Chained), ("sbr", Kind::Chained)];
-        assert_eq!(kinds, expected);
-        let Described { text, profile, .. } = &parsed["b"];
-        assert_eq!(Profile::parse(text).unwrap().1.kind, profile.kind);
     }
 
     #[test]

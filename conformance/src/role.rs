@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::attempt::{Attempt, Seen};
+use crate::described::Described;
 use crate::discovery::Plugin;
 use crate::json::set;
-use crate::profile::{Described, Kind, Profile};
+use crate::profile::{Kind, Profile};
 use crate::suite::Suite;
 
 /// The kinds in the order in which they are tried.

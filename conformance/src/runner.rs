@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::case::{Case, CaseOutcome, Verdict};
+use crate::described;
 use crate::discovery::{self, Plugin};
 use crate::edition;
 use crate::evidence::{cut_calls, without_backtrace};
@@ -78,7 +79,7 @@ struct Planned {
 /// If nothing is selected, or if the kit cannot work on this machine.
 pub fn run(selection: &Selection, registry: Registry) -> Result<Report, String> {
     let started = Instant::now();
-    let mut described = Profile::parse_all(&selection.profiles)?;
+    let mut described = described::parse_all(&selection.profiles)?;
     let given = described.iter().map(|(name, own)| (name.clone(), own.profile.clone())).collect();
     let mut plugins = discovery::plugins(&selection.suite, &given)?;
     are_known(selection, registry, &plugins)?;
