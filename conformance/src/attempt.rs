@@ -93,6 +93,7 @@ impl Attempt {
             Ok(result) => after_add(&fixture, &container, &call, &result, &mut seen),
             Err(error) => seen.error = message(&error),
         }
+        (seen.called_ipam, seen.delegates) = delegates(&fixture);
         seen
     }
 }
@@ -111,7 +112,6 @@ fn after_add(
     seen.repeats = container.prev.as_ref().is_some_and(|prev| repeats(result, prev));
     let has_interfaces = each(result, "interfaces").next().is_some();
     seen.only_addresses = !addresses(result).is_empty() && !has_interfaces;
-    (seen.called_ipam, seen.delegates) = delegates(fixture);
     seen.links = link_kinds(pod);
     seen.later = later(fixture, call, result).err();
 }

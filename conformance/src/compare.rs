@@ -17,7 +17,6 @@ use crate::discovery::{self, Plugin};
 use crate::isolation::{self, Task};
 use crate::kernel_support;
 use crate::parallel;
-use crate::profile::Profile;
 use crate::progress;
 use crate::role;
 use crate::signals;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::json::text;
 use crate::profile::{Profile, profile_of};
+use crate::whose::Delegate;
 
 /// A plugin that the user describes with `--config`.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Described {
     pub profile: Profile,
     /// Whether the file is a plain configuration, which does not say what the plugin does.
     pub is_plain: bool,
+    /// The plugins that it runs as delegates.
+    pub delegates: Vec<Delegate>,
 }
 
 /// Parses several files: returns the profile for each type of plugin. A network configuration
@@ -40,7 +43,7 @@ pub fn parse_all(texts: &[String]) -> Result<BTreeMap<String, Described>, String
             let value = if has_profile { config } else { profile_of(config, place) };
             let text = value.to_string();
             let (name, profile) = Profile::parse(&text)?;
-            all.insert(name, Described { text, profile, is_plain });
+            all.insert(name, Described { text, profile, is_plain, delegates: Vec::new() });
         }
     }
     Ok(all)

@@ -34,6 +34,7 @@ pub mod library;
 pub mod linux;
 pub mod parallel;
 pub mod place;
+pub mod plan;
 pub mod profile;
 pub mod progress;
 pub mod registry;
@@ -51,6 +52,7 @@ pub mod trace;
 pub mod trial;
 pub mod verdict;
 pub mod version;
+pub mod whose;
 
 pub use fixture::Fixture;
 pub use report::Report;

@@ -11,6 +11,7 @@ use crate::discovery::Plugin;
 use crate::json::set;
 use crate::profile::{Kind, Profile};
 use crate::suite::Suite;
+use crate::whose::Delegate;
 
 /// The kinds in the order in which they are tried.
 const KINDS: [Kind; 3] = [Kind::Interface, Kind::Chained, Kind::Ipam];
@@ -113,6 +114,7 @@ fn with_kind(text: &str, kind: Kind) -> Value {
 
 /// Adds the delegates to a profile that does not name them.
 fn learn_delegates(described: &mut Described, seen: &Seen) {
+    described.delegates = Delegate::of(&described.text, &seen.delegates);
     let names: Vec<&String> = seen.delegates.keys().collect();
     if names.is_empty() || !described.profile.delegates.is_empty() {
         return;

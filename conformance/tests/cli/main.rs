@@ -3,6 +3,7 @@
 
 mod claim;
 mod known;
+mod meta;
 mod path;
 mod suite;
 mod trial;
