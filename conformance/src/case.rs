@@ -45,6 +45,9 @@ pub struct CaseOutcome {
     /// Why the failure is known and accepted; empty for a new failure.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub known: String,
+    /// Whose failure it is, if the plugin runs others as delegates.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub whose: String,
     /// The evidence of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<Finding>,

@@ -32,6 +32,9 @@ All tests run in namespaces of their own, as root or as an unprivileged user, an
 pub enum Action {
     /// Tests plugins
     Run(Box<Run>),
+    /// Writes a profile of a plugin that the kit does not know: tries configurations until ADD
+    /// works, and says what it tried and what is missing. The exit status is 1 if no ADD works
+    Init(Init),
     /// Shows what changes if one suite of plugins replaces another. The exit status is 1 if
     /// something changes, and 2 after an internal error. To compare plugins that this kernel does
     /// not support, run the whole command in the lab: scripts/lab cni-conformance compare ..
@@ -108,6 +111,23 @@ pub struct Run {
     /// Omit from the files what is specific to this machine: times and the names of directories
     #[arg(long)]
     pub portable: bool,
+}
+
+/// The arguments of `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The directory with the plugins
+    #[arg(long, value_name = "DIR")]
+    pub bin_dir: PathBuf,
+    /// Probe these programs; default: all that the kit has no profile of
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub plugins: Vec<String>,
+    /// Another directory for plugins that these plugins call, such as IPAM plugins; repeatable
+    #[arg(long, value_name = "DIR")]
+    pub path: Vec<PathBuf>,
+    /// The file to write, for one plugin; default: NAME.json in the current directory
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// The least binding level that is tested.

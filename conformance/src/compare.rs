@@ -12,12 +12,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::described;
 use crate::discovery::{self, Plugin};
 use crate::isolation::{self, Task};
 use crate::kernel_support;
 use crate::parallel;
-use crate::profile::Profile;
 use crate::progress;
+use crate::role;
 use crate::signals;
 use crate::suite::Suite;
 use crate::timeout;
@@ -116,11 +117,14 @@ struct Planned {
 ///
 /// If nothing is selected, or if the kit cannot work on this machine.
 pub fn compare(selection: &Selection) -> Result<Comparison, String> {
-    let described = Profile::parse_all(&selection.profiles)?;
-    let given =
-        described.iter().map(|(name, (_, profile))| (name.clone(), profile.clone())).collect();
+    let mut described = described::parse_all(&selection.profiles)?;
+    let given = described.iter().map(|(name, own)| (name.clone(), own.profile.clone())).collect();
     let [a, b] = &selection.suites;
-    let (plugins_a, plugins_b) = (discovery::plugins(a, &given)?, discovery::plugins(b, &given)?);
+    let (mut plugins_a, mut plugins_b) =
+        (discovery::plugins(a, &given)?, discovery::plugins(b, &given)?);
+    for (suite, plugins) in [(a, &mut plugins_a), (b, &mut plugins_b)] {
+        role::find_out(suite, plugins, &mut described).iter().for_each(|line| eprintln!("{line}"));
+    }
     let chosen =
         |plugin: &&Plugin| selection.plugins.is_empty() || selection.plugins.contains(&plugin.name);
     for name in &selection.plugins {
@@ -166,7 +170,7 @@ pub fn compare(selection: &Selection) -> Result<Comparison, String> {
     let mut planned = Vec::new();
     for plugin in plugins_a.iter().filter(chosen) {
         if let Some(other) = plugins_b.iter().find(|other| other.name == plugin.name) {
-            let text = described.get(&plugin.name).map(|(text, _)| text);
+            let text = described.get(&plugin.name).map(|own| &own.text);
             planned.extend(plan(plugin, other, selection, text, &missing, &mut comparison));
         }
     }

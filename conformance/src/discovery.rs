@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use testbed::Cni;
 
 use crate::disk::Disk;
+use crate::evidence::{cut, describe};
 use crate::isolation::{self, Task, broken};
 use crate::profile::Profile;
 use crate::suite::Suite;
@@ -17,6 +18,8 @@ use crate::version::{VERSIONS, numbers};
 
 /// A plugin that does not answer VERSION within this time counts as supporting all versions.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// The maximum length of an answer that is shown, in bytes.
+const LONGEST: usize = 300;
 
 /// A plugin of a suite that can be tested.
 #[derive(Debug, Clone)]
@@ -107,15 +110,60 @@ pub fn plugins(suite: &Suite, given: &BTreeMap<String, Profile>) -> Result<Vec<P
 /// The versions in the plugin's answer to VERSION, of those that the kit tests. If the answer is
 /// invalid, all of them: the requirements on VERSION report the invalid answer.
 fn versions(suite: &Suite, plugin: &str) -> Vec<String> {
-    let all = || VERSIONS.map(str::to_owned).to_vec();
+    match answer(suite, plugin) {
+        Answer::Versions(versions) if !versions.is_empty() => versions,
+        _ => VERSIONS.map(str::to_owned).to_vec(),
+    }
+}
+
+/// A program's answer to VERSION.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Answer {
+    /// The versions in it that the kit tests, oldest first.
+    Versions(Vec<String>),
+    /// It has no list of versions: what was seen instead.
+    Invalid(String),
+}
+
+/// The task that asks one program.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AskProgram {
+    suite: Suite,
+    name: String,
+}
+
+impl Task for AskProgram {
+    const NAME: &'static str = "program";
+    type Answer = Answer;
+}
+
+impl AskProgram {
+    /// Asks the program.
+    pub fn perform(self) -> Answer {
+        Disk::new([]).unwrap_or_else(|error| broken(&error));
+        answer(&self.suite, &self.name)
+    }
+}
+
+/// Asks a program for the versions that it supports, in namespaces of its own.
+///
+/// # Errors
+///
+/// If the namespaces cannot be made.
+pub fn ask(suite: &Suite, name: &str) -> Result<Answer, String> {
+    let task = AskProgram { suite: suite.clone(), name: name.to_owned() };
+    isolation::run(&task, scaled(DEADLINE) + timeout::DEADLINE)
+}
+
+fn answer(suite: &Suite, plugin: &str) -> Answer {
     let call = Cni::new(plugin).suite(&suite.folder).conf(json!({ "cniVersion": "1.0.0" }));
     let outcome = call.within("VERSION", scaled(DEADLINE));
-    let answer: Value = serde_json::from_str(&outcome.stdout).unwrap_or_default();
-    let Some(listed) = answer.get("supportedVersions").and_then(Value::as_array) else {
-        return all();
+    let printed: Value = serde_json::from_str(&outcome.stdout).unwrap_or_default();
+    let Some(listed) = printed.get("supportedVersions").and_then(Value::as_array) else {
+        return Answer::Invalid(cut(&describe(&outcome), LONGEST));
     };
-    let mut versions: Vec<String> =
-        all().into_iter().filter(|version| listed.contains(&json!(version))).collect();
+    let known = VERSIONS.iter().filter(|version| listed.contains(&json!(version)));
+    let mut versions: Vec<String> = known.map(|version| (*version).to_owned()).collect();
     versions.sort_by_key(|version| numbers(version));
-    if versions.is_empty() { all() } else { versions }
+    Answer::Versions(versions)
 }

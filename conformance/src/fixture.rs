@@ -18,7 +18,7 @@ use crate::isolation::broken;
 use crate::json::{each, set, text};
 use crate::place::Place;
 use crate::profile::{FIRST_NUMBER, Kind, Profile, Variant, put_number};
-use crate::suite::Suite;
+use crate::suite::{LINKS, Suite};
 use crate::timeout::{DEADLINE, scaled};
 use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure, failed};
 use crate::version::numbers;
@@ -82,7 +82,10 @@ impl Fixture {
             forward();
         }
         profile.setup.iter().for_each(|line| drop(host.sh(line)));
-        ipam::install(profile.ipv4_only).unwrap_or_else(|error| broken(&error));
+        let links = case.suite.link_programs(LINKS);
+        links
+            .and_then(|()| ipam::install(profile.ipv4_only))
+            .unwrap_or_else(|error| broken(&error));
         Fixture {
             case,
             profile,
@@ -235,11 +238,7 @@ impl Fixture {
 
     /// A call with any configuration, without a container.
     pub fn call_with(&self, config: &Value) -> Call<'_> {
-        let mut path = self.case.suite.search_path();
-        // A plugin without IPAM gets no list that it does not need.
-        if config.get("ipam").is_some() {
-            path = format!("{path}:{}", ipam::FOLDER);
-        }
+        let path = self.case.suite.cni_path(config);
         let cni = Cni::new(&self.case.plugin)
             .suite(&self.case.suite.folder)
             .conf(config)
@@ -442,7 +441,7 @@ impl Call<'_> {
 
 /// Whether an interface of the result is in the container, or in a virtual machine, into which the
 /// kit cannot look.
-fn has_interface(pod: &Pod, result: &Value) -> bool {
+pub(crate) fn has_interface(pod: &Pod, result: &Value) -> bool {
     let links = pod.enter(|| fs::read_to_string("/proc/thread-self/net/dev")).unwrap_or_default();
     let is_link = |name: &str| {
         let mut names = links.lines().filter_map(|line| line.split_once(':'));

@@ -5,6 +5,7 @@
 //! an answer. Suites without an IPAM plugin get their addresses from it.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::symlink;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::json::{each, set};
-use crate::suite::Suite;
+use crate::suite::{LINKS, Suite};
 use crate::version::numbers;
 
 /// The name of the plugin.
@@ -56,6 +57,13 @@ impl IpamCall {
         self.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// The call of this process.
+    pub(crate) fn of_this_process(stdin: &str) -> IpamCall {
+        let text = |text: OsString| text.to_string_lossy().into_owned();
+        let env = env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+        IpamCall { env, stdin: stdin.to_owned() }
+    }
+
     /// The command in CNI_COMMAND.
     pub fn verb(&self) -> &str {
         self.var("CNI_COMMAND").unwrap_or_default()
@@ -74,7 +82,7 @@ pub(crate) fn install(ipv4_only: bool) -> Result<(), String> {
     if ipv4_only {
         fs::write(IPV4_ONLY, "").map_err(|error| format!("write {IPV4_ONLY}: {error}"))?;
     }
-    link_self(&format!("{FOLDER}/{NAME}"))
+    [FOLDER, LINKS].iter().try_for_each(|folder| link_self(&format!("{folder}/{NAME}")))
 }
 
 /// An `ipam` configuration for a suite: host-local with IPv4 and IPv6 ranges if the suite has it,
@@ -114,7 +122,12 @@ pub fn forget(verb: &str) -> Result<(), String> {
 
 /// The calls so far, oldest first.
 pub fn calls() -> Vec<IpamCall> {
-    let read = |number: usize| fs::read(format!("{CALLS}/{number}")).ok();
+    calls_in(Path::new(CALLS))
+}
+
+/// The calls that are recorded in a directory, oldest first.
+pub(crate) fn calls_in(folder: &Path) -> Vec<IpamCall> {
+    let read = |number: usize| fs::read(folder.join(number.to_string())).ok();
     (0..).map_while(read).filter_map(|text| serde_json::from_slice(&text).ok()).collect()
 }
 
@@ -145,12 +158,7 @@ fn run() -> Result<Answer, String> {
         let read = std::io::stdin().read_to_string(&mut stdin);
         read.map_err(|error| format!("read standard input: {error}"))?;
     }
-    let env = env::vars_os()
-        .map(|(name, value)| {
-            (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
-        })
-        .collect();
-    keep(&IpamCall { env, stdin: stdin.clone() })?;
+    keep(Path::new(CALLS), &IpamCall::of_this_process(&stdin))?;
     if let Ok(text) = fs::read(format!("{ANSWERS}/{verb}")) {
         return serde_json::from_slice(&text).map_err(|error| error.to_string());
     }
@@ -168,24 +176,26 @@ fn run() -> Result<Answer, String> {
     Ok(Answer { stdout, status: 0 })
 }
 
-fn keep(seen: &IpamCall) -> Result<(), String> {
+/// Records a call in a directory.
+pub(crate) fn keep(folder: &Path, seen: &IpamCall) -> Result<(), String> {
     let text = serde_json::to_vec(seen).map_err(|error| error.to_string())?;
-    claim(CALLS, 0.., &text).map(|_| ())
+    claim(folder, 0.., &text).map(|_| ())
 }
 
 /// Creates the first file in a directory whose number is still free, and returns the number.
 fn claim(
-    folder: &str,
+    folder: &Path,
     mut numbers: impl Iterator<Item = usize>,
     content: &[u8],
 ) -> Result<usize, String> {
     use std::io::Write;
     let free = numbers.find_map(|number| {
-        let made = fs::File::create_new(Path::new(folder).join(number.to_string())).ok()?;
+        let made = fs::File::create_new(folder.join(number.to_string())).ok()?;
         Some((number, made))
     });
     let (number, mut file) = free.ok_or("all numbers are taken")?;
-    file.write_all(content).map_err(|error| format!("write {folder}/{number}: {error}"))?;
+    file.write_all(content)
+        .map_err(|error| format!("write {}/{number}: {error}", folder.display()))?;
     Ok(number)
 }
 
@@ -196,7 +206,7 @@ fn owner() -> String {
 }
 
 fn allocate(config: &Value) -> Result<Value, String> {
-    let number = claim(TAKEN, 2..255, owner().as_bytes())?;
+    let number = claim(Path::new(TAKEN), 2..255, owner().as_bytes())?;
     // The common library matches keys without regard to case, and plugins rely on that.
     let mut keys = config.as_object().into_iter().flatten();
     let version = keys.find(|(key, _)| key.eq_ignore_ascii_case("cniVersion"));

@@ -13,13 +13,17 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod attempt;
 pub mod case;
 pub mod compare;
+pub mod delegate;
+pub mod described;
 pub mod discovery;
 pub mod disk;
 pub mod edition;
 pub mod evidence;
 pub mod fixture;
+pub mod init;
 pub mod ipam;
 pub mod isolation;
 pub mod json;
@@ -30,12 +34,14 @@ pub mod library;
 pub mod linux;
 pub mod parallel;
 pub mod place;
+pub mod plan;
 pub mod profile;
 pub mod progress;
 pub mod registry;
 pub mod report;
 pub mod requirement;
 pub mod requirements;
+pub mod role;
 pub mod runner;
 pub mod settling;
 pub mod signals;
@@ -46,6 +52,7 @@ pub mod trace;
 pub mod trial;
 pub mod verdict;
 pub mod version;
+pub mod whose;
 
 pub use fixture::Fixture;
 pub use report::Report;

@@ -1,6 +1,7 @@
 //! `cni-conformance`: tests a directory of CNI plugins.
 
 mod cli;
+mod profiles;
 
 use std::fs;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -9,15 +10,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use cli::{Action, Arguments, Compare, Files, Run, Show};
+use conformance::attempt::Attempt;
 use conformance::isolation::{self, Request};
 use conformance::known::{self, KnownFailure};
 use conformance::lab::{self, Lab};
+use conformance::plan::Selection;
 use conformance::report::{self, TableOptions};
 use conformance::requirements::ALL;
-use conformance::runner::{self, Selection};
+use conformance::runner;
 use conformance::suite::Suite;
 use conformance::trial::{TRIAL, Trial};
-use conformance::{Report, compare, discovery, ipam, kernel_support, signals, trace};
+use conformance::{Report, compare, delegate, discovery, ipam, kernel_support, signals, trace};
 
 /// The exit status for an error of the kit.
 const CANNOT: u8 = 2;
@@ -25,6 +28,9 @@ const CANNOT: u8 = 2;
 fn main() -> ExitCode {
     if ipam::is_invoked() {
         return ipam::main();
+    }
+    if let Some(name) = delegate::invoked() {
+        return delegate::main(&name);
     }
     if let Some(status) = trace::hidden().or_else(|| isolation::hidden(perform)) {
         return status;
@@ -35,6 +41,7 @@ fn main() -> ExitCode {
     }
     let status = match arguments.command {
         Action::Run(arguments) => run(&arguments),
+        Action::Init(arguments) => profiles::init(&arguments),
         Action::Compare(arguments) => swap(&arguments),
         Action::Report(arguments) => show(&arguments),
         Action::List(list) => {
@@ -55,6 +62,8 @@ fn perform(request: &Request) -> ExitCode {
     let performed = request
         .perform(|case| runner::test(case, ALL))
         .or_else(|| request.perform(Trial::perform))
+        .or_else(|| request.perform(Attempt::perform))
+        .or_else(|| request.perform(discovery::AskProgram::perform))
         .or_else(|| request.perform(discovery::AskVersions::perform))
         .or_else(|| request.perform(|kinds| kernel_support::probe(&kinds)))
         .or_else(|| request.perform(|scenario| compare::run(&scenario)));

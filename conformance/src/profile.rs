@@ -56,6 +56,10 @@ pub struct Profile {
     /// The destinations that containers can reach: `host`, `container`.
     #[serde(default)]
     pub reaches: Vec<Reach>,
+    /// The plugins that this one runs as delegates, besides an IPAM plugin. If a profile of the user
+    /// does not name them, the kit finds them out.
+    #[serde(default)]
+    pub delegates: Vec<String>,
 }
 
 /// A configuration that differs in some keys.
@@ -96,6 +100,17 @@ pub enum Kind {
     Ipam,
     /// The runtime calls it after another plugin, with its result.
     Chained,
+}
+
+impl Kind {
+    /// The kind in a sentence.
+    pub fn description(self) -> &'static str {
+        match self {
+            Kind::Interface => "a plugin that creates an interface",
+            Kind::Ipam => "a plugin that manages addresses",
+            Kind::Chained => "a chained plugin",
+        }
+    }
 }
 
 /// A destination that a container can reach.
@@ -178,33 +193,6 @@ impl Profile {
         Ok((plugin.to_owned(), profile))
     }
 
-    /// Parses several files: returns the text and the profile for each type of plugin. A network
-    /// configuration list has a profile for each of its plugins.
-    ///
-    /// # Errors
-    ///
-    /// If a text is not valid.
-    pub fn parse_all(texts: &[String]) -> Result<BTreeMap<String, (String, Profile)>, String> {
-        let mut all = BTreeMap::new();
-        for text in texts {
-            let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-            let plugins = value.get("plugins").and_then(Value::as_array);
-            let texts: Vec<String> = match plugins.filter(|_| value.get("config").is_none()) {
-                Some(plugins) => plugins
-                    .iter()
-                    .enumerate()
-                    .map(|(place, plugin)| profile_of(plugin.clone(), place).to_string())
-                    .collect(),
-                None => vec![text.clone()],
-            };
-            for text in texts {
-                let (name, profile) = Profile::parse(&text)?;
-                all.insert(name, (text, profile));
-            }
-        }
-        Ok(all)
-    }
-
     /// The kinds of links that the kernel must support for a variant, or for the profile's own
     /// configuration.
     pub fn needs_of<'a>(
@@ -244,7 +232,7 @@ impl Profile {
 
 /// The profile of a network configuration at that place of a list. The first plugin of a list makes
 /// the interface, and the runtime calls the others after it, unless the kit knows better.
-fn profile_of(config: Value, place: usize) -> Value {
+pub(crate) fn profile_of(config: Value, place: usize) -> Value {
     let known = config.get("type").and_then(Value::as_str).and_then(Profile::known);
     let kind = match (known, place) {
         (Some(known), _) => known.kind,
@@ -294,17 +282,6 @@ mod tests {
     fn a_plain_configuration_is_a_profile() {
         let parsed = Profile::parse(r#"{"type": "mine", "ipam": {"type": "host-local"}}"#);
         assert!(parsed.is_ok_and(|(name, p)| name == "mine" && p.kind == Kind::Interface));
-    }
-
-    #[test]
-    fn a_list_has_a_profile_for_each_plugin_and_the_later_ones_are_chained() {
-        let list = r#"{"name": "n", "plugins": [{"type": "a"}, {"type": "b"}, {"type": "sbr"}]}"#;
-        let parsed = Profile::parse_all(&[list.to_owned()]).unwrap();
-        let kinds: Vec<_> = parsed.iter().map(|(name, (_, p))| (name.as_str(), p.kind)).collect();
-        let expected = [("a", Kind::Interface), ("b", Kind::Chained), ("sbr", Kind::Chained)];
-        assert_eq!(kinds, expected);
-        let (text, profile) = &parsed["b"];
-        assert_eq!(Profile::parse(text).unwrap().1.kind, profile.kind);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod environment;
 mod errors;
 mod gc;
 mod kernel;
+mod meta;
 mod museum;
 mod packets;
 mod results;
@@ -42,6 +43,7 @@ const CHAPTERS: &[Chapter] = &[
     chapter("STATUS", status::REQUIREMENTS),
     chapter("Chaining", chaining::REQUIREMENTS),
     chapter("Delegation", delegation::REQUIREMENTS),
+    chapter("Meta-plugins", meta::REQUIREMENTS),
     chapter("Results", results::REQUIREMENTS),
     chapter("Addresses", addresses::REQUIREMENTS),
     chapter("Kernel", kernel::REQUIREMENTS),

@@ -1,6 +1,5 @@
 //! Runs the cases, several in parallel.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::case::{Case, CaseOutcome, Verdict};
+use crate::described;
 use crate::discovery::{self, Plugin};
 use crate::edition;
 use crate::evidence::{cut_calls, without_backtrace};
@@ -15,59 +15,26 @@ use crate::fixture::Fixture;
 use crate::isolation::{self, Task, broken};
 use crate::kernel_support;
 use crate::parallel;
+use crate::plan::{self, Planned, Selection};
 use crate::profile::Profile;
 use crate::progress;
 use crate::registry::Registry;
 use crate::report::{CaseResult, Machine, PluginInfo, Report, RequirementInfo};
-use crate::requirement::{Level, Requirement};
+use crate::requirement::Requirement;
+use crate::role;
 use crate::suggest;
-use crate::suite::Suite;
 use crate::timeout;
 use crate::trial::{self, FailedTrial, Trial};
 use crate::verdict::NotPassed;
 use crate::version::numbers;
+use crate::whose;
 
 /// The time limit for one part of a crash test, which kills the plugin many times.
 const LONG_PATIENCE: Duration = Duration::from_secs(3600);
 
-/// The input of a run.
-#[derive(Debug, Clone)]
-pub struct Selection {
-    /// The suite to test.
-    pub suite: Suite,
-    /// The name of the suite in the report.
-    pub label: String,
-    /// The beginning of a command line that tests the suite again.
-    pub command: String,
-    /// The plugins by type. If empty: all plugins with a profile.
-    pub plugins: Vec<String>,
-    /// The versions of the specification. If empty: all versions that the plugin supports.
-    pub versions: Vec<String>,
-    /// The beginnings of the IDs of requirements. If empty: all requirements.
-    pub only: Vec<String>,
-    /// The least binding level that is tested.
-    pub level: Level,
-    /// Whether to run the crash tests, which kill plugins before each system call.
-    pub crash: bool,
-    /// Crash tests kill before every N-th system call; this is N.
-    pub crash_every: usize,
-    /// The texts of the profiles that the user gave.
-    pub profiles: Vec<String>,
-    /// The number of cases that run in parallel.
-    pub jobs: usize,
-}
-
 impl Task for Case {
     const NAME: &'static str = "case";
     type Answer = CaseOutcome;
-}
-
-/// A case before it runs.
-#[derive(Debug, Clone)]
-struct Planned {
-    case: Case,
-    /// The outcome, if it is known without running the test.
-    outcome: Option<CaseOutcome>,
 }
 
 /// Runs the selected cases, with a progress bar if standard error is a terminal.
@@ -77,13 +44,14 @@ struct Planned {
 /// If nothing is selected, or if the kit cannot work on this machine.
 pub fn run(selection: &Selection, registry: Registry) -> Result<Report, String> {
     let started = Instant::now();
-    let described = Profile::parse_all(&selection.profiles)?;
-    let given =
-        described.iter().map(|(name, (_, profile))| (name.clone(), profile.clone())).collect();
+    let mut described = described::parse_all(&selection.profiles)?;
+    let given = described.iter().map(|(name, own)| (name.clone(), own.profile.clone())).collect();
     let mut plugins = discovery::plugins(&selection.suite, &given)?;
     are_known(selection, registry, &plugins)?;
     plugins
         .retain(|plugin| selection.plugins.is_empty() || selection.plugins.contains(&plugin.name));
+    let roles = role::find_out(&selection.suite, &mut plugins, &mut described);
+    roles.iter().for_each(|line| eprintln!("{line}"));
     let chosen: Vec<&Requirement> = registry.all().filter(|r| is_chosen(r, selection)).collect();
     let kinds = plugins.iter().flat_map(|plugin| plugin.profile.needs.clone()).collect();
     let missing = kernel_support::missing(kinds)?;
@@ -91,8 +59,8 @@ pub fn run(selection: &Selection, registry: Registry) -> Result<Report, String> 
         .iter()
         .flat_map(|plugin| chosen.iter().map(move |requirement| (plugin, *requirement)))
         .flat_map(|(plugin, requirement)| {
-            let profile = described.get(&plugin.name).map(|(text, _)| text);
-            plan(plugin, requirement, selection, profile, &missing)
+            let described = described.get(&plugin.name);
+            plan::plan(plugin, requirement, selection, described, &missing)
         })
         .collect();
     let (failed_trials, mut signal) = try_plugins(&planned, selection.jobs);
@@ -137,25 +105,36 @@ pub fn run(selection: &Selection, registry: Registry) -> Result<Report, String> 
 
 /// Tries each plugin in each version before its cases. Returns the trials that failed.
 fn try_plugins(planned: &[Planned], jobs: usize) -> (Vec<FailedTrial>, Option<Signal>) {
-    let mut trials: Vec<Trial> = Vec::new();
-    for Planned { case, outcome } in planned {
-        let is_same =
-            |Trial(other): &Trial| (&other.plugin, &other.version) == (&case.plugin, &case.version);
-        let runs = outcome.is_none() && trial::is_needed_by(&case.requirement);
+    let mut trials: Vec<Planned> = Vec::new();
+    for new in planned {
+        let case = &new.case;
+        let is_same = |other: &Planned| {
+            (&other.case.plugin, &other.case.version) == (&case.plugin, &case.version)
+        };
+        let runs = new.outcome.is_none() && trial::is_needed_by(&case.requirement);
         if runs && !trials.iter().any(is_same) {
-            trials.push(Trial(case.clone()));
+            trials.push(new.clone());
         }
     }
-    let (failed, signal) = parallel::run(trials, jobs, Trial::run, |_| ());
+    let (failed, signal) = parallel::run(trials, jobs, try_plugin, |_| ());
     let mut failed: Vec<FailedTrial> = failed.into_iter().flatten().flatten().collect();
     failed.sort_by_key(|trial| (trial.plugin.clone(), numbers(&trial.version)));
     (failed, signal)
 }
 
+fn try_plugin(Planned { case, delegates, .. }: Planned) -> Option<FailedTrial> {
+    let mut failed = Trial(case.clone()).run()?;
+    failed.outcome.whose = whose::whose(&case, &delegates, |alone| {
+        let works = CaseOutcome { verdict: Verdict::Passed, ..CaseOutcome::default() };
+        Trial(alone.clone()).run().map_or(works, |failed| failed.outcome)
+    });
+    Some(failed)
+}
+
 /// Gives an outcome to the cases that cannot show anything, because ADD fails. Cases that the user
 /// `asked` for run nevertheless, if the kit can run them.
 fn block(planned: &mut [Planned], failed: &[FailedTrial], asked: bool) {
-    for Planned { case, outcome } in planned {
+    for Planned { case, outcome, .. } in planned {
         let of_it = |trial: &&FailedTrial| {
             (&trial.plugin, &trial.version) == (&case.plugin, &case.version)
                 && trial.blocks(&case.requirement)
@@ -204,63 +183,6 @@ fn begins(id: &str, start: &str) -> bool {
     same && (rest.is_empty() || rest.starts_with('.') || start.ends_with('.'))
 }
 
-/// The cases of a requirement and a plugin: one for each version.
-fn plan(
-    plugin: &Plugin,
-    requirement: &Requirement,
-    selection: &Selection,
-    profile: Option<&String>,
-    missing: &BTreeMap<String, String>,
-) -> Vec<Planned> {
-    let mut versions = plugin.versions.clone();
-    versions.retain(|version| match selection.versions.is_empty() {
-        // 0.3.0 and 0.3.1 differ only in one word of the text.
-        true => version != "0.3.0" || plugin.versions.len() == 1,
-        false => selection.versions.contains(version),
-    });
-    let case = |version: &str, part| Case {
-        requirement: requirement.id.to_owned(),
-        plugin: plugin.name.clone(),
-        version: version.to_owned(),
-        suite: selection.suite.clone(),
-        profile: profile.cloned(),
-        part,
-        crash_every: selection.crash_every,
-    };
-    let without = |verdict, why| Some(CaseOutcome { verdict, why, ..CaseOutcome::default() });
-    if let Err(why) = requirement.is_for(&plugin.profile) {
-        return vec![Planned {
-            case: case("", (0, 1)),
-            outcome: without(Verdict::NotApplicable, why),
-        }];
-    }
-    let tested = requirement.versions_of(&versions);
-    if tested.is_empty() {
-        let why = "applies to versions that the plugin does not support or that are not selected"
-            .to_owned();
-        return vec![Planned {
-            case: case("", (0, 1)),
-            outcome: without(Verdict::NotApplicable, why),
-        }];
-    }
-    let lack = plugin.profile.needs.iter().find_map(|kind| missing.get_key_value(kind));
-    let outcome = lack.map(|(kind, why)| CaseOutcome {
-        verdict: Verdict::Untestable,
-        why: match kind.as_str() {
-            "iptables" => why.clone(),
-            _ => format!("{why}; try --lab"),
-        },
-        lacking: kind != "iptables",
-        ..CaseOutcome::default()
-    });
-    let parts = if requirement.id.starts_with("CRASH.") { 4 } else { 1 };
-    let planned = |version: &String| {
-        let parts = (0..parts).map(|part| case(version, (part, parts))).collect::<Vec<_>>();
-        parts.into_iter().map(|case| Planned { case, outcome: outcome.clone() })
-    };
-    tested.iter().flat_map(planned).collect()
-}
-
 /// Runs the cases in processes of their own. If a signal interrupts the run, it returns the
 /// outcomes so far, and the other cases end with the kit.
 fn run_all(planned: Vec<Planned>, jobs: usize) -> (Vec<CaseResult>, Option<Signal>) {
@@ -283,16 +205,11 @@ fn run_all(planned: Vec<Planned>, jobs: usize) -> (Vec<CaseResult>, Option<Signa
 
 fn run_case(planned: Planned) -> CaseResult {
     let started = Instant::now();
-    let Planned { case, outcome } = planned;
-    let outcome = outcome.unwrap_or_else(|| {
-        let patience = match case.requirement.starts_with("CRASH.") {
-            true => LONG_PATIENCE,
-            false => timeout::CASE,
-        };
-        isolation::run(&case, patience)
-            .map_err(|why| without_backtrace(&why))
-            .unwrap_or_else(|why| CaseOutcome { why, ..CaseOutcome::default() })
-    });
+    let Planned { case, outcome, delegates } = planned;
+    let mut outcome = outcome.unwrap_or_else(|| test_apart(&case));
+    if outcome.verdict == Verdict::Failed {
+        outcome.whose = whose::whose(&case, &delegates, test_apart);
+    }
     CaseResult {
         requirement: case.requirement,
         plugin: case.plugin,
@@ -301,6 +218,17 @@ fn run_case(planned: Planned) -> CaseResult {
         millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         outcome,
     }
+}
+
+/// Tests a case in a process of its own.
+fn test_apart(case: &Case) -> CaseOutcome {
+    let patience = match case.requirement.starts_with("CRASH.") {
+        true => LONG_PATIENCE,
+        false => timeout::CASE,
+    };
+    isolation::run(case, patience)
+        .map_err(|why| without_backtrace(&why))
+        .unwrap_or_else(|why| CaseOutcome { why, ..CaseOutcome::default() })
 }
 
 /// Performs the test of a case.

@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::ErrorKind;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::profile::Profile;
+
+/// A directory on each host with links to all programs of the suite, of its other directories, and
+/// to the kit's IPAM plugin.
+pub const LINKS: &str = "/run/testbed/kit/plugins";
 
 /// A directory of plugins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,7 +48,42 @@ impl Suite {
         is_program(&self.folder.join(name))
     }
 
-    /// The value of `CNI_PATH`: the directory, then those of [`path`](Suite::path).
+    /// Makes links to all programs in a directory, such as [`LINKS`]. If two directories have a
+    /// program of the same name, the link leads to the first one, as a search in a list of
+    /// directories does.
+    ///
+    /// # Errors
+    ///
+    /// If a link cannot be made.
+    pub fn link_programs(&self, links: &str) -> Result<(), String> {
+        fs::create_dir_all(links).map_err(|error| format!("make {links}: {error}"))?;
+        for folder in [&self.folder].into_iter().chain(&self.path) {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            for entry in entries.filter(|entry| is_program(&entry.path())) {
+                let link = Path::new(links).join(entry.file_name());
+                match symlink(entry.path(), &link) {
+                    Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                        return Err(format!("make {}: {error}", link.display()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of `CNI_PATH` for a call with this configuration: always one directory, because
+    /// there are plugins that do not expect a list. It is the suite's own, unless the plugin needs
+    /// programs that are elsewhere.
+    pub fn cni_path(&self, config: &Value) -> String {
+        match config.get("ipam").is_some() || !self.path.is_empty() {
+            true => LINKS.to_owned(),
+            false => self.folder.display().to_string(),
+        }
+    }
+
+    /// The directories of the suite as a list, as `CNI_PATH` may be: the suite's own, then those of
+    /// [`path`](Suite::path).
     pub fn search_path(&self) -> String {
         let folders = [&self.folder].into_iter().chain(&self.path);
         folders.map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":")

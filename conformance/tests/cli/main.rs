@@ -3,6 +3,8 @@
 
 mod claim;
 mod known;
+mod meta;
+mod path;
 mod suite;
 mod trial;
 

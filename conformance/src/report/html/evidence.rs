@@ -76,6 +76,7 @@ fn shown(report: &Report, group: &Group<'_>, id: &str) -> String {
         line("seen", " class=\"said\"", &finding.seen);
     }
     line("why", "", &case.outcome.why);
+    line("whose", "", &case.outcome.whose);
     line("library", "", report.origin(case).unwrap_or_default());
     line("known", "", &case.outcome.known);
     if case.requirement.starts_with(TRIAL) {

@@ -78,6 +78,9 @@ fn evidence(report: &Report, cause: &Cause<'_>, shown: TableOptions, text: &mut 
     if !case.outcome.why.is_empty() {
         line("why", &case.outcome.why);
     }
+    if !case.outcome.whose.is_empty() {
+        line("whose", &case.outcome.whose);
+    }
     if let Some(origin) = report.origin(case) {
         line("library", origin);
     }

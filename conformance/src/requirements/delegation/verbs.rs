@@ -11,6 +11,7 @@ use crate::ipam::{self, IpamCall};
 use crate::isolation::broken;
 use crate::json::set;
 use crate::requirements::steps::kit_ipam_config;
+use crate::suite::LINKS;
 use crate::verdict::{OutcomeExt, TestResult, ensure};
 
 use super::{call, call_since, calls_since};
@@ -77,7 +78,7 @@ fn marked(cni: Cni) -> Cni {
 }
 
 fn has_environment(fixture: &Fixture, netns: &str, seen: &IpamCall) -> TestResult {
-    let path = format!("{}:{}", fixture.case.suite.search_path(), ipam::FOLDER);
+    let path = fixture.case.suite.cni_path(&kit_ipam_config(fixture));
     let wanted = [
         MARK,
         ("CNI_CONTAINERID", "one-7f3e"),
@@ -201,13 +202,11 @@ pub(super) fn status(fixture: &Fixture) -> TestResult {
 }
 
 pub(super) fn standard_error(fixture: &Fixture) -> TestResult {
-    let folder = "/run/testbed/kit/loud";
-    script(folder, "kit-loud", "echo 'message of the kit' >&2");
+    script(LINKS, "kit-loud", "echo 'message of the kit' >&2");
     let mut config = kit_ipam_config(fixture);
     set(&mut config, "ipam", json!({ "type": "kit-loud" }));
     let container = container(fixture, "one");
-    let path = format!("{}:{folder}", fixture.case.suite.search_path());
-    let outcome = call(fixture, &container, &config).with(|cni| cni.env("CNI_PATH", path)).add();
+    let outcome = call(fixture, &container, &config).add();
     outcome.succeeds()?;
     ensure(
         !calls_since(0, "ADD").is_empty(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::fixture::{Call, Container, Fixture};
-use crate::ipam;
+use crate::isolation::broken;
 use crate::json::set;
 use crate::requirement::{AppliesTo, Level, Requirement, Versions};
 use crate::verdict::{OutcomeExt, TestResult, ensure, failed};
@@ -71,7 +71,9 @@ fn with_type<'a>(fixture: &'a Fixture, container: &Container, name: &str) -> Cal
     let mut config = fixture.config();
     set(&mut config, "ipam", json!({ "type": name }));
     let path = std::env::var("PATH").unwrap_or_default();
-    let plugins = format!("{SCENE}/inside:{}:{}", fixture.case.suite.search_path(), ipam::FOLDER);
+    // One directory, because this is not about lists.
+    let plugins = format!("{SCENE}/inside");
+    fixture.case.suite.link_programs(&plugins).unwrap_or_else(|error| broken(&error));
     let prev = json!({ "cniVersion": fixture.version() });
     fixture.call_with(&config).with(|cni| {
         cni.container(&container.id)
@@ -88,7 +90,7 @@ fn is_not_run(mark: &str, verb: &str, name: &str) -> TestResult {
     ensure(
         !Path::new(mark).exists(),
         format!(
-            "{verb} with `ipam.type` {name:?} in the folder {SCENE}/here, CNI_PATH begins with \
+            "{verb} with `ipam.type` {name:?} in the folder {SCENE}/here, CNI_PATH is \
              {SCENE}/inside"
         ),
         "an error, and nothing is run",
