@@ -39,6 +39,7 @@ pub mod requirements;
 pub mod runner;
 pub mod settling;
 pub mod signals;
+pub mod source;
 pub mod suggest;
 pub mod suite;
 pub mod timeout;
