@@ -20,10 +20,12 @@ pub struct Arguments {
 
 const STATUS: &str = "\
 Exit status:
-  0  all tested requirements are met, except known failures
-  1  a requirement is not met; with --strict also: a requirement could not be tested on this machine
+  0  the requirements that count are met, except known failures
+  1  a requirement that counts is not met; with --strict also: a requirement could not be tested on this machine
   2  an internal error of the kit, invalid arguments, or no requirement could be tested
   130, 143  Ctrl-C or SIGTERM ended the run; the report contains the results so far and is marked as incomplete
+
+Requirements of level must count, those of --level, and those that --only names. The others are advice.
 
 All tests run in namespaces of their own, as root or as an unprivileged user, and leave the machine unchanged.";
 
@@ -72,10 +74,10 @@ pub struct Run {
     /// Test only the requirements whose IDs begin like this: S2.ADD, or S2.ADD.1
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub only: Vec<String>,
-    /// Test only the requirements of this level and of more binding ones: `must` is the claim of
-    /// conformance, everything else is advice
-    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Least::All)]
-    pub level: Least,
+    /// Test only the requirements of this level and of more binding ones, and fail if one is not
+    /// met. Without it all are tested, and the run fails only for `must`, the claim of conformance
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    pub level: Option<Least>,
     /// Also kill the plugins before each of their system calls; this takes minutes
     #[arg(long)]
     pub crash: bool,
@@ -205,6 +207,9 @@ pub struct Show {
     /// Reports that `run --json` wrote; each becomes a column
     #[arg(required = true, value_name = "FILE")]
     pub reports: Vec<PathBuf>,
+    /// Check that the plugins in this directory are those of the reports, by their SHA-256 digests
+    #[arg(long, value_name = "DIR")]
+    pub verify: Option<PathBuf>,
     /// Files to write.
     #[command(flatten)]
     pub files: Files,

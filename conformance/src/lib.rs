@@ -45,6 +45,7 @@ pub mod role;
 pub mod runner;
 pub mod settling;
 pub mod signals;
+pub mod source;
 pub mod suggest;
 pub mod suite;
 pub mod timeout;

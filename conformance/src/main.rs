@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use cli::{Action, Arguments, Compare, Files, Run, Show};
+use cli::{Action, Arguments, Compare, Files, Least, Run, Show};
 use conformance::attempt::Attempt;
 use conformance::isolation::{self, Request};
 use conformance::known::{self, KnownFailure};
 use conformance::lab::{self, Lab};
 use conformance::plan::Selection;
 use conformance::report::{self, TableOptions};
+use conformance::requirement::Level;
 use conformance::requirements::ALL;
 use conformance::runner;
 use conformance::suite::Suite;
@@ -89,7 +90,7 @@ fn run(arguments: &Run) -> Result<ExitCode, String> {
         plugins: arguments.plugins.clone(),
         versions: arguments.spec.clone(),
         only: arguments.only.clone(),
-        level: arguments.level.level(),
+        level: arguments.level.map_or(Level::Expected, Least::level),
         crash: arguments.crash,
         crash_every: arguments.crash_every,
         profiles: configs.iter().map(|file| read(file)).collect::<Result<_, _>>()?,
@@ -103,7 +104,13 @@ fn run(arguments: &Run) -> Result<ExitCode, String> {
     }
     known::mark(&mut report, &known, baseline.as_ref());
     print(&report::table(std::slice::from_ref(&report), shown(arguments.verbose)))?;
-    let status = exit_status(std::slice::from_ref(&report), arguments.strict);
+    // Requirements that the user names count, whatever their level.
+    let counts = match arguments.level {
+        Some(level) => level.level(),
+        None if arguments.only.is_empty() => Level::Must,
+        None => Level::Expected,
+    };
+    let status = exit_status(std::slice::from_ref(&report), counts, arguments.strict);
     let written = if arguments.portable {
         let named = |path: &PathBuf| (path.display().to_string(), last(path));
         let mut folders: Vec<(String, String)> = path.iter().chain(&configs).map(named).collect();
@@ -166,7 +173,7 @@ fn lab_arguments(arguments: &Run) -> Result<Vec<String>, String> {
             given.extend([option.to_owned(), values.join(",")]);
         }
     }
-    if let Some(level) = arguments.level.to_possible_value() {
+    if let Some(level) = arguments.level.and_then(|level| level.to_possible_value()) {
         given.extend(["--level".to_owned(), level.get_name().to_owned()]);
     }
     given.extend(arguments.crash.then(|| "--crash".to_owned()));
@@ -203,7 +210,14 @@ fn show(arguments: &Show) -> Result<ExitCode, String> {
     let reports: Vec<Report> = reports.collect::<Result<_, _>>()?;
     print(&report::table(&reports, shown(arguments.verbose)))?;
     write_files(&reports, &arguments.files)?;
-    Ok(exit_status(&reports, false))
+    if let Some(folder) = &arguments.verify {
+        let other: Vec<String> =
+            reports.iter().flat_map(|report| report::differing(report, folder)).collect();
+        if !other.is_empty() {
+            return Err(format!("other plugins than in the report: {}", other.join("; ")));
+        }
+    }
+    Ok(exit_status(&reports, Level::Must, false))
 }
 
 fn write_files(reports: &[Report], files: &Files) -> Result<(), String> {
@@ -231,8 +245,9 @@ fn shown(verbose: bool) -> TableOptions {
     }
 }
 
-/// The exit status for reports. Says why nothing was tested.
-fn exit_status(reports: &[Report], strict: bool) -> ExitCode {
+/// The exit status for reports, for which requirements of level `least` and of more binding ones
+/// count. Says why nothing was tested.
+fn exit_status(reports: &[Report], least: Level, strict: bool) -> ExitCode {
     let nothing: Vec<String> = reports.iter().filter_map(Report::why_nothing_ran).collect();
     nothing.iter().for_each(|why| eprintln!("cni-conformance: {why}"));
     let counts = || reports.iter().map(Report::count);
@@ -240,7 +255,9 @@ fn exit_status(reports: &[Report], strict: bool) -> ExitCode {
         return ExitCode::from(status);
     }
     match () {
-        () if reports.iter().any(Report::has_new_failure) => ExitCode::FAILURE,
+        () if reports.iter().any(|report| report.has_new_failure(|asked| asked.level <= least)) => {
+            ExitCode::FAILURE
+        }
         () if counts().any(|count| strict && count.untestable > 0) => ExitCode::FAILURE,
         () if reports.iter().any(Report::is_incomplete) => ExitCode::from(CANNOT),
         () if counts().any(|count| count.broken > 0) => ExitCode::from(CANNOT),

@@ -2,11 +2,14 @@
 
 mod badge;
 mod claim;
+mod count;
+mod digest;
 mod group;
 mod html;
 mod junit;
 mod list;
 mod portable;
+mod sentence;
 mod table;
 
 use std::collections::BTreeSet;
@@ -28,11 +31,14 @@ use crate::trial::{self, FailedTrial};
 
 pub use badge::badge;
 pub use claim::Claim;
+pub use count::Count;
+pub use digest::differing;
 pub use group::{Cause, Group, causes, groups};
 pub use html::page;
 pub use junit::junit;
 pub use list::{explain, list, markdown};
 pub use portable::{portable, text};
+pub use sentence::Sentence;
 pub use table::{TableOptions, table};
 
 /// The outcome of a run.
@@ -91,6 +97,9 @@ pub struct PluginInfo {
     pub name: String,
     /// What the plugin does.
     pub kind: Kind,
+    /// The SHA-256 digest of the file, so that others know which build was tested.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sha256: String,
     /// The versions of the specification that it supports, of those that the kit tests.
     pub versions: Vec<String>,
     /// Whether the plugin uses the package `skel` of Go's CNI library.
@@ -112,6 +121,12 @@ pub struct RequirementInfo {
     pub statement: String,
     /// The level.
     pub level: Level,
+    /// The first version of the specification for which it is tested.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub since: String,
+    /// The sentence of the specification, if there is one.
+    #[serde(flatten, default)]
+    pub sentence: Option<Sentence>,
 }
 
 /// The outcome of a case.
@@ -135,21 +150,6 @@ pub struct CaseResult {
     pub outcome: CaseOutcome,
 }
 
-/// The number of cases for each verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Count {
-    /// The plugin meets the requirement.
-    pub passed: usize,
-    /// The plugin does not meet the requirement.
-    pub failed: usize,
-    /// The requirement does not apply to the plugin.
-    pub absent: usize,
-    /// This machine cannot run the test.
-    pub untestable: usize,
-    /// The kit failed.
-    pub broken: usize,
-}
-
 impl Machine {
     /// Describes this machine.
     pub fn this() -> Machine {
@@ -165,6 +165,7 @@ impl PluginInfo {
             name: plugin.name.clone(),
             kind: plugin.profile.kind,
             versions: plugin.versions.clone(),
+            sha256: digest::sha256(&folder.join(&plugin.name)).unwrap_or_default(),
             skel: library::has_skel(&folder.join(&plugin.name)),
         }
     }
@@ -179,43 +180,9 @@ impl RequirementInfo {
             source: requirement.source.to_owned(),
             statement: requirement.statement.to_owned(),
             level: requirement.level,
+            since: requirement.since().to_owned(),
+            sentence: Sentence::of(requirement.id),
         }
-    }
-}
-
-impl Count {
-    /// The number of all cases.
-    pub fn all(&self) -> usize {
-        self.passed + self.failed + self.absent + self.untestable + self.broken
-    }
-
-    /// The verdict on all cases together: the most important one for a reader.
-    pub fn verdict(&self) -> Verdict {
-        match self {
-            Count { failed: 1.., .. } => Verdict::Failed,
-            Count { broken: 1.., .. } => Verdict::Broken,
-            Count { passed: 1.., .. } => Verdict::Passed,
-            Count { untestable: 1.., .. } => Verdict::Untestable,
-            _ => Verdict::NotApplicable,
-        }
-    }
-
-    /// Counts a verdict.
-    pub fn add(&mut self, verdict: Verdict) {
-        *match verdict {
-            Verdict::Passed => &mut self.passed,
-            Verdict::Failed => &mut self.failed,
-            Verdict::NotApplicable => &mut self.absent,
-            Verdict::Untestable => &mut self.untestable,
-            Verdict::Broken => &mut self.broken,
-        } += 1;
-    }
-
-    /// Counts the verdicts of cases.
-    pub fn of<'a>(cases: impl IntoIterator<Item = &'a CaseResult>) -> Count {
-        let mut count = Count::default();
-        cases.into_iter().for_each(|case| count.add(case.outcome.verdict));
-        count
     }
 }
 
@@ -282,11 +249,13 @@ impl Report {
         self.cases.iter().filter(|case| !case.outcome.known.is_empty()).count()
     }
 
-    /// Whether there is a failure that is not known.
-    pub fn has_new_failure(&self) -> bool {
+    /// Whether there is a failure that is not known, of a plain call or of a requirement that
+    /// `counts`.
+    pub fn has_new_failure(&self, counts: impl Fn(&RequirementInfo) -> bool) -> bool {
         let is_new =
             |outcome: &CaseOutcome| outcome.verdict == Verdict::Failed && outcome.known.is_empty();
-        self.cases.iter().any(|case| is_new(&case.outcome))
+        let counted = |case: &CaseResult| self.requirement(&case.requirement).is_none_or(&counts);
+        self.cases.iter().any(|case| is_new(&case.outcome) && counted(case))
             || self.failed_trials.iter().any(|trial| is_new(&trial.outcome))
     }
 

@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use conformance::edition::{NAME, frozen};
+use conformance::requirement::Level;
 use conformance::requirements::ALL;
+use conformance::source;
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -57,4 +59,49 @@ fn requirements_of_the_edition_stay() {
         "list changed IDs in conformance/CHANGELOG.md, then run this test with UPDATE_DOCS=1\n{}",
         wrong.join("\n")
     );
+}
+
+/// How binding a word of the specification is.
+fn binding(word: &str) -> Level {
+    match word {
+        "MUST" => Level::Must,
+        "SHOULD" => Level::Should,
+        _ => Level::Expected,
+    }
+}
+
+#[test]
+fn no_requirement_is_harsher_than_the_specification() {
+    let mut wrong = Vec::new();
+    for requirement in ALL.all() {
+        let (id, level) = (requirement.id, requirement.level);
+        let names_it =
+            requirement.source.contains("CNI 1.") || requirement.source.contains("CNI 0.");
+        match source::of(id) {
+            None if names_it => wrong.push(format!("{id}: no sentence of the specification")),
+            None if level != Level::Expected => {
+                wrong.push(format!("{id}: level {} without a sentence", level.name()));
+            }
+            // `Must` is the least value.
+            Some(source) if level < binding(source.word) && source.follows.is_empty() => {
+                wrong.push(format!("{id}: {} of {}, and why?", level.name(), source.word));
+            }
+            _ => {}
+        }
+    }
+    for source in source::all() {
+        if ALL.find(source.id).is_none() {
+            wrong.push(format!("{}: a sentence without a requirement", source.id));
+        }
+    }
+    assert!(wrong.is_empty(), "see conformance/editions/sources.tsv\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_requirement_has_one_sentence() {
+    let mut ids: Vec<&str> = source::all().map(|source| source.id).collect();
+    let all = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), all);
 }

@@ -5,8 +5,9 @@ mod head;
 
 use std::fmt::Write;
 
-use super::{CaseResult, Count, Report, RequirementInfo, overall_verdict};
+use super::{CaseResult, Count, Report, RequirementInfo, Sentence, overall_verdict};
 use crate::case::Verdict;
+use crate::source::REPOSITORY;
 
 /// The page.
 pub fn page(reports: &[Report]) -> String {
@@ -178,15 +179,16 @@ fn board(reports: &[Report], rows: &[Row<'_>]) -> String {
 }
 
 fn requirement(reports: &[Report], row: &Row<'_>) -> String {
-    let RequirementInfo { id, statement, source, level, .. } = row.requirement_info;
+    let RequirementInfo { id, statement, source, level, sentence, .. } = row.requirement_info;
     let (id, level, classes) = (escaped(id), level.name(), row.classes());
     let more = evidence::more(reports, row.requirement_info);
     let mut text = format!(
         "<tr class=\"asked{classes}\" id=\"{id}\"><th scope=\"row\"><code class=\"id\"><a \
          href=\"#{id}\">{id}</a></code><span class=\"level \
-         {level}\">{level}</span><small>{}</small><p>{}</p></th>",
+         {level}\">{level}</span><small>{}</small><p>{}</p>{}</th>",
         escaped(source),
-        prose(statement)
+        prose(statement),
+        sentence.as_ref().map(quoted).unwrap_or_default()
     );
     for (index, (report, count)) in reports.iter().zip(&row.counts).enumerate() {
         let label = escaped(&report.label);
@@ -204,6 +206,20 @@ fn requirement(reports: &[Report], row: &Row<'_>) -> String {
         );
     }
     text
+}
+
+/// The sentence of the specification. A report may come from anyone, so only links to the
+/// specification become links.
+fn quoted(sentence: &Sentence) -> String {
+    let Sentence { link, word, quote, follows } = sentence;
+    let word = if word == "-" { String::new() } else { format!(" <b>{}</b>", escaped(word)) };
+    let follows = if follows.is_empty() { String::new() } else { format!("; {}", prose(follows)) };
+    let quote = format!("\u{201c}{}\u{201d}", prose(quote));
+    let quote = match link.starts_with(REPOSITORY) {
+        true => format!("<a href=\"{}\">{quote}</a>", escaped(link)),
+        false => quote,
+    };
+    format!("<p class=\"sentence\">{quote}{word}{follows}</p>")
 }
 
 /// The cell of a requirement and a suite: a sign and a text, with a link to the evidence, if any.

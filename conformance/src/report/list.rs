@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::profile::Profile;
 use crate::registry::Registry;
 use crate::requirement::{AppliesTo, Requirement, Versions};
+use crate::source;
 
 /// The list for the terminal.
 pub fn list(registry: Registry) -> String {
@@ -30,11 +31,37 @@ pub fn markdown(registry: Registry) -> String {
         text.push_str("|---|---|---|---|---|\n");
         for requirement in chapter.requirements {
             let Requirement { id, level, .. } = requirement;
-            let (statement, source) = (cell(requirement.statement), cell(requirement.source));
+            let (statement, source) = (cell(requirement.statement), source_cell(requirement));
             let (level, since) = (level.name(), requirement.since());
             let _ = writeln!(text, "| `{id}` | {level} | {statement} | {since} | {source} |");
         }
         text.push('\n');
+    }
+    text
+}
+
+/// The source, with a link to the sentence of the specification.
+fn source_cell(requirement: &Requirement) -> String {
+    let text = cell(requirement.source);
+    let Some(source) = source::of(requirement.id) else { return text };
+    let follows = match source.follows {
+        "" => String::new(),
+        why => format!("; {}", cell(why)),
+    };
+    format!("[{text}]({}): \u{201c}{}\u{201d}{follows}", source.link(), cell(source.quote))
+}
+
+/// The lines of `explain` about the sentence of the specification.
+fn sentence(requirement: &Requirement) -> String {
+    let Some(source) = source::of(requirement.id) else { return String::new() };
+    let mut text = format!(
+        "text      \"{}\" ({})\n          {}\n",
+        source.quote,
+        source.binding(),
+        source.link()
+    );
+    if !source.follows.is_empty() {
+        let _ = writeln!(text, "follows   {}", source.follows);
     }
     text
 }
@@ -83,7 +110,9 @@ pub fn explain(requirement: &Requirement, registry: Registry) -> String {
         "{id}: {statement}\n\n\
          chapter   {}\n\
          source    {source}\n\
+         {}\
          level     {}\n\
+         since     {}\n\
          plugins   {plugins}\n\
          versions  {versions}\n\n\
          The test runs on a host of its own: new network, mount and process namespaces, which the\n\
@@ -92,6 +121,8 @@ pub fn explain(requirement: &Requirement, registry: Registry) -> String {
          This command runs the test alone and shows all calls of a failure:\n\n    \
          cni-conformance run --bin-dir DIR --only {id} --verbose\n",
         registry.chapter_of(id),
+        sentence(requirement),
         level.meaning(),
+        requirement.since(),
     )
 }

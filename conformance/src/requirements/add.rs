@@ -34,9 +34,9 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.ADD.3",
         source: "CNI 1.1.0, section 2, ADD",
-        statement: "ADD must be able to attach a container to a network twice, with two interface \
+        statement: "ADD should be able to attach a container to a network twice, with two interface \
             names",
-        level: Level::Must,
+        level: Level::Should,
         applies_to: AppliesTo::Delegating,
         versions: Versions::Newest,
         test: two_interfaces,

@@ -25,6 +25,7 @@ const CONVENTIONS: &str = "CNI conventions, ips and ipRanges";
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
+        level: Level::Expected,
         versions: Versions::Each,
         ..must(
             "IPAM.ADD.1",
@@ -39,32 +40,52 @@ pub const REQUIREMENTS: &[Requirement] = &[
         RANGES,
         reserve::no_two_alike,
     ),
-    must("IPAM.ADD.3", "20 concurrent ADDs must allocate 20 addresses", RANGES, reserve::at_once),
-    must(
-        "IPAM.ADD.4",
-        "ADD must allocate all addresses of a subnet except the network address, the broadcast \
+    Requirement {
+        versions: Versions::NewestFrom("1.0.0"),
+        ..must(
+            "IPAM.ADD.3",
+            "20 concurrent ADDs must allocate 20 addresses",
+            RANGES,
+            reserve::at_once,
+        )
+    },
+    Requirement {
+        level: Level::Expected,
+        ..must(
+            "IPAM.ADD.4",
+            "ADD must allocate all addresses of a subnet except the network address, the broadcast \
          address and the gateway",
-        RANGES,
-        reserve::whole_subnet,
-    ),
-    must(
-        "IPAM.ADD.5",
-        "ADD must return a gateway that is inside the range, and never allocate it",
-        RANGES,
-        reserve::gateway,
-    ),
-    must(
-        "IPAM.ADD.6",
-        "ADD must allocate only addresses from `rangeStart` to `rangeEnd`",
-        RANGES,
-        reserve::bounds,
-    ),
-    must(
-        "IPAM.ADD.7",
-        "ADD must use the next range of a set if one range is full",
-        RANGES,
-        reserve::next_range,
-    ),
+            RANGES,
+            reserve::whole_subnet,
+        )
+    },
+    Requirement {
+        level: Level::Expected,
+        ..must(
+            "IPAM.ADD.5",
+            "ADD must return a gateway that is inside the range, and never allocate it",
+            RANGES,
+            reserve::gateway,
+        )
+    },
+    Requirement {
+        level: Level::Expected,
+        ..must(
+            "IPAM.ADD.6",
+            "ADD must allocate only addresses from `rangeStart` to `rangeEnd`",
+            RANGES,
+            reserve::bounds,
+        )
+    },
+    Requirement {
+        level: Level::Expected,
+        ..must(
+            "IPAM.ADD.7",
+            "ADD must use the next range of a set if one range is full",
+            RANGES,
+            reserve::next_range,
+        )
+    },
     expected(
         "IPAM.ADD.8",
         "ADD must allocate addresses of a network independently of other networks",
@@ -103,24 +124,31 @@ pub const REQUIREMENTS: &[Requirement] = &[
         HOST_LOCAL,
         requests::failure_keeps_earlier,
     ),
-    must(
-        "IPAM.DEL.1",
-        "DEL must release the addresses by container ID and interface name alone",
-        RANGES,
-        release::with_nothing,
-    ),
+    Requirement {
+        level: Level::Should,
+        versions: Versions::NewestFrom("0.4.0"),
+        ..must(
+            "IPAM.DEL.1",
+            "DEL should release the addresses by container ID and interface name alone",
+            RANGES,
+            release::with_nothing,
+        )
+    },
     must(
         "IPAM.DEL.2",
         "DEL of one interface must keep the addresses of other interfaces and containers",
         RANGES,
         release::others_stay,
     ),
-    must(
-        "IPAM.DEL.3",
-        "DEL must succeed again, and for an attachment that was never added",
-        AppliesTo::Ipam,
-        release::again,
-    ),
+    Requirement {
+        versions: Versions::NewestFrom("1.0.0"),
+        ..must(
+            "IPAM.DEL.3",
+            "DEL must succeed again, and for an attachment that was never added",
+            AppliesTo::Ipam,
+            release::again,
+        )
+    },
     expected(
         "IPAM.DEL.4",
         "ADD must not allocate a released address again at once while others are free",
@@ -128,11 +156,12 @@ pub const REQUIREMENTS: &[Requirement] = &[
         release::not_at_once,
     ),
     Requirement {
+        level: Level::Should,
         source: CHECK,
         versions: Versions::From("0.4.0"),
         ..must(
             "IPAM.CHECK.1",
-            "CHECK must succeed after ADD, and fail if the reservation is gone",
+            "CHECK should succeed after ADD, and fail if the reservation is gone",
             RANGES,
             release::check,
         )

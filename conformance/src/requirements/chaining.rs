@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::evidence::describe;
 use crate::fixture::{Container, Fixture};
 use crate::json::set;
-use crate::requirement::{self, AppliesTo, Requirement, Versions, expected};
+use crate::requirement::{self, AppliesTo, Level, Requirement, Versions, expected};
 use crate::verdict::{OutcomeExt, TestResult, ensure, failed};
 
 use super::results::{WITH_INTERFACES, container, shape};
@@ -38,9 +38,15 @@ pub const REQUIREMENTS: &[Requirement] = &[
     },
     expected("S3.CHAIN.3", "ADD must fail without `prevResult`", AppliesTo::Chained, add_without),
     Requirement {
+        level: Level::Should,
         source: OLD_LISTS,
         versions: Versions::Each,
-        ..must("S3.CHAIN.4", "DEL must succeed without `prevResult`", WITH_INTERFACES, del_without)
+        ..must(
+            "S3.CHAIN.4",
+            "DEL should succeed without `prevResult`",
+            WITH_INTERFACES,
+            del_without,
+        )
     },
     expected(
         "S3.CHAIN.5",
@@ -81,18 +87,24 @@ pub const REQUIREMENTS: &[Requirement] = &[
             check_with_addresses,
         )
     },
-    must(
-        "S3.CHAIN.9",
-        "DEL must accept the result of a whole chain, with interfaces of later plugins",
-        WITH_INTERFACES,
-        del_with_all,
-    ),
-    must(
-        "S3.CHAIN.10",
-        "DEL must succeed after the interface is gone, and after the namespace is gone",
-        AppliesTo::Chained,
-        del_after_the_interface,
-    ),
+    Requirement {
+        versions: Versions::NewestFrom("0.4.0"),
+        ..must(
+            "S3.CHAIN.9",
+            "DEL must accept the result of a whole chain, with interfaces of later plugins",
+            WITH_INTERFACES,
+            del_with_all,
+        )
+    },
+    Requirement {
+        level: Level::Should,
+        ..must(
+            "S3.CHAIN.10",
+            "DEL should succeed after the interface is gone, and after the namespace is gone",
+            AppliesTo::Chained,
+            del_after_the_interface,
+        )
+    },
 ];
 
 const fn must(

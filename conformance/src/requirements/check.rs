@@ -24,7 +24,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         id: "S2.CHECK.2",
         source: "CNI 0.4.0, Parameters, CHECK: introduced with 0.4.0",
         statement: "CHECK must fail if the configuration's version is older than 0.4.0",
-        level: Level::Must,
+        level: Level::Expected,
         applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: not_before,
@@ -35,7 +35,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "CHECK must fail without `prevResult`",
         level: Level::Must,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: needs_result,
     },
     Requirement {
@@ -44,7 +44,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "CHECK should fail if the container's interface is gone or has another name",
         level: Level::Should,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: no_interface,
     },
     Requirement {
@@ -53,7 +53,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "CHECK should fail if the container's interface is down",
         level: Level::Should,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: interface_down,
     },
     Requirement {
@@ -62,7 +62,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "CHECK should fail if an IPv4 or IPv6 address of the result is missing",
         level: Level::Should,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: no_address,
     },
     Requirement {
@@ -71,7 +71,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "CHECK should fail if an IPv4 or IPv6 route of the result is missing",
         level: Level::Should,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: no_route,
     },
     Requirement {
@@ -80,7 +80,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "CHECK should fail if the MAC address of the interface differs from the result",
         level: Level::Should,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: other_mac,
     },
     Requirement {
@@ -89,7 +89,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "CHECK should fail if the container's namespace no longer exists",
         level: Level::Should,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: no_namespace,
     },
     Requirement {
@@ -98,7 +98,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "CHECK must accept addresses and routes that a later plugin of the chain added",
         level: Level::Must,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: later::more_than_before,
     },
     Requirement {
@@ -108,7 +108,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
             it",
         level: Level::Must,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: later::later_mac,
     },
     Requirement {
@@ -117,7 +117,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "CHECK must accept that a route is missing if `prevResult` does not have it either",
         level: Level::Must,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: later::later_routes,
     },
     Requirement {
@@ -127,7 +127,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
             made",
         level: Level::Must,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: later::later_interfaces,
     },
     Requirement {
@@ -136,7 +136,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "CHECK must change nothing, whatever it finds",
         level: Level::Expected,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: changes_nothing,
     },
     Requirement {
@@ -146,7 +146,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
             deleted",
         level: Level::Must,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: others_come_and_go,
     },
 ];

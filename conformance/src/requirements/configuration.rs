@@ -28,7 +28,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "The error for a configuration that cannot be decoded should have code 6",
         level: Level::Should,
         applies_to: AppliesTo::All,
-        versions: Versions::NewestFrom("0.4.0"),
+        versions: Versions::NewestFrom("1.0.0"),
         test: json::code_of_no_json,
     },
     Requirement {
@@ -55,7 +55,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 1, configuration format",
         statement: "The plugin must reject a `name` or `cniVersion` that is not a string, and \
             change nothing",
-        level: Level::Must,
+        level: Level::Expected,
         applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: wrong_types,
@@ -65,7 +65,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 1, plugin configuration objects",
         statement: "The plugin must reject an `ipam` that is not a dictionary, or whose `type` is \
             not a string, and change nothing",
-        level: Level::Must,
+        level: Level::Expected,
         applies_to: AppliesTo::Delegating,
         versions: Versions::Newest,
         test: wrong_ipam,
@@ -74,8 +74,8 @@ pub const REQUIREMENTS: &[Requirement] = &[
         id: "S1.NAME.1",
         source: "CNI 1.1.0, section 1, configuration format; section 3, deriving execution \
             configuration",
-        statement: "The plugin must reject a configuration whose `name` is missing or empty",
-        level: Level::Must,
+        statement: "The plugin should reject a configuration whose `name` is missing or empty",
+        level: Level::Should,
         applies_to: AppliesTo::All,
         versions: Versions::NewestFrom("0.4.0"),
         test: no_name,
@@ -83,18 +83,18 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S1.NAME.2",
         source: "CNI 1.1.0, section 1, configuration format",
-        statement: "The plugin must reject a `name` with characters other than letters, digits, \
+        statement: "The plugin should reject a `name` with characters other than letters, digits, \
             `_`, `.`, `-`, or that begins with one of these three",
-        level: Level::Must,
+        level: Level::Should,
         applies_to: AppliesTo::All,
-        versions: Versions::NewestFrom("0.4.0"),
+        versions: Versions::NewestFrom("1.0.0"),
         test: bad_names,
     },
     Requirement {
         id: "S1.NAME.3",
         source: "CNI 1.1.0, section 1, configuration format",
-        statement: "The plugin must accept any `name` of allowed characters, whether short or long",
-        level: Level::Must,
+        statement: "The plugin should accept any `name` of allowed characters, whether short or long",
+        level: Level::Should,
         applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: good_names,
@@ -105,7 +105,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "The error for an invalid `name` should have code 7",
         level: Level::Should,
         applies_to: AppliesTo::All,
-        versions: Versions::NewestFrom("0.4.0"),
+        versions: Versions::NewestFrom("1.0.0"),
         test: code_of_bad_names,
     },
     Requirement {
@@ -115,7 +115,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
             support, and change nothing",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: foreign_versions,
     },
     Requirement {
@@ -124,7 +124,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "The error for an unsupported `cniVersion` should have code 1 for every command",
         level: Level::Should,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: code_of_foreign_versions,
     },
     Requirement {
@@ -143,7 +143,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "The plugin should ignore entries of `args` that it does not understand",
         level: Level::Should,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: unknown_args,
     },
     Requirement {

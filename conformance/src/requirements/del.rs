@@ -17,8 +17,8 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.DEL.1",
         source: "CNI 1.1.0, section 2, DEL",
-        statement: "DEL must remove the interface from the container and print nothing",
-        level: Level::Must,
+        statement: "DEL should remove the interface from the container and print nothing",
+        level: Level::Should,
         applies_to: AppliesTo::Delegating,
         versions: Versions::Each,
         test: removes,
@@ -26,8 +26,8 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.DEL.2",
         source: "CNI 1.1.0, section 2, DEL",
-        statement: "DEL must remove everything that ADD made, except what containers share",
-        level: Level::Must,
+        statement: "DEL should remove everything that ADD made, except what containers share",
+        level: Level::Should,
         applies_to: AppliesTo::Delegating,
         versions: Versions::Newest,
         test: takes_back,
@@ -38,7 +38,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "DEL must succeed a second and a third time",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Each,
+        versions: Versions::From("1.0.0"),
         test: again,
     },
     Requirement {
@@ -47,7 +47,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "DEL of an attachment that was never added must succeed",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("1.0.0"),
         test: never_added,
     },
     Requirement {
@@ -56,7 +56,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "DEL must succeed if CNI_NETNS is missing or empty",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::NewestFrom("0.4.0"),
+        versions: Versions::NewestFrom("1.0.0"),
         test: no_variable,
     },
     Requirement {
@@ -94,7 +94,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "DEL must succeed if another program deleted the interface in the container",
         level: Level::Must,
         applies_to: AppliesTo::Delegating,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("1.0.0"),
         test: interface_gone,
     },
     Requirement {
@@ -119,9 +119,9 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.DEL.12",
         source: "CNI 1.1.0, section 2, DEL",
-        statement: "DEL of one of a container's two interfaces must leave the other interface \
+        statement: "DEL of one of a container's two interfaces should leave the other interface \
             unchanged",
-        level: Level::Must,
+        level: Level::Should,
         applies_to: AppliesTo::Delegating,
         versions: Versions::Newest,
         test: others::one_of_two,

@@ -17,17 +17,23 @@ const STATUS: &str = "CNI 1.1.0, section 2, STATUS";
 
 /// The chapter.
 pub const REQUIREMENTS: &[Requirement] = &[
-    must(
-        "S4.FIND.1",
-        "The plugin must run the first delegated plugin of that name in the directories of CNI_PATH, in their order",
-        verbs::found_in_order,
-    ),
-    must(
-        "S4.FIND.2",
-        "ADD must fail if no directory of CNI_PATH has the delegated plugin, name that plugin, \
+    Requirement {
+        level: Level::Should,
+        ..must(
+            "S4.FIND.1",
+            "The plugin should run the first delegated plugin of that name in the directories of CNI_PATH, in their order",
+            verbs::found_in_order,
+        )
+    },
+    Requirement {
+        level: Level::Expected,
+        ..must(
+            "S4.FIND.2",
+            "ADD must fail if no directory of CNI_PATH has the delegated plugin, name that plugin, \
          and leave nothing behind",
-        failures::missing,
-    ),
+            failures::missing,
+        )
+    },
     Requirement {
         source: "CVE-2021-20206",
         ..must(
@@ -48,17 +54,23 @@ pub const REQUIREMENTS: &[Requirement] = &[
         "CHECK must pass the plugin's environment to the delegated plugin",
         verbs::environment_of_check,
     ),
-    must(
-        "S4.CONFIG.1",
-        "ADD and DEL must pass the plugin's configuration to the delegated plugin",
-        verbs::configuration,
-    ),
-    from(
-        "S4.CONFIG.2",
-        "0.4.0",
-        "CHECK must pass the plugin's configuration, with `prevResult`, to the delegated plugin",
-        verbs::configuration_of_check,
-    ),
+    Requirement {
+        level: Level::Should,
+        ..must(
+            "S4.CONFIG.1",
+            "ADD and DEL should pass the plugin's configuration to the delegated plugin",
+            verbs::configuration,
+        )
+    },
+    Requirement {
+        level: Level::Should,
+        ..from(
+            "S4.CONFIG.2",
+            "0.4.0",
+            "CHECK should pass the plugin's configuration, with `prevResult`, to the delegated plugin",
+            verbs::configuration_of_check,
+        )
+    },
     expected(
         "S4.ADD.1",
         "A successful ADD must call ADD of the delegated plugin once, and no other command",
@@ -93,8 +105,14 @@ pub const REQUIREMENTS: &[Requirement] = &[
         "If ADD fails after ADD of the delegated plugin, it must call DEL of the delegated plugin",
         failures::later_failure,
     ),
-    must("S4.DEL.1", "DEL must call DEL of the delegated plugin", verbs::del),
-    must("S4.DEL.2", "DEL must fail if DEL of the delegated plugin fails", failures::del),
+    Requirement {
+        versions: Versions::NewestFrom("1.0.0"),
+        ..must("S4.DEL.1", "DEL must call DEL of the delegated plugin", verbs::del)
+    },
+    Requirement {
+        level: Level::Should,
+        ..must("S4.DEL.2", "DEL should fail if DEL of the delegated plugin fails", failures::del)
+    },
     expected(
         "S4.DEL.3",
         "After DEL failed because of the delegated plugin, the next DEL must call that plugin \
@@ -107,20 +125,31 @@ pub const REQUIREMENTS: &[Requirement] = &[
          exists",
         verbs::del_without_namespace,
     ),
-    from("S4.CHECK.1", "0.4.0", "CHECK must call CHECK of the delegated plugin", verbs::check),
-    from(
-        "S4.CHECK.2",
-        "0.4.0",
-        "CHECK must fail if CHECK of the delegated plugin fails",
-        failures::check,
-    ),
+    from("S4.CHECK.1", "1.0.0", "CHECK must call CHECK of the delegated plugin", verbs::check),
+    Requirement {
+        level: Level::Should,
+        ..from(
+            "S4.CHECK.2",
+            "0.4.0",
+            "CHECK should fail if CHECK of the delegated plugin fails",
+            failures::check,
+        )
+    },
     from(
         "S4.GC.1",
         "1.1.0",
         "GC must call GC of the delegated plugin, with the valid attachments",
         verbs::gc,
     ),
-    from("S4.GC.2", "1.1.0", "GC must fail if GC of the delegated plugin fails", failures::gc),
+    Requirement {
+        level: Level::Should,
+        ..from(
+            "S4.GC.2",
+            "1.1.0",
+            "GC should fail if GC of the delegated plugin fails",
+            failures::gc,
+        )
+    },
     Requirement {
         source: STATUS,
         ..from(
@@ -131,11 +160,12 @@ pub const REQUIREMENTS: &[Requirement] = &[
         )
     },
     Requirement {
+        level: Level::Should,
         source: STATUS,
         ..from(
             "S4.STATUS.2",
             "1.1.0",
-            "STATUS must fail if STATUS of the delegated plugin fails",
+            "STATUS should fail if STATUS of the delegated plugin fails",
             failures::status,
         )
     },
@@ -148,18 +178,24 @@ pub const REQUIREMENTS: &[Requirement] = &[
             verbs::standard_error,
         )
     },
-    must(
-        "S4.ANSWER.1",
-        "ADD must fail and leave nothing behind if the delegated plugin's answer is not a JSON \
+    Requirement {
+        level: Level::Expected,
+        ..must(
+            "S4.ANSWER.1",
+            "ADD must fail and leave nothing behind if the delegated plugin's answer is not a JSON \
          object",
-        answers::no_object,
-    ),
-    must(
-        "S4.ANSWER.2",
-        "ADD must fail and leave nothing behind if an answer has an invalid address, gateway or \
+            answers::no_object,
+        )
+    },
+    Requirement {
+        level: Level::Expected,
+        ..must(
+            "S4.ANSWER.2",
+            "ADD must fail and leave nothing behind if an answer has an invalid address, gateway or \
          route",
-        answers::no_addresses,
-    ),
+            answers::no_addresses,
+        )
+    },
     expected(
         "S4.ANSWER.3",
         "If the answer has no addresses, ADD must fail and leave nothing behind, or print a \

@@ -24,9 +24,9 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.ENV.1",
         source: "CNI 1.1.0, section 2, required environment parameters of each operation",
-        statement: "The plugin must fail if a required variable is missing or empty, and change \
+        statement: "The plugin should fail if a required variable is missing or empty, and change \
             nothing",
-        level: Level::Must,
+        level: Level::Should,
         applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: missing_variables,
@@ -34,17 +34,17 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.ENV.2",
         source: "CNI 1.1.0, section 5, Error, code 4",
-        statement: "The error for a missing variable must have code 4 and name the variable",
-        level: Level::Must,
+        statement: "The error for a missing variable should have code 4 and name the variable",
+        level: Level::Should,
         applies_to: AppliesTo::All,
-        versions: Versions::NewestFrom("0.4.0"),
+        versions: Versions::NewestFrom("1.0.0"),
         test: names_missing_variables,
     },
     Requirement {
         id: "S2.ENV.3",
         source: "CNI 1.1.0, section 2, Parameters",
         statement: "Without CNI_COMMAND the plugin must change nothing and print no result",
-        level: Level::Must,
+        level: Level::Expected,
         applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: no_command,
@@ -52,29 +52,29 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.ENV.4",
         source: "CNI 1.1.0, section 2, CNI operations; section 5, Error, code 4",
-        statement: "The plugin must fail with code 4 if CNI_COMMAND is not exactly a command of \
+        statement: "The plugin should fail with code 4 if CNI_COMMAND is not exactly a command of \
             the specification",
-        level: Level::Must,
+        level: Level::Should,
         applies_to: AppliesTo::All,
-        versions: Versions::NewestFrom("0.4.0"),
+        versions: Versions::NewestFrom("1.0.0"),
         test: unknown_commands,
     },
     Requirement {
         id: "S2.ENV.5",
         source: "CNI 1.1.0, section 2, Parameters, CNI_CONTAINERID",
-        statement: "The plugin must reject a container ID with characters other than letters, \
+        statement: "The plugin should reject a container ID with characters other than letters, \
             digits, `_`, `.`, `-`, or that begins with one of these three",
-        level: Level::Must,
+        level: Level::Should,
         applies_to: AppliesTo::All,
-        versions: Versions::NewestFrom("0.4.0"),
+        versions: Versions::NewestFrom("1.0.0"),
         test: names::bad_ids,
     },
     Requirement {
         id: "S2.ENV.6",
         source: "CNI 1.1.0, section 2, Parameters, CNI_CONTAINERID",
-        statement: "The plugin must accept any container ID of allowed characters, whether short \
+        statement: "The plugin should accept any container ID of allowed characters, whether short \
             or long",
-        level: Level::Must,
+        level: Level::Should,
         applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: names::good_ids,
@@ -94,7 +94,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 0.4.0, Parameters; CNI 1.1.0, section 2, Parameters, CNI_IFNAME",
         statement: "The plugin must accept any interface name that Linux allows, up to 15 \
             characters",
-        level: Level::Must,
+        level: Level::Expected,
         applies_to: AppliesTo::Where(not_chained, "come first in a chain"),
         versions: Versions::Newest,
         test: names::good_ifnames,
@@ -102,11 +102,11 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.ENV.9",
         source: "CNI 1.1.0, section 5, Error, code 4",
-        statement: "The error for an invalid container ID or interface name must have code 4 and \
+        statement: "The error for an invalid container ID or interface name should have code 4 and \
             name the variable",
-        level: Level::Must,
+        level: Level::Should,
         applies_to: AppliesTo::All,
-        versions: Versions::NewestFrom("0.4.0"),
+        versions: Versions::NewestFrom("1.0.0"),
         test: names::names_invalid_variables,
     },
     Requirement {
@@ -160,8 +160,8 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.ENV.15",
         source: "CNI 1.1.0, section 2, Parameters, CNI_PATH",
-        statement: "The plugin must find the IPAM plugin in any directory of the list in CNI_PATH",
-        level: Level::Must,
+        statement: "The plugin should find the IPAM plugin in any directory of the list in CNI_PATH",
+        level: Level::Should,
         applies_to: AppliesTo::Delegating,
         versions: Versions::Newest,
         test: several_folders,
@@ -181,7 +181,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "ADD, CHECK and DEL must succeed without CNI_ARGS",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("1.0.0"),
         test: no_args,
     },
 ];

@@ -14,9 +14,9 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.ERR.1",
         source: "CNI 0.4.0, Result; CNI 1.1.0, section 2, Errors; section 5, Error",
-        statement: "A plugin that fails must exit with a non-zero status and print only an object \
+        statement: "A plugin that fails should exit with a non-zero status and print only an object \
             with `code` and `msg` on standard output",
-        level: Level::Must,
+        level: Level::Should,
         applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: shape,
@@ -36,15 +36,15 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "An error code must be one that the specification defines, or at least 100",
         level: Level::Must,
         applies_to: AppliesTo::All,
-        versions: Versions::Newest,
+        versions: Versions::NewestFrom("0.4.0"),
         test: codes,
     },
     Requirement {
         id: "S2.ERR.4",
         source: "CNI 1.1.0, section 5, Error; RFC 8259",
-        statement: "An error must be valid JSON even if it repeats quotes, control characters or \
+        statement: "An error should be valid JSON even if it repeats quotes, control characters or \
             invalid UTF-8",
-        level: Level::Must,
+        level: Level::Should,
         applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: quoting,

@@ -17,9 +17,9 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.GC.1",
         source: "CNI 1.1.0, section 2, GC",
-        statement: "GC must succeed without a container and print nothing, whether all \
+        statement: "GC should succeed without a container and print nothing, whether all \
             attachments are valid or none exist",
-        level: Level::Must,
+        level: Level::Should,
         applies_to: AppliesTo::All,
         versions: Versions::From("1.1.0"),
         test: all_or_none,
@@ -36,9 +36,9 @@ pub const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "S2.GC.3",
         source: "CNI 1.1.0, section 2, GC",
-        statement: "GC must accept a list with attachments that the plugin has never seen and \
+        statement: "GC should accept a list with attachments that the plugin has never seen and \
             with unknown keys",
-        level: Level::Must,
+        level: Level::Should,
         applies_to: AppliesTo::All,
         versions: Versions::From("1.1.0"),
         test: unknown_entries,
@@ -106,7 +106,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, GC: introduced with 1.1.0",
         statement: "GC must fail and remove nothing if the configuration's version is older than \
             1.1.0",
-        level: Level::Must,
+        level: Level::Expected,
         applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: not_before,

@@ -10,7 +10,7 @@ use testbed::diff;
 use crate::fixture::{Container, Fixture};
 use crate::linux::{lasting, section};
 use crate::profile::Kind;
-use crate::requirement::{self, AppliesTo, Requirement, Versions};
+use crate::requirement::{self, AppliesTo, Level, Requirement, Versions};
 use crate::verdict::{NotPassed, TestResult, ensure};
 
 const RESULT: &str = "CNI 1.1.0, section 5, ADD Success";
@@ -46,12 +46,15 @@ pub const REQUIREMENTS: &[Requirement] = &[
         "Each address of the result must be on its interface, with its prefix length",
         added::addresses,
     ),
-    must(
-        "LINUX.ADD.4",
-        RESULT,
-        "Each address must be usable at once, without waiting for duplicate address detection",
-        added::usable,
-    ),
+    Requirement {
+        level: Level::Expected,
+        ..must(
+            "LINUX.ADD.4",
+            RESULT,
+            "Each address must be usable at once, without waiting for duplicate address detection",
+            added::usable,
+        )
+    },
     must(
         "LINUX.ADD.5",
         RESULT,
@@ -59,42 +62,50 @@ pub const REQUIREMENTS: &[Requirement] = &[
         added::routes,
     ),
     Requirement {
+        level: Level::Should,
         applies_to: AppliesTo::Delegating,
         ..must(
             "LINUX.ADD.6",
             RESULT,
-            "A route must have the metric, table and scope that the IPAM plugin returned",
+            "A route should have the metric, table and scope that the IPAM plugin returned",
             added::places,
         )
     },
     Requirement {
+        level: Level::Should,
         applies_to: AppliesTo::Delegating,
         versions: Versions::From("1.1.0"),
         ..must(
             "LINUX.ADD.7",
             RESULT,
-            "A route must have the MTU and `advmss` that the IPAM plugin returned",
+            "A route should have the MTU and `advmss` that the IPAM plugin returned",
             added::metrics,
         )
     },
-    must(
-        "LINUX.ADD.8",
-        RESULT,
-        "ADD must add no link to the container except those of the result",
-        added::no_other_link,
-    ),
+    Requirement {
+        versions: Versions::NewestFrom("1.0.0"),
+        ..must(
+            "LINUX.ADD.8",
+            RESULT,
+            "ADD must add no link to the container except those of the result",
+            added::no_other_link,
+        )
+    },
     must(
         "LINUX.ADD.9",
         RESULT,
         "ADD must add no address to the container except those of the result",
         added::no_other_address,
     ),
-    must(
-        "LINUX.ADD.10",
-        RESULT,
-        "ADD must add no link to the host except those of the result",
-        added::no_other_on_the_host,
-    ),
+    Requirement {
+        versions: Versions::NewestFrom("1.0.0"),
+        ..must(
+            "LINUX.ADD.10",
+            RESULT,
+            "ADD must add no link to the host except those of the result",
+            added::no_other_on_the_host,
+        )
+    },
     Requirement {
         applies_to: AppliesTo::Where(
             |profile| profile.config.get("ipam").is_some(),
@@ -118,18 +129,24 @@ pub const REQUIREMENTS: &[Requirement] = &[
             added::variants,
         )
     },
-    must(
-        "LINUX.DEL.1",
-        DEL,
-        "After DEL the container must be as it was before ADD",
-        removed::container,
-    ),
-    must(
-        "LINUX.DEL.2",
-        DEL,
-        "DEL must remove everything that its ADD made, and leave another attachment unchanged",
-        removed::one_of_two,
-    ),
+    Requirement {
+        level: Level::Should,
+        ..must(
+            "LINUX.DEL.1",
+            DEL,
+            "After DEL the container should be as it was before ADD",
+            removed::container,
+        )
+    },
+    Requirement {
+        level: Level::Should,
+        ..must(
+            "LINUX.DEL.2",
+            DEL,
+            "DEL should remove everything that its ADD made, and leave another attachment unchanged",
+            removed::one_of_two,
+        )
+    },
     expected(
         "LINUX.DEL.3",
         "What the last DEL leaves on the host must not grow with further rounds of ADD and DEL",
@@ -176,16 +193,18 @@ pub const REQUIREMENTS: &[Requirement] = &[
     expected("LINUX.HOST.4", "ADD and DEL must leave the mounts unchanged", host::mounts),
     expected("LINUX.HOST.5", "After DEL no process of the plugin must be running", host::processes),
     Requirement {
+        level: Level::Should,
         applies_to: AppliesTo::Delegating,
         ..must(
             "LINUX.NAME.1",
             ADD,
-            "The plugin must be able to add a second interface of the network to a container, and \
+            "The plugin should be able to add a second interface of the network to a container, and \
              to delete one of them",
             names::second,
         )
     },
     Requirement {
+        level: Level::Expected,
         applies_to: AppliesTo::Delegating,
         ..must(
             "LINUX.NAME.2",

@@ -65,7 +65,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         id: "S2.VERSION.6",
         source: "CNI 1.1.0, section 2, VERSION",
         statement: "VERSION must change nothing",
-        level: Level::Must,
+        level: Level::Expected,
         applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: changes_nothing,

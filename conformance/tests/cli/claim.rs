@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::suite::{BAD, GOOD, Suite, kit};
+use crate::suite::{BAD, GOOD, Suite, kit, run};
 
 #[test]
 fn only_musts_are_the_claim_and_everything_else_is_advice() {
@@ -46,6 +46,42 @@ fn a_report_that_leaves_out_requirements_claims_nothing() {
     );
     assert!(!shown.stdout.contains("the plugins conform"), "{}", shown.stdout);
     assert!(fs::read_to_string(badge).unwrap().contains("incomplete"));
+}
+
+#[test]
+fn advice_fails_a_run_only_if_the_user_asks_for_it() {
+    let script = r#"IN=$(cat); [ -n "$IN" ] || exit 1
+        echo "$IN" | sed 's/}$/, "supportedVersions": ["1.1.0"]}/'"#;
+    let suite = Suite::new(&[("bridge", script)]);
+    let json = suite.file("report.json").display().to_string();
+    // The requirement is named.
+    assert_eq!(suite.run(&["--only", "S2.VERSION.3", "--json", &json]).status, Some(1));
+    // A level that includes it, or does not.
+    let both = ["--only", "S2.VERSION.1,S2.VERSION.3", "--level"];
+    assert_eq!(suite.run(&[&both[..], &["all"]].concat()).status, Some(1));
+    assert_eq!(suite.run(&[&both[..], &["must"]].concat()).status, Some(0));
+    let shown = kit(&["report", &json]);
+    assert!(shown.stdout.contains("advice  S2.VERSION.3"), "{}", shown.stdout);
+    assert_eq!(shown.status, Some(0), "{}{}", shown.stdout, shown.stderr);
+}
+
+#[test]
+fn a_report_names_the_files_that_were_tested() {
+    let suite = Suite::new(&[("bridge", GOOD)]);
+    let json = suite.file("report.json").display().to_string();
+    let folder = suite.0.path().display().to_string();
+    suite.version(&["--json", &json]);
+    let report: Value = serde_json::from_str(&fs::read_to_string(&json).unwrap()).unwrap();
+    let digest = report["plugins"][0]["sha256"].as_str().unwrap();
+    let sum = run(std::process::Command::new("sha256sum").arg(suite.file("bridge")));
+    assert!(sum.stdout.starts_with(digest), "{digest}: {}", sum.stdout);
+    assert_eq!(kit(&["report", &json, "--verify", &folder]).status, Some(0));
+    let other = Suite::new(&[("bridge", BAD)]);
+    let folder = other.0.path().display().to_string();
+    let shown = kit(&["report", &json, "--verify", &folder]);
+    assert_eq!(shown.status, Some(2));
+    assert!(shown.stderr.contains("other plugins than in the report"), "{}", shown.stderr);
+    assert!(shown.stderr.contains(digest), "{}", shown.stderr);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{class, escaped, evidence, standings, untestable_plugins};
 use crate::case::Verdict;
-use crate::report::{Count, PluginInfo, Report, RequirementInfo, overall_verdict};
+use crate::report::{Claim, Count, PluginInfo, Report, RequirementInfo, overall_verdict};
 use crate::requirement::Level;
 
 pub(super) fn head(reports: &[Report]) -> String {
@@ -43,9 +43,10 @@ fn suite(report: &Report) -> String {
         words.push(format!("{number} {what}"));
     }
     let mut text = format!(
-        "<section class=\"suite\">\n<h2>{}</h2>\n<div class=\"bar\" role=\"img\" \
+        "<section class=\"suite\">\n<h2>{}</h2>\n{}<div class=\"bar\" role=\"img\" \
          aria-label=\"{}\">{bar}</div>\n<ul class=\"counts\">{list}</ul>\n",
         escaped(&report.label),
+        claim(report),
         words.join(", "),
     );
     text.push_str(&incomplete(report));
@@ -68,6 +69,17 @@ fn suite(report: &Report) -> String {
         + &untestable(report)
         + &untested(report)
         + "</section>\n"
+}
+
+/// The claim of conformance, which most readers look for.
+fn claim(report: &Report) -> String {
+    let claim = Claim::of(report);
+    let class = match () {
+        () if claim.holds() => "passed",
+        () if claim.failed.is_empty() => "untestable",
+        () => "failed",
+    };
+    format!("<p class=\"claim {class}\">{}</p>\n", escaped(&claim.text()))
 }
 
 /// The reason why cases are missing.

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::{Style, TableOptions, many, shortened, visible};
 use crate::case::Verdict;
 use crate::evidence::Finding;
-use crate::report::{CaseResult, Cause, Report, causes, groups};
+use crate::report::{CaseResult, Cause, Report, Sentence, causes, groups};
 use crate::requirement::Level;
 use crate::trial::{self, TRIAL};
 
@@ -69,6 +69,10 @@ fn evidence(report: &Report, cause: &Cause<'_>, shown: TableOptions, text: &mut 
             "asked",
             &format!("{} ({level}; {})", requirement_info.statement, requirement_info.source),
         );
+    }
+    let sentence = report.requirement(&case.requirement).and_then(|info| info.sentence.as_ref());
+    if let Some(Sentence { quote, link, .. }) = sentence {
+        line("text", &format!("\"{quote}\"\n{link}"));
     }
     if let Some(Finding { done, expected, seen }) = &case.outcome.finding {
         line("done", done);

@@ -16,7 +16,7 @@ pub(super) const PROGRAM: Requirement = Requirement {
     source: "CVE-2024-33522 (Calico), its kind; projectcalico/calico, issue 7981",
     statement: "The plugin's file must have no setuid or setgid bit, and only its owner must be \
         able to write to it",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::All,
     versions: Versions::Newest,
     test: program,
@@ -27,7 +27,7 @@ pub(super) const STATE: Requirement = Requirement {
     id: "CVE-2024-33522.state",
     source: "CVE-2024-33522 (Calico), its kind: files that anybody may write to",
     statement: "Files that the plugin leaves on disk after ADD must not be world-writable",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::All,
     versions: Versions::Newest,
     test: state,

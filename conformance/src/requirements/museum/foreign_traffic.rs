@@ -18,7 +18,7 @@ pub(super) const FOREIGN: Requirement = Requirement {
     source: "CVE-2025-67499 (GHSA-jv3w-x3r3-g6rm); containernetworking/plugins, issue 1209",
     statement: "A published port must apply to the host only: packets routed through it to the \
         same port elsewhere must arrive there",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Where(publishes, PUBLISH),
     versions: Versions::Newest,
     test: |fixture| all_addresses(fixture, |call| call),
@@ -30,7 +30,7 @@ pub(super) const FOREIGN_NFTABLES: Requirement = Requirement {
     source: "CVE-2025-67499 (GHSA-jv3w-x3r3-g6rm); containernetworking/plugins, issue 1209",
     statement: "With the nftables backend, packets routed through the host to the same port \
         elsewhere must arrive there",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Where(publishes, PUBLISH),
     versions: Versions::Newest,
     test: |fixture| all_addresses(fixture, by_nftables(fixture)?),
@@ -42,7 +42,7 @@ pub(super) const FOREIGN_ADDRESS: Requirement = Requirement {
     source: "CVE-2025-67499 (GHSA-jv3w-x3r3-g6rm); containernetworking/plugins, pull request 1210",
     statement: "A port published on the address of another machine must not take packets from \
         that machine",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Where(publishes, PUBLISH),
     versions: Versions::Newest,
     test: |fixture| other_address(fixture, |call| call),
@@ -54,7 +54,7 @@ pub(super) const FOREIGN_ADDRESS_NFTABLES: Requirement = Requirement {
     source: "CVE-2025-67499 (GHSA-jv3w-x3r3-g6rm); containernetworking/plugins, pull request 1210",
     statement: "With the nftables backend, a port published on another machine's address must not \
         take packets from it",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Where(publishes, PUBLISH),
     versions: Versions::Newest,
     test: |fixture| other_address(fixture, by_nftables(fixture)?),

@@ -20,7 +20,7 @@ pub(super) const SAME_BRIDGE: Requirement = Requirement {
     source: "containernetworking/plugins, issues 474 and 573, pull request 584: `ingressPolicy`",
     statement: "With `ingressPolicy: same-bridge`, containers of one bridge must reach each \
         other, and those of two bridges must not",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Where(has_policy, "have an ingress policy"),
     versions: Versions::Newest,
     test: same_bridge,

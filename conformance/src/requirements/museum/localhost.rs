@@ -22,7 +22,7 @@ pub(super) const INTERFACES: Requirement = Requirement {
     source: "CVE-2020-8558; kubernetes/kubernetes, issues 92315 and 90259",
     statement: "After ADD, the container and its neighbours must not reach a server on the host's \
         127.0.0.1",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Interfaces,
     versions: Versions::Newest,
     test: after_add,
@@ -34,7 +34,7 @@ pub(super) const PUBLISHED: Requirement = Requirement {
     source: "containernetworking/plugins, issue 729; CVE-2020-8558",
     statement: "A published port must work on the host's 127.0.0.1, and the container must still \
         not reach other servers there",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Where(publishes, PUBLISH),
     versions: Versions::Newest,
     test: after_publishing,
@@ -45,7 +45,7 @@ pub(super) const PUBLISHED_LOCALLY: Requirement = Requirement {
     id: "moby-45610",
     source: "moby/moby, issues 45610 and 41872",
     statement: "A port published on 127.0.0.1 must be reachable from the host, and not from a neighbour",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Where(publishes, PUBLISH),
     versions: Versions::Newest,
     test: locally,

@@ -13,7 +13,7 @@ pub(super) const SPOOFED: Requirement = Requirement {
     source: "containernetworking/plugins, pull request 639: `macspoofchk`",
     statement: "With `macspoofchk`, packets with the container's own source MAC address must \
         pass, and no others",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Where(checks_macs, "check source MAC addresses"),
     versions: Versions::Newest,
     test: spoofed,

@@ -31,7 +31,7 @@ pub(super) const ADVERTISED: Requirement = Requirement {
         (Calico) are the same",
     statement: "In an IPv4 network, a container's router advertisements must not set an address, \
         route, hop limit or MTU on the host",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Delegating,
     versions: Versions::Newest,
     test: advertised,

@@ -15,7 +15,7 @@ pub(super) const RULES: Requirement = Requirement {
     id: "GHSA-vchx-5pr6-ffx2.rules",
     source: "GHSA-vchx-5pr6-ffx2 (flannel), its kind: text that becomes rules instead of commands",
     statement: "A name, address or protocol of a call must not become a firewall rule of its own",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Where(writes_rules, "write firewall rules"),
     versions: Versions::Newest,
     test: rules,

@@ -17,7 +17,7 @@ pub(super) const IN_FRONT: Requirement = Requirement {
     source: "CVE-2019-9946; containernetworking/plugins, pull request 269",
     statement: "An earlier rule for an address and a port must take precedence over a port \
         published on all addresses",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Where(publishes, PUBLISH),
     versions: Versions::Newest,
     test: |fixture| host_address(fixture, |call| call),
@@ -41,7 +41,7 @@ pub(super) const SERVICE_ADDRESS: Requirement = Requirement {
     source: "containernetworking/plugins, issue 222",
     statement: "A published port must not receive packets for a service address, even if the host \
         has that address",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Where(publishes, PUBLISH),
     versions: Versions::Newest,
     test: service_address,

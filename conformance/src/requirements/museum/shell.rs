@@ -19,7 +19,7 @@ pub(super) const COMMANDS: Requirement = Requirement {
     source: "GHSA-vchx-5pr6-ffx2 (flannel), its kind",
     statement: "The plugin must not run any string of the configuration or the environment as a \
         command",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::All,
     versions: Versions::Newest,
     test: commands,

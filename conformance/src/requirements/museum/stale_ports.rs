@@ -17,7 +17,7 @@ pub(super) const AFTER_DEL: Requirement = Requirement {
     source: "podman-container-tools/podman, issue 5097",
     statement: "After DEL the host port must lead nowhere, and another container must be able to \
         use it",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Where(publishes, PUBLISH),
     versions: Versions::Newest,
     test: after_del,

@@ -17,7 +17,7 @@ pub(super) const KEYS: Requirement = Requirement {
     source: "CVE-2022-0811 (CRI-O), its kind; containernetworking/cni, pull request 117",
     statement: "`sysctl` must set only settings of the container's network, and none of the \
         machine",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Where(sets_sysctls, "set sysctls in the container"),
     versions: Versions::Newest,
     test: keys,

@@ -23,7 +23,7 @@ pub(super) const ONLY_PEERS: Requirement = Requirement {
     source: "CVE-2020-10136 (VU#636397)",
     statement: "A tunnel must deliver packets to containers from the nodes in its configuration, \
         and from no other machine",
-    level: Level::Must,
+    level: Level::Expected,
     applies_to: AppliesTo::Where(has_peers, "list the nodes of their tunnel"),
     versions: Versions::Newest,
     test: only_peers,
