@@ -65,9 +65,13 @@ pub(super) fn on_the_host(fixture: &Fixture) -> TestResult {
     }
     fixture.host.sh("ip link add eth0 index 2000 type veth peer name eth0-peer
         ip addr add 198.51.100.1/24 dev eth0; ip link set eth0-peer up; ip link set eth0 up");
+    let is_of_it = |line: &&str| {
+        let of_link = ["link eth0 ", "vlan eth0 "].iter().any(|start| line.starts_with(start));
+        of_link || format!("{line} ").contains(" dev eth0 ") || line.contains("/eth0/")
+    };
     let of_eth0 = || -> String {
         let state = state(fixture);
-        let lines = section(&state, "node").lines().filter(|line| line.contains("eth0"));
+        let lines = section(&state, "node").lines().filter(is_of_it);
         lines.map(|line| format!("{line}\n")).collect()
     };
     let before = of_eth0();
