@@ -4,8 +4,8 @@ mod later;
 
 use serde_json::{Value, json};
 
-use super::steps::{only_from, state, succeeds_without_output, unchanged, with_input};
-use crate::fixture::{Container, Fixture, addresses};
+use super::steps::{attached, only_from, state, succeeds_without_output, unchanged, with_input};
+use crate::fixture::{Container, Fixture, addresses, sandbox_interface};
 use crate::requirement::{AppliesTo, Level, Requirement, Versions};
 use crate::verdict::{NotPassed, OutcomeExt, TestResult};
 
@@ -34,7 +34,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, CHECK: must consult `prevResult`",
         statement: "CHECK must fail without `prevResult`",
         level: Level::Must,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: needs_result,
     },
@@ -43,7 +43,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, CHECK",
         statement: "CHECK should fail if the container's interface is gone or has another name",
         level: Level::Should,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: no_interface,
     },
@@ -52,7 +52,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, CHECK",
         statement: "CHECK should fail if the container's interface is down",
         level: Level::Should,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: interface_down,
     },
@@ -61,7 +61,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, CHECK",
         statement: "CHECK should fail if an IPv4 or IPv6 address of the result is missing",
         level: Level::Should,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: no_address,
     },
@@ -70,7 +70,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, CHECK",
         statement: "CHECK should fail if an IPv4 or IPv6 route of the result is missing",
         level: Level::Should,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: no_route,
     },
@@ -79,7 +79,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, CHECK",
         statement: "CHECK should fail if the MAC address of the interface differs from the result",
         level: Level::Should,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: other_mac,
     },
@@ -88,7 +88,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, CHECK",
         statement: "CHECK should fail if the container's namespace no longer exists",
         level: Level::Should,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: no_namespace,
     },
@@ -97,7 +97,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, CHECK: later plugins",
         statement: "CHECK must accept addresses and routes that a later plugin of the chain added",
         level: Level::Must,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: later::more_than_before,
     },
@@ -107,7 +107,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "CHECK must accept a MAC address that a later plugin set, if `prevResult` has \
             it",
         level: Level::Must,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: later::later_mac,
     },
@@ -116,7 +116,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, CHECK: later plugins",
         statement: "CHECK must accept that a route is missing if `prevResult` does not have it either",
         level: Level::Must,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: later::later_routes,
     },
@@ -126,7 +126,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "CHECK must accept interfaces in `prevResult` that other plugins of the chain \
             made",
         level: Level::Must,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: later::later_interfaces,
     },
@@ -135,7 +135,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, CHECK: it probes",
         statement: "CHECK must change nothing, whatever it finds",
         level: Level::Expected,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: changes_nothing,
     },
@@ -145,7 +145,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "CHECK of an attachment must succeed while other attachments are added and \
             deleted",
         level: Level::Must,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: others_come_and_go,
     },
@@ -170,7 +170,7 @@ fn not_before(fixture: &Fixture) -> TestResult {
 
 fn needs_result(fixture: &Fixture) -> TestResult {
     only_from(fixture, "0.4.0")?;
-    let (container, _) = fixture.added("a")?;
+    let (container, _) = attached(fixture, "a")?;
     with_input("without prevResult", fixture.call(&container).verb("CHECK").fails()).map(drop)
 }
 
@@ -191,13 +191,13 @@ fn notices(fixture: &Fixture, container: &Container, result: &Value, damage: &st
 /// The same check for an existing container.
 fn noticed(fixture: &Fixture, damage: &str) -> TestResult {
     only_from(fixture, "0.4.0")?;
-    let (container, result) = fixture.added("a")?;
+    let (container, result) = attached(fixture, "a")?;
     notices(fixture, &container, &result, damage)
 }
 
 fn no_interface(fixture: &Fixture) -> TestResult {
     noticed(fixture, "ip link del eth0")?;
-    let (container, result) = fixture.added("b")?;
+    let (container, result) = attached(fixture, "b")?;
     let damage = "ip link set eth0 down; ip link set eth0 name eth9; ip link set eth9 up";
     notices(fixture, &container, &result, damage)
 }
@@ -209,7 +209,7 @@ fn interface_down(fixture: &Fixture) -> TestResult {
 
 fn no_address(fixture: &Fixture) -> TestResult {
     only_from(fixture, "0.4.0")?;
-    let (a, result) = fixture.added("a")?;
+    let (a, result) = attached(fixture, "a")?;
     let ips = addresses(&result);
     let [Some(first), last] = [ips.first(), ips.get(1)] else {
         return Err(NotPassed::NotApplicable("the result has no addresses".to_owned()));
@@ -217,7 +217,7 @@ fn no_address(fixture: &Fixture) -> TestResult {
     let damage = |address: &str| format!("ip addr del {address} dev eth0");
     notices(fixture, &a, &result, &damage(first))?;
     if last.is_some() {
-        let (b, result) = fixture.added("b")?;
+        let (b, result) = attached(fixture, "b")?;
         if let Some(address) = addresses(&result).get(1) {
             notices(fixture, &b, &result, &damage(address))?;
         }
@@ -239,26 +239,31 @@ fn without_route(destination: &str) -> String {
 
 fn no_route(fixture: &Fixture) -> TestResult {
     only_from(fixture, "0.4.0")?;
-    let (a, result) = fixture.added("a")?;
+    let (a, result) = attached(fixture, "a")?;
     let routes = destinations(&result);
     let Some(first) = routes.first() else {
         return Err(NotPassed::NotApplicable("the result has no routes".to_owned()));
     };
     notices(fixture, &a, &result, &without_route(first))?;
     if let Some(second) = routes.get(1) {
-        let (b, result) = fixture.added("b")?;
+        let (b, result) = attached(fixture, "b")?;
         notices(fixture, &b, &result, &without_route(second))?;
     }
     Ok(())
 }
 
 fn other_mac(fixture: &Fixture) -> TestResult {
-    noticed(fixture, "ip link set eth0 address 02:00:5e:10:00:01")
+    only_from(fixture, "0.4.0")?;
+    let (container, result) = attached(fixture, "a")?;
+    if sandbox_interface(&result, "eth0")?.get("mac").is_none() {
+        return Err(NotPassed::NotApplicable("the result has no MAC address".to_owned()));
+    }
+    notices(fixture, &container, &result, "ip link set eth0 address 02:00:5e:10:00:01")
 }
 
 fn no_namespace(fixture: &Fixture) -> TestResult {
     only_from(fixture, "0.4.0")?;
-    let (container, result) = fixture.added("a")?;
+    let (container, result) = attached(fixture, "a")?;
     let call = fixture.call(&container);
     fixture.delete_namespace(&container);
     with_input("the container's namespace was deleted", call.check(&result).fails()).map(drop)
@@ -266,7 +271,7 @@ fn no_namespace(fixture: &Fixture) -> TestResult {
 
 fn changes_nothing(fixture: &Fixture) -> TestResult {
     only_from(fixture, "0.4.0")?;
-    let (container, result) = fixture.added("a")?;
+    let (container, result) = attached(fixture, "a")?;
     let call = fixture.call(&container);
     let before = state(fixture);
     succeeds_without_output(&call.check(&result))?;
@@ -279,14 +284,14 @@ fn changes_nothing(fixture: &Fixture) -> TestResult {
 
 fn others_come_and_go(fixture: &Fixture) -> TestResult {
     only_from(fixture, "0.4.0")?;
-    let (a, result) = fixture.added("a")?;
-    let (b, second) = fixture.added("b")?;
+    let (a, result) = attached(fixture, "a")?;
+    let (b, second) = attached(fixture, "b")?;
     with_input(
         "with a second container",
         succeeds_without_output(&fixture.call(&a).check(&result)),
     )?;
     fixture.call(&b).with(|cni| cni.prev(&second)).del().succeeds()?;
     with_input("without it", succeeds_without_output(&fixture.call(&a).check(&result)))?;
-    fixture.added("c")?;
+    attached(fixture, "c")?;
     with_input("with a third one", succeeds_without_output(&fixture.call(&a).check(&result)))
 }

@@ -4,8 +4,9 @@ mod others;
 
 use serde_json::Value;
 
+use super::results::WITH_INTERFACES;
 use super::steps::{
-    few_addresses, has_link, make_ipam_fail, make_ipam_return, returns_to, state,
+    attached, few_addresses, has_link, make_ipam_fail, make_ipam_return, returns_to, state,
     succeeds_without_output, unchanged, with_input, with_kit_ipam,
 };
 use crate::fixture::{Call, Container, Fixture};
@@ -19,7 +20,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, DEL",
         statement: "DEL should remove the interface from the container and print nothing",
         level: Level::Should,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::Each,
         test: removes,
     },
@@ -28,7 +29,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, DEL",
         statement: "DEL should remove everything that ADD made, except what containers share",
         level: Level::Should,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::Newest,
         test: takes_back,
     },
@@ -84,7 +85,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 0.4.0, DEL: `prevResult` may be missing",
         statement: "DEL should have the same effect with and without `prevResult`",
         level: Level::Should,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: with_and_without_result,
     },
@@ -93,7 +94,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, DEL",
         statement: "DEL must succeed if another program deleted the interface in the container",
         level: Level::Must,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("1.0.0"),
         test: interface_gone,
     },
@@ -103,7 +104,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "DEL should succeed if all links of the host are gone: the bridge, the parent, \
             the host ends of veth pairs",
         level: Level::Should,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::Newest,
         test: host_links_gone,
     },
@@ -112,7 +113,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, DEL",
         statement: "DEL must remove only its own attachment, whatever the order of the calls",
         level: Level::Must,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::Newest,
         test: others::others_stay,
     },
@@ -122,7 +123,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "DEL of one of a container's two interfaces should leave the other interface \
             unchanged",
         level: Level::Should,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::Newest,
         test: others::one_of_two,
     },
@@ -132,7 +133,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "DEL of an interface name that was never added must leave the container's \
             attachment unchanged",
         level: Level::Must,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::Newest,
         test: others::other_interface,
     },
@@ -154,17 +155,27 @@ pub const REQUIREMENTS: &[Requirement] = &[
         versions: Versions::Newest,
         test: own_namespace,
     },
+    Requirement {
+        id: "S2.DEL.16",
+        source: "CNI 1.1.0, section 2, DEL: CNI_NETNS is optional",
+        statement: "DEL without CNI_NETNS, or after the namespace is gone, must leave the host's \
+            interface of the same name unchanged",
+        level: Level::Must,
+        applies_to: WITH_INTERFACES,
+        versions: Versions::NewestFrom("0.4.0"),
+        test: others::on_the_host,
+    },
 ];
 
 fn removes(fixture: &Fixture) -> TestResult {
-    let (container, result) = fixture.added("a")?;
+    let (container, result) = attached(fixture, "a")?;
     succeeds_without_output(&fixture.call(&container).with(|cni| cni.prev(&result)).del())?;
     let seen = container.pod.sh("ip -br link");
     ensure(!has_link(&container.pod, "eth0"), "ADD, DEL", "no eth0 in the container", seen)
 }
 
 fn takes_back(fixture: &Fixture) -> TestResult {
-    fixture.added("b")?;
+    attached(fixture, "b")?;
     let container = fixture.container("a");
     // `lo` may stay up.
     container.pod.sh("ip link set lo up");
@@ -255,7 +266,7 @@ fn frees_address(fixture: &Fixture) -> TestResult {
 }
 
 fn with_and_without_result(fixture: &Fixture) -> TestResult {
-    fixture.added("b")?;
+    attached(fixture, "b")?;
     let container = fixture.container("a");
     container.pod.sh("ip link set lo up");
     let before = state(fixture);
@@ -269,7 +280,7 @@ fn with_and_without_result(fixture: &Fixture) -> TestResult {
 }
 
 fn interface_gone(fixture: &Fixture) -> TestResult {
-    fixture.added("b")?;
+    attached(fixture, "b")?;
     let container = fixture.container("a");
     container.pod.sh("ip link set lo up");
     let before = state(fixture);
@@ -281,7 +292,7 @@ fn interface_gone(fixture: &Fixture) -> TestResult {
 }
 
 fn host_links_gone(fixture: &Fixture) -> TestResult {
-    let (container, result) = fixture.added("a")?;
+    let (container, result) = attached(fixture, "a")?;
     let shown: Value = serde_json::from_str(&fixture.host.sh("ip -j link")).unwrap_or_default();
     for link in shown.as_array().into_iter().flatten() {
         let name = link.get("ifname").and_then(Value::as_str).unwrap_or_default();

@@ -1,10 +1,13 @@
 //! GC: it removes what belongs to no valid attachment.
 
+mod stale;
+
 use serde_json::{Value, json};
 
+use super::results::WITH_INTERFACES;
 use super::steps::{
-    few_addresses, make_ipam_fail, reset_ipam_answer, returns_to, state, succeeds_without_output,
-    unchanged, with_input, with_kit_ipam,
+    delegates, few_addresses, make_ipam_fail, makes_interface, reset_ipam_answer, returns_to,
+    state, succeeds_without_output, unchanged, with_input, with_kit_ipam,
 };
 use crate::fixture::{Call, Fixture};
 use crate::ipam;
@@ -48,7 +51,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, GC: the attachments to a network",
         statement: "GC must leave attachments of other networks unchanged",
         level: Level::Must,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::From("1.1.0"),
         test: other_networks_stay,
     },
@@ -67,7 +70,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "GC should remove everything on the host of an invalid attachment whose \
             namespace is gone",
         level: Level::Should,
-        applies_to: AppliesTo::Delegating,
+        applies_to: WITH_INTERFACES,
         versions: Versions::From("1.1.0"),
         test: nothing_is_left,
     },
@@ -110,6 +113,26 @@ pub const REQUIREMENTS: &[Requirement] = &[
         applies_to: AppliesTo::All,
         versions: Versions::Newest,
         test: not_before,
+    },
+    Requirement {
+        id: "S2.GC.11",
+        source: "CNI 1.1.0, section 2, GC",
+        statement: "After GC of an attachment whose namespace is gone, DEL of it should find \
+            nothing on the host to remove",
+        level: Level::Should,
+        applies_to: WITH_INTERFACES,
+        versions: Versions::From("1.1.0"),
+        test: stale::as_much_as_del,
+    },
+    Requirement {
+        id: "S2.GC.12",
+        source: "CNI 1.1.0, section 2, GC",
+        statement: "GC must leave a valid attachment unchanged if another one of the same \
+            container is not valid",
+        level: Level::Must,
+        applies_to: AppliesTo::Interfaces,
+        versions: Versions::From("1.1.0"),
+        test: stale::other_of_two,
     },
 ];
 
@@ -161,10 +184,16 @@ fn other_networks_stay(fixture: &Fixture) -> TestResult {
     let container = fixture.container("b");
     let mut config = fixture.config();
     fixture.profile.rename(&mut config, "other", 1);
-    set(&mut config, "ipam", json!({ "type": ipam::NAME }));
+    // Both networks of a plugin that delegates need addresses; those of the kit are enough.
+    let delegates = delegates(fixture);
+    if delegates {
+        set(&mut config, "ipam", json!({ "type": ipam::NAME }));
+    }
     let other = fixture.call(&container).with(|cni| cni.conf(config));
     let result = other.attach()?;
-    let call = with_kit_ipam(fixture, &fixture.container("a"));
+    makes_interface(&result)?;
+    let a = fixture.container("a");
+    let call = if delegates { with_kit_ipam(fixture, &a) } else { fixture.call(&a) };
     call.attach()?;
     call.del().succeeds()?;
     let before = state(fixture);
@@ -187,7 +216,8 @@ fn addresses_are_freed(fixture: &Fixture) -> TestResult {
 }
 
 fn nothing_is_left(fixture: &Fixture) -> TestResult {
-    let (a, _) = fixture.added("a")?;
+    let (a, result) = fixture.added("a")?;
+    makes_interface(&result)?;
     let before = state(fixture);
     let (b, _) = fixture.added("b")?;
     fixture.delete_namespace(&b);

@@ -106,17 +106,11 @@ pub const REQUIREMENTS: &[Requirement] = &[
             added::no_other_on_the_host,
         )
     },
-    Requirement {
-        applies_to: AppliesTo::Where(
-            |profile| profile.config.get("ipam").is_some(),
-            "create an interface of their own",
-        ),
-        ..expected(
-            "LINUX.ADD.11",
-            "ADD must leave the container's loopback interface unchanged",
-            added::lo_stays,
-        )
-    },
+    expected(
+        "LINUX.ADD.11",
+        "ADD must leave the container's loopback interface unchanged, but may set it up",
+        added::lo_stays,
+    ),
     Requirement {
         applies_to: AppliesTo::Where(
             |profile| profile.kind != Kind::Ipam && !profile.variants.is_empty(),
@@ -194,7 +188,6 @@ pub const REQUIREMENTS: &[Requirement] = &[
     expected("LINUX.HOST.5", "After DEL no process of the plugin must be running", host::processes),
     Requirement {
         level: Level::Should,
-        applies_to: AppliesTo::Delegating,
         ..must(
             "LINUX.NAME.1",
             ADD,
@@ -205,7 +198,6 @@ pub const REQUIREMENTS: &[Requirement] = &[
     },
     Requirement {
         level: Level::Expected,
-        applies_to: AppliesTo::Delegating,
         ..must(
             "LINUX.NAME.2",
             ADD,
@@ -220,14 +212,11 @@ pub const REQUIREMENTS: &[Requirement] = &[
         "The plugin must accept /proc/PID/ns/net as the namespace",
         names::namespace_of_process,
     ),
-    Requirement {
-        applies_to: AppliesTo::Delegating,
-        ..expected(
-            "LINUX.NAME.5",
-            "ADD must succeed if the host has an interface of the same name",
-            names::taken_on_host,
-        )
-    },
+    expected(
+        "LINUX.NAME.5",
+        "ADD must succeed if the host has an interface of the same name",
+        names::taken_on_host,
+    ),
     expected(
         "LINUX.NAME.6",
         "The plugin must distinguish container IDs that differ only in their last byte",

@@ -7,7 +7,7 @@ use crate::evidence::{Finding, describe};
 use crate::fixture::{Call, Container, Fixture};
 use crate::ipam;
 use crate::isolation::broken;
-use crate::json::set;
+use crate::json::{each, set, text};
 use crate::profile::Kind;
 use crate::settling::eventually;
 use crate::verdict::{NotPassed, OutcomeExt, PluginError, TestResult, ensure, failed};
@@ -90,6 +90,23 @@ pub(super) fn succeeds_or_fails_properly(outcome: &Outcome) -> TestResult {
     }
 }
 
+/// Makes a container and adds it, for tests of the interface that the plugin makes.
+pub(super) fn attached(fixture: &Fixture, name: &str) -> Result<(Container, Value), NotPassed> {
+    let (container, result) = fixture.added(name)?;
+    makes_interface(&result)?;
+    Ok((container, result))
+}
+
+/// Continues only if the plugin makes an interface. A plugin that configures `lo` makes none.
+pub(super) fn makes_interface(result: &Value) -> TestResult {
+    let inside = each(result, "interfaces").filter(|known| !text(known, "sandbox").is_empty());
+    let names: Vec<String> = inside.map(|known| text(known, "name")).collect();
+    match !names.is_empty() && names.iter().all(|name| name == "lo") {
+        true => Err(NotPassed::NotApplicable("the plugin makes no interface besides lo".into())),
+        false => Ok(()),
+    }
+}
+
 /// An ADD and a DEL, which must succeed.
 pub(super) fn add_and_del(call: &Call<'_>) -> TestResult {
     let result = call.attach()?;
@@ -107,6 +124,11 @@ pub(super) fn refused<'a, 'b>(
         with_input(input, call.add().fails())?;
     }
     unchanged(fixture, &before, "ADD that is refused")
+}
+
+/// Whether the plugin calls an IPAM plugin.
+pub(super) fn delegates(fixture: &Fixture) -> bool {
+    fixture.profile.config.get("ipam").is_some()
 }
 
 /// A call for a container with the kit's IPAM plugin.

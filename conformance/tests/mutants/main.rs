@@ -4,6 +4,7 @@
 
 mod addresses;
 mod kernel;
+mod own;
 mod protocol;
 mod table;
 mod unusual;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::steps::{only_from, succeeds_without_output, with_input};
+use super::super::steps::{attached, only_from, succeeds_without_output, with_input};
 use super::{destinations, without_route};
 use crate::fixture::{Fixture, sandbox_interface};
 use crate::json::set;
@@ -10,7 +10,7 @@ use crate::verdict::{NotPassed, TestResult};
 
 pub(super) fn more_than_before(fixture: &Fixture) -> TestResult {
     only_from(fixture, "0.4.0")?;
-    let (container, result) = fixture.added("a")?;
+    let (container, result) = attached(fixture, "a")?;
     let more = "ip addr add 198.51.100.7/32 dev eth0; ip route add 203.0.113.0/24 dev eth0
                 ip addr add 2001:db8::7/128 dev eth0 nodad; ip route add 2001:db8:1::/64 dev eth0";
     container.pod.sh(more);
@@ -20,7 +20,7 @@ pub(super) fn more_than_before(fixture: &Fixture) -> TestResult {
 
 pub(super) fn later_mac(fixture: &Fixture) -> TestResult {
     only_from(fixture, "0.4.0")?;
-    let (container, mut result) = fixture.added("a")?;
+    let (container, mut result) = attached(fixture, "a")?;
     let old = sandbox_interface(&result, "eth0")?.get("mac").cloned();
     let mac = "02:00:5e:10:00:01";
     let changed = container.pod.try_run(&["ip", "link", "set", "eth0", "address", mac]);
@@ -41,7 +41,7 @@ pub(super) fn later_mac(fixture: &Fixture) -> TestResult {
 
 pub(super) fn later_routes(fixture: &Fixture) -> TestResult {
     only_from(fixture, "0.4.0")?;
-    let (container, mut result) = fixture.added("a")?;
+    let (container, mut result) = attached(fixture, "a")?;
     let Some(route) = destinations(&result).first().cloned() else {
         return Err(NotPassed::NotApplicable("the result has no routes".to_owned()));
     };
@@ -55,7 +55,7 @@ pub(super) fn later_routes(fixture: &Fixture) -> TestResult {
 
 pub(super) fn later_interfaces(fixture: &Fixture) -> TestResult {
     only_from(fixture, "0.4.0")?;
-    let (container, mut result) = fixture.added("a")?;
+    let (container, mut result) = attached(fixture, "a")?;
     // Two links on the host, as a plugin for bandwidth makes them, and one in the container.
     fixture.host.sh("ip link add later0 type veth peer name later1");
     container.pod.sh("ip link add later2 type veth peer name later3");

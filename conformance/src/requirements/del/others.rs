@@ -1,13 +1,18 @@
 //! DEL of one attachment must not affect others.
 
-use super::super::steps::{same, state, state_of, succeeds_without_output, unchanged, with_input};
+use super::super::steps::{
+    attached, makes_interface, same, state, state_of, succeeds_without_output, unchanged,
+    with_input,
+};
+use super::without_namespace;
 use crate::fixture::{Container, Fixture};
+use crate::linux::section;
 use crate::verdict::{NotPassed, OutcomeExt, TestResult};
 
 pub(super) fn others_stay(fixture: &Fixture) -> TestResult {
-    let (a, first) = fixture.added("a")?;
-    let (b, second) = fixture.added("b")?;
-    let (c, third) = fixture.added("c")?;
+    let (a, first) = attached(fixture, "a")?;
+    let (b, second) = attached(fixture, "b")?;
+    let (c, third) = attached(fixture, "c")?;
     let others = |pods: &[&Container]| -> String {
         pods.iter().map(|container| state_of(&container.pod)).collect()
     };
@@ -25,6 +30,7 @@ pub(super) fn one_of_two(fixture: &Fixture) -> TestResult {
     let container = fixture.container("a");
     let first = fixture.call(&container).with(|cni| cni.ifname("net1"));
     let result = first.attach()?;
+    makes_interface(&result)?;
     let alone = state_of(&container.pod);
     let second = fixture.call(&container);
     if !second.add().status.success() {
@@ -41,9 +47,42 @@ pub(super) fn one_of_two(fixture: &Fixture) -> TestResult {
 }
 
 pub(super) fn other_interface(fixture: &Fixture) -> TestResult {
-    let (container, _) = fixture.added("a")?;
+    let (container, _) = attached(fixture, "a")?;
     let before = state(fixture);
     let call = fixture.call(&container).with(|cni| cni.ifname("net9"));
     with_input("net9, which was never added", succeeds_without_output(&call.del()))?;
     unchanged(fixture, &before, "ADD of eth0, DEL of net9")
+}
+
+pub(super) fn on_the_host(fixture: &Fixture) -> TestResult {
+    let containers = ["a", "b", "c"].map(|name| fixture.container(name));
+    let mut calls = Vec::new();
+    for container in &containers {
+        let call = fixture.call(container);
+        let result = call.attach()?;
+        fixture.delete_namespace(container);
+        calls.push((call, result));
+    }
+    fixture.host.sh("ip link add eth0 index 2000 type veth peer name eth0-peer
+        ip addr add 198.51.100.1/24 dev eth0; ip link set eth0-peer up; ip link set eth0 up");
+    let is_of_it = |line: &&str| {
+        let of_link = ["link eth0 ", "vlan eth0 "].iter().any(|start| line.starts_with(start));
+        of_link || format!("{line} ").contains(" dev eth0 ") || line.contains("/eth0/")
+    };
+    let of_eth0 = || -> String {
+        let state = state(fixture);
+        let lines = section(&state, "node").lines().filter(is_of_it);
+        lines.map(|line| format!("{line}\n")).collect()
+    };
+    let before = of_eth0();
+    for (number, (call, result)) in calls.into_iter().enumerate() {
+        let [missing, empty] = without_namespace(&call);
+        let gone = ("CNI_NETNS is a path that no longer exists", call);
+        let Some((input, call)) = [missing, empty, gone].into_iter().nth(number) else { break };
+        // Whether it succeeds is another requirement.
+        call.clone().with(|cni| cni.prev(&result)).del();
+        call.del();
+        same(&before, &of_eth0(), format!("DEL on a host with an eth0: {input}"))?;
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ use std::net::UdpSocket;
 use serde_json::{Value, json};
 use testbed::Pod;
 
+use super::super::steps::{makes_interface, only_from};
 use super::same;
 use crate::fixture::{Container, Fixture};
 use crate::ipam;
@@ -206,13 +207,8 @@ fn with_route(
 }
 
 pub(super) fn places(fixture: &Fixture) -> TestResult {
-    // Version 1.1.0 added these keys; a plugin of an older version sees only destination and
-    // gateway.
-    if !fixture.is_from("1.1.0") {
-        return Err(NotPassed::NotApplicable(
-            "routes have these keys since version 1.1.0".to_owned(),
-        ));
-    }
+    // Version 1.1.0 added these keys; older plugins see only destination and gateway.
+    only_from(fixture, "1.1.0")?;
     let (route, all) = with_route(fixture, &[("priority", 77), ("table", 88), ("scope", 0)])?;
     let holds = route.is_some_and(|r| r.metric == 77 && r.table == 88 && r.scope == 0);
     ensure(holds, "ADD", "198.51.100.0/24 via 10.1.2.1 table 88 metric 77 scope 0", all)
@@ -273,8 +269,9 @@ pub(super) fn no_other_on_the_host(fixture: &Fixture) -> TestResult {
 pub(super) fn lo_stays(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
     let lo = || container.pod.run(&["ip", "-o", "addr", "show", "lo"]) + &link_of(&container.pod);
+    container.pod.sh("ip link set lo up");
     let before = lo();
-    fixture.call(&container).attach()?;
+    makes_interface(&fixture.call(&container).attach()?)?;
     let after = lo();
     ensure(before == after, "ADD", format!("lo as before: {before}"), after)
 }

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use testbed::{Pod, diff};
 
+use super::super::steps::makes_interface;
 use super::added::as_said;
 use super::{all_same, same};
 use crate::fixture::{Call, Container, Fixture, sandbox_interface};
@@ -21,6 +22,7 @@ pub(super) fn second(fixture: &Fixture) -> TestResult {
     let mut result = Value::Null;
     for name in ["eth0", "net1"] {
         result = call(name).attach()?;
+        makes_interface(&result)?;
         sandbox_interface(&result, name)?;
         as_said(fixture, pod, &result)?;
     }
@@ -42,8 +44,7 @@ fn about(pod: &Pod, state: &str, name: &str) -> String {
 pub(super) fn long_interface(fixture: &Fixture) -> TestResult {
     const NAME: &str = "fifteen-bytes-x";
     let container = without_dad(fixture, "c1");
-    works(fixture, &container, &fixture.call(&container).with(|cni| cni.ifname(NAME)))?;
-    Ok(())
+    makes_and_works(fixture, &container, &fixture.call(&container).with(|cni| cni.ifname(NAME)))
 }
 
 pub(super) fn long_id(fixture: &Fixture) -> TestResult {
@@ -56,12 +57,31 @@ pub(super) fn long_id(fixture: &Fixture) -> TestResult {
 fn works(fixture: &Fixture, container: &Container, call: &Call<'_>) -> TestResult {
     let before = fixture.host.state();
     let result = call.attach()?;
-    as_said(fixture, &container.pod, &result)?;
+    lasts(fixture, container, call, &before, &result)
+}
+
+/// The same for a plugin that makes an interface.
+fn makes_and_works(fixture: &Fixture, container: &Container, call: &Call<'_>) -> TestResult {
+    let before = fixture.host.state();
+    let result = call.attach()?;
+    makes_interface(&result)?;
+    lasts(fixture, container, call, &before, &result)
+}
+
+/// What follows an ADD with this result: CHECK if the version has it, and DEL.
+fn lasts(
+    fixture: &Fixture,
+    container: &Container,
+    call: &Call<'_>,
+    before: &str,
+    result: &Value,
+) -> TestResult {
+    as_said(fixture, &container.pod, result)?;
     if fixture.is_from("0.4.0") {
-        call.check(&result).succeeds()?;
+        call.check(result).succeeds()?;
     }
     call.del().succeeds()?;
-    same(fixture, "ADD, then DEL", container.pod.name(), &before, &fixture.host.state())
+    same(fixture, "ADD, then DEL", container.pod.name(), before, &fixture.host.state())
 }
 
 pub(super) fn namespace_of_process(fixture: &Fixture) -> TestResult {
@@ -93,7 +113,7 @@ pub(super) fn taken_on_host(fixture: &Fixture) -> TestResult {
     let own = || fixture.host.run(&["ip", "-d", "addr", "show", "eth0"]);
     let before = fixture.host.state();
     let link = linux::link(&fixture.host, "eth0");
-    works(fixture, &container, &fixture.call(&container))?;
+    makes_and_works(fixture, &container, &fixture.call(&container))?;
     ensure(
         linux::link(&fixture.host, "eth0") == link,
         "ADD, then DEL",
