@@ -96,8 +96,36 @@ pub const MUTANTS: &[Mutant] = &[
     mutant("host-local", "IPAM.REQUEST.1", "CNI_ARGS is not read", "unset CNI_ARGS; real"),
     mutant(
         "host-local",
-        "IPAM.REQUEST.2",
+        "IPAM.REQUEST.2,IPAM.REQUEST.6",
         "runtimeConfig is not read",
         "config 'del(.runtimeConfig)'; real",
+    ),
+    mutant("host-local", "IPAM.ADD.9", "no routes", "result 'del(.routes)'"),
+    mutant(
+        "host-local",
+        "IPAM.ADD.10",
+        "a default range instead of an invalid one",
+        "OUT=$(real); S=$?; of ADD && [ $S != 0 ] && { config '.ipam.ranges = \
+         [[{subnet: \"10.1.2.0/24\"}]]'; real; exit; }; printf %s \"$OUT\"; exit $S",
+    ),
+    mutant(
+        "host-local",
+        "IPAM.SAME.2",
+        "a failed ADD releases what an earlier one allocated",
+        "real; S=$?; of ADD && [ $S != 0 ] && CNI_COMMAND=DEL real; exit $S",
+    ),
+    mutant("host-local", "IPAM.REQUEST.3", "`args` is not read", "config 'del(.args)'; real"),
+    mutant(
+        "host-local",
+        "IPAM.REQUEST.4,IPAM.REQUEST.5",
+        "another address if the requested one is not free",
+        "OUT=$(real); S=$?; of ADD && [ $S != 0 ] && [ -n \"$CNI_ARGS\" ] && \
+         { unset CNI_ARGS; real; exit; }; printf %s \"$OUT\"; exit $S",
+    ),
+    mutant(
+        "host-local",
+        "IPAM.FILES.1",
+        "a file of another name is an error",
+        "ls /run/testbed/addresses/*/*.txt > /dev/null 2>&1 && fail 100 'unknown file'; real",
     ),
 ];

@@ -13,18 +13,34 @@ pub struct Mutant {
     pub plugin: &'static str,
     /// The lines of the script.
     pub script: &'static str,
-    /// The requirement that must detect it.
+    /// The requirements that must detect it, separated by commas.
     pub caught_by: &'static str,
+    /// The versions of the specification in which it is tested.
+    pub versions: &'static str,
+    /// The mode of the plugin's file.
+    pub mode: u32,
 }
 
-/// A defective plugin.
+impl Mutant {
+    /// The same plugin, tested in these versions.
+    pub const fn in_versions(self, versions: &'static str) -> Mutant {
+        Mutant { versions, ..self }
+    }
+
+    /// The requirements that must detect it.
+    pub fn ids(&self) -> impl Iterator<Item = &'static str> {
+        self.caught_by.split(',')
+    }
+}
+
+/// A defective plugin, tested in the newest version.
 pub const fn mutant(
     plugin: &'static str,
     caught_by: &'static str,
     name: &'static str,
     script: &'static str,
 ) -> Mutant {
-    Mutant { name, plugin, script, caught_by }
+    Mutant { name, plugin, script, caught_by, versions: "1.1.0", mode: 0o755 }
 }
 
 /// The defective plugins. Those that take longest come first.
@@ -87,7 +103,8 @@ pub const MUTANTS: &[Mutant] = &[
         "a gateway of the other family",
         "result '.ips[0].gateway = \"fd00::1\"'",
     ),
-    mutant("bridge", "S5.IPS.2", "no version in an old result", "result 'del(.ips[].version)'"),
+    mutant("bridge", "S5.IPS.2", "no version in an old result", "result 'del(.ips[].version)'")
+        .in_versions("0.4.0"),
     mutant("bridge", "S5.IPS.3", "an index out of range", "result '.ips[].interface = 9'"),
     mutant("bridge", "S5.IPS.3", "an index as text", "result '.ips[].interface |= tostring'"),
     mutant("bridge", "S5.IPS.4", "an index of another interface", "result '.ips[].interface = 1'"),
@@ -113,11 +130,13 @@ pub const MUTANTS: &[Mutant] = &[
         "a name server that is no list",
         "result '.dns = {nameservers: \"192.0.2.53\"}'",
     ),
-    mutant("macvlan", "S5.DNS.2", "the IPAM plugin's dns is lost", "result '.dns = {}'"),
+    mutant("macvlan", "S5.DNS.2", "the IPAM plugin's dns is lost", "result '.dns = {}'")
+        .in_versions("0.4.0"),
     mutant("bridge", "S5.DNS.3", "the IPAM plugin's dns is lost", "result '.dns = {}'"),
     mutant("bridge", "S5.DNS.4", "the configuration's dns is lost", "config 'del(.dns)'; real"),
     mutant("bridge", "S5.KEYS.1", "an MTU as text", "result '.interfaces[].mtu = \"1500\"'"),
-    mutant("bridge", "S5.KEYS.2", "new keys in old results", "result '.interfaces[].mtu = 1500'"),
+    mutant("bridge", "S5.KEYS.2", "new keys in old results", "result '.interfaces[].mtu = 1500'")
+        .in_versions("0.4.0"),
     mutant(
         "host-local",
         "S5.IPAM.1",
@@ -144,13 +163,6 @@ pub const MUTANTS: &[Mutant] = &[
         "S3.CHAIN.6",
         "a signal on a prevResult that is text",
         "has '.prevResult | strings' && kill -SEGV $$; real",
-    ),
-    mutant(
-        "bridge",
-        "S3.CHAIN.8",
-        "CHECK counts the interfaces",
-        "of CHECK && ! has '.prevResult.interfaces | length == 3 | select(.)' && \
-         { echo '{\"code\": 100, \"msg\": \"interfaces\"}'; exit 1; }; real",
     ),
     mutant(
         "bridge",
@@ -202,13 +214,6 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "bridge",
-        "S4.ADD.5",
-        "a failed ADD leaves a link",
-        "real; S=$?; of ADD && [ $S != 0 ] && ip link add leaked type veth peer name leaked-peer; \
-         exit $S",
-    ),
-    mutant(
-        "bridge",
         "S4.DEL.1",
         "DEL does not call the IPAM plugin",
         "of DEL && config 'del(.ipam) | .isGateway = false | .ipMasq = false'; real",
@@ -225,13 +230,6 @@ pub const MUTANTS: &[Mutant] = &[
         "DEL calls the IPAM plugin once",
         "D=/run/testbed/del-$CNI_CONTAINERID; of DEL && { [ -e $D ] && exit 0; touch $D; }; real",
     ),
-    mutant(
-        "bridge",
-        "S4.DEL.4",
-        "DEL needs the namespace",
-        "of DEL && [ ! -e \"$CNI_NETNS\" ] && \
-         { echo '{\"code\": 3, \"msg\": \"no namespace\"}'; exit 1; }; real",
-    ),
     mutant("bridge", "S4.CHECK.1", "CHECK always succeeds", "of CHECK && exit 0; real"),
     mutant(
         "bridge",
@@ -239,14 +237,12 @@ pub const MUTANTS: &[Mutant] = &[
         "CHECK hides what failed",
         "of CHECK && { real > /dev/null; exit 0; }; real",
     ),
-    mutant("bridge", "S4.GC.1", "GC does nothing", "of GC && exit 0; real"),
     mutant(
         "bridge",
         "S4.GC.2",
         "GC hides what failed",
         "of GC && { real > /dev/null; exit 0; }; real",
     ),
-    mutant("bridge", "S4.STATUS.1", "STATUS always succeeds", "of STATUS && exit 0; real"),
     mutant(
         "ptp",
         "S4.STATUS.2",
