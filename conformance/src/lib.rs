@@ -41,6 +41,7 @@ pub mod settling;
 pub mod signals;
 pub mod suggest;
 pub mod suite;
+pub mod sysctl;
 pub mod timeout;
 pub mod trace;
 pub mod trial;
