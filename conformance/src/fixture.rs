@@ -1,6 +1,8 @@
 //! The environment of a test: a host, containers, and the calls of the plugin, which it records as
 //! evidence.
 
+mod effect;
+
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io::ErrorKind;
@@ -44,6 +46,8 @@ pub struct Fixture {
     calls: RefCell<Vec<RecordedCall>>,
     notes: RefCell<Vec<String>>,
     untested: RefCell<Vec<(String, String)>>,
+    /// For a chained plugin: whether ADD has an effect, once it is known.
+    effect: Cell<Option<bool>>,
 }
 
 /// A container: a network namespace and a container ID.
@@ -96,6 +100,7 @@ impl Fixture {
             calls: RefCell::default(),
             notes: RefCell::default(),
             untested: RefCell::default(),
+            effect: Cell::default(),
         }
     }
 
@@ -127,6 +132,13 @@ impl Fixture {
     /// Makes a container. For a chained plugin it already has a veth pair to the host, as if
     /// another plugin had made it.
     pub fn container(&self, name: &str) -> Container {
+        let container = self.unconnected(name);
+        let prev = (self.profile.kind == Kind::Chained).then(|| self.connect(&container.pod));
+        Container { prev, ..container }
+    }
+
+    /// Makes a container without a connection, also for a chained plugin.
+    pub fn unconnected(&self, name: &str) -> Container {
         let pod = self.host.pod(name);
         let number = FIRST_NUMBER + self.containers.get();
         self.containers.set(self.containers.get() + 1);
@@ -134,8 +146,7 @@ impl Fixture {
         {
             self.host.sh(&format!("NAME={name} NUMBER={number}; {line}"));
         }
-        let prev = (self.profile.kind == Kind::Chained).then(|| self.connect(&pod));
-        Container { pod, id: format!("{name}-7f3e"), prev, number }
+        Container { pod, id: format!("{name}-7f3e"), prev: None, number }
     }
 
     /// Connects a container to the host by a veth pair with IPv4 and IPv6 addresses. Returns the
@@ -247,6 +258,15 @@ impl Fixture {
         let env = self.profile.env.iter();
         let cni = env.fold(cni, |cni, (name, value)| cni.env(name, value)).env("CNI_PATH", path);
         Call { fixture: self, pod: None, cni }
+    }
+
+    /// A call of another plugin of the suite for `eth0` of a container, if the suite has it.
+    pub fn call_of(&self, plugin: &str, config: &Value, container: &Container) -> Option<Call<'_>> {
+        let folder = self.case.suite.folder_of(plugin)?;
+        let path = format!("{}:{}", self.case.suite.search_path(), ipam::FOLDER);
+        let cni = Cni::new(plugin).suite(folder).conf(config).args("").env("CNI_PATH", path);
+        let cni = cni.container(&container.id).netns(&container.pod).ifname("eth0");
+        Some(Call { fixture: self, pod: Some(container.pod.clone()), cni })
     }
 
     /// Makes a container and adds it. Returns the container and the result.
@@ -386,7 +406,8 @@ impl Call<'_> {
     ///
     /// # Errors
     ///
-    /// A failure, if ADD has done nothing.
+    /// A failure, if ADD has done nothing. A chained plugin may do nothing, but then the requirement
+    /// does not apply.
     pub fn has_attached(&self, result: &Value) -> TestResult {
         let (is_done, expected) = match self.fixture.profile.kind {
             Kind::Interface => {
@@ -395,8 +416,12 @@ impl Call<'_> {
                 (is_done, "an interface of the result in its sandbox")
             }
             Kind::Ipam => (!addresses(result).is_empty(), "addresses in the result"),
-            // The kit itself connects the container.
-            Kind::Chained => (true, ""),
+            Kind::Chained if self.fixture.has_effect() => (true, ""),
+            Kind::Chained => {
+                let why = "ADD changes neither the kernel nor a file nor the result, as far as the \
+                    kit can see: give a configuration with an effect";
+                return Err(NotPassed::NotApplicable(why.to_owned()));
+            }
         };
         ensure(is_done, "ADD", expected, result)
     }

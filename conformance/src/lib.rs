@@ -48,6 +48,7 @@ pub mod signals;
 pub mod source;
 pub mod suggest;
 pub mod suite;
+pub mod sysctl;
 pub mod timeout;
 pub mod trace;
 pub mod trial;

@@ -47,6 +47,7 @@ const CHAPTERS: &[Chapter] = &[
     chapter("Results", results::REQUIREMENTS),
     chapter("Addresses", addresses::REQUIREMENTS),
     chapter("Kernel", kernel::REQUIREMENTS),
+    chapter("Kernel, chained", kernel::CHAINED),
     chapter("Packets", packets::REQUIREMENTS),
     chapter("Concurrency", concurrency::REQUIREMENTS),
     chapter("Crashes", crash::REQUIREMENTS),

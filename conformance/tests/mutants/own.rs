@@ -6,8 +6,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::VERSIONS;
+use super::run::{FUNCTIONS, judge_all};
 use super::table::{Mutant, mutant};
-use super::{FUNCTIONS, VERSIONS, judge};
 
 /// The plugin, which is correct.
 const PLUGIN: &str = include_str!("own/plugin.sh");
@@ -172,10 +173,9 @@ fn missed(mutant: &Mutant) -> Option<String> {
     let script = mutant.script.replace("REFUSE", REFUSE);
     let program = format!("#!/bin/sh\nREAL='{}'\n{FUNCTIONS}{script}\n", real.display());
     write(&folder.path().join("own"), &program);
-    let verdicts = judge(folder.path(), "own", mutant.caught_by, VERSIONS, Some(PROFILE));
-    let of_it = verdicts.get(mutant.caught_by).cloned().unwrap_or_default();
-    let caught = of_it.iter().any(|verdict| verdict == "failed")
-        && of_it.iter().all(|verdict| verdict != "broken");
+    let verdicts = judge_all(folder.path(), "own", mutant.caught_by, VERSIONS, Some(PROFILE));
+    let of_it = verdicts.of(mutant.caught_by);
+    let caught = of_it.contains(&"failed") && !of_it.contains(&"broken");
     (!caught).then(|| format!("{}: not caught by {}: {of_it:?}", mutant.name, mutant.caught_by))
 }
 
@@ -189,11 +189,11 @@ fn defects_of_a_plugin_without_ipam_are_caught() {
 fn a_plugin_without_ipam_passes() {
     let ids: BTreeSet<&str> = MUTANTS.iter().map(|mutant| mutant.caught_by).collect();
     let all = ids.iter().copied().collect::<Vec<_>>().join(",");
-    let verdicts = judge(folder_with(PLUGIN).path(), "own", &all, VERSIONS, Some(PROFILE));
+    let verdicts = judge_all(folder_with(PLUGIN).path(), "own", &all, VERSIONS, Some(PROFILE));
     let wrong = |id: &&str| {
-        let of_it = verdicts.get(*id).cloned().unwrap_or_default();
-        let passed = of_it.iter().any(|verdict| verdict == "passed")
-            && of_it.iter().all(|verdict| matches!(verdict.as_str(), "passed" | "absent"));
+        let of_it = verdicts.of(id);
+        let passed = of_it.contains(&"passed")
+            && of_it.iter().all(|verdict| matches!(*verdict, "passed" | "absent"));
         (!passed).then(|| format!("{id}: {of_it:?}"))
     };
     let wrong: Vec<String> = ids.iter().filter_map(wrong).collect();

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::table::Mutant;
 
 /// The functions in the shell script of every defective plugin.
-const FUNCTIONS: &str = r#"
+pub const FUNCTIONS: &str = r#"
 IN=$(cat)
 of() { [ "$CNI_COMMAND" = "$1" ]; }
 has() { printf %s "$IN" | jq -e "$1" > /dev/null 2>&1; }

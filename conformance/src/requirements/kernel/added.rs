@@ -88,7 +88,7 @@ fn interfaces_exist(fixture: &Fixture, pod: &Pod, said: &ParsedResult) -> TestRe
     Ok(())
 }
 
-fn links_are_as_said(fixture: &Fixture, pod: &Pod, said: &ParsedResult) -> TestResult {
+pub(super) fn links_are_as_said(fixture: &Fixture, pod: &Pod, said: &ParsedResult) -> TestResult {
     let (inside, outside) = both(fixture, pod);
     for interface in &said.interfaces {
         let links = match interface.place {
@@ -109,7 +109,7 @@ fn links_are_as_said(fixture: &Fixture, pod: &Pod, said: &ParsedResult) -> TestR
     Ok(())
 }
 
-fn addresses_exist(pod: &Pod, said: &ParsedResult) -> TestResult {
+pub(super) fn addresses_exist(pod: &Pod, said: &ParsedResult) -> TestResult {
     let there = linux::addresses(pod);
     for ip in &said.ips {
         let address = ip.address;
@@ -147,7 +147,7 @@ fn addresses_are_usable(pod: &Pod, said: &ParsedResult) -> TestResult {
     Ok(())
 }
 
-fn routes_exist(pod: &Pod, said: &ParsedResult) -> TestResult {
+pub(super) fn routes_exist(pod: &Pod, said: &ParsedResult) -> TestResult {
     let there = linux::routes(pod);
     for route in &said.routes {
         let Some(dst) = Cidr::parse(&text(route, "dst")) else {

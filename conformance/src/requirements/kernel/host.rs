@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use testbed::diff;
 use super::round;
 use crate::fixture::Fixture;
 use crate::linux::{section, without_dad};
+use crate::sysctl;
 use crate::verdict::{OutcomeExt, TestResult, ensure, failed};
 
 pub(super) fn settings(fixture: &Fixture) -> TestResult {
@@ -19,8 +20,7 @@ pub(super) fn settings(fixture: &Fixture) -> TestResult {
     fixture.host.sh("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
         sysctl -qw net.ipv4.conf.all.route_localnet=0 net.ipv4.conf.all.rp_filter=0");
     let container = without_dad(fixture, "c1");
-    let mut before = BTreeMap::new();
-    read(Path::new("/proc/sys/net"), &mut before);
+    let before = sysctl::all(&fixture.host);
     fixture.call(&container).attach()?;
     let mut changed = Vec::new();
     for (path, value) in &before {
@@ -29,8 +29,7 @@ pub(super) fn settings(fixture: &Fixture) -> TestResult {
         // The kernel disables this setting itself when it starts to forward.
         let follows = path.ends_with("accept_redirects");
         let may_change = (is_forwarding && now.trim() == "1") || follows;
-        // The number of tracked connections is not a setting.
-        if now != *value && !may_change && !path.ends_with("nf_conntrack_count") {
+        if now != *value && !may_change {
             changed.push(format!("{}: {} -> {}", path.display(), value.trim(), now.trim()));
         }
     }
@@ -40,17 +39,6 @@ pub(super) fn settings(fixture: &Fixture) -> TestResult {
         "the host's settings as before, but for forwarding",
         changed.join("; "),
     )
-}
-
-/// The settings below a directory, in the namespace of the calling thread.
-fn read(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
-    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        if path.is_dir() {
-            read(&path, found);
-        } else if let Ok(value) = fs::read_to_string(&path) {
-            found.insert(path, value);
-        }
-    }
 }
 
 pub(super) fn own_things(fixture: &Fixture) -> TestResult {

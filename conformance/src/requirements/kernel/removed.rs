@@ -2,7 +2,7 @@
 
 use testbed::diff;
 
-use super::{added, all_same, round, same};
+use super::{added, all_same, round, same, without_asked_sysctls};
 use crate::fixture::{Container, Fixture};
 use crate::linux::{added_without_dad, lasting, section, without_dad};
 use crate::settling::eventually;
@@ -71,15 +71,7 @@ pub(super) fn variants(fixture: &Fixture) -> TestResult {
         }
         let first = without_dad(fixture, "c1");
         let second = Container { id: "second".to_owned(), ..first.clone() };
-        // The sysctls that a configuration names end with the namespace. Plugins that set them, such
-        // as the reference's `tuning`, do not restore them, because other attachments of the
-        // container may rely on them.
-        let sets_sysctls = fixture.profile.config.get("sysctl").is_some();
-        let is_kept = |line: &&str| !(sets_sysctls && line.starts_with("sysctl "));
-        let state = || {
-            let lines = fixture.state();
-            lines.lines().filter(is_kept).map(|line| format!("{line}\n")).collect::<String>()
-        };
+        let state = || without_asked_sysctls(fixture, &fixture.state());
         let before = state();
         if fixture.call(&first).attach().is_err() {
             fixture.note("ADD failed, so there is nothing to remove");
