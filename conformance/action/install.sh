@@ -39,7 +39,7 @@ tar --extract --gzip --file "$archive" --no-same-owner
 ./cni-conformance --version
 
 missing=()
-for need in ip:iproute2 nft:nftables iptables:iptables ping:iputils-ping tcpdump:tcpdump nsenter:util-linux; do
+for need in ip:iproute2 nft:nftables iptables:iptables ping:iputils-ping tcpdump:tcpdump sysctl:procps nsenter:util-linux; do
     PATH=$PATH:/usr/sbin:/sbin command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
 done
 ((${#missing[@]})) || exit 0
