@@ -4,6 +4,7 @@
 
 mod defaults;
 mod failures;
+mod kit;
 mod life;
 mod networks;
 
