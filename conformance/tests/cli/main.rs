@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod claim;
+mod init;
 mod known;
 mod meta;
 mod path;
