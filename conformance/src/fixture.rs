@@ -85,11 +85,11 @@ impl Fixture {
         if profile.forwarding {
             forward();
         }
-        profile.setup.iter().for_each(|line| drop(host.sh(line)));
         let links = case.suite.link_programs(LINKS);
         links
             .and_then(|()| ipam::install(profile.ipv4_only))
             .unwrap_or_else(|error| broken(&error));
+        profile.setup.iter().for_each(|line| set_up(&host, line));
         Fixture {
             case,
             profile,
@@ -115,7 +115,7 @@ impl Fixture {
 
     /// Runs the shell commands that a variant adds for the host.
     pub fn prepare(&self, variant: &Variant) {
-        variant.setup.iter().for_each(|line| drop(self.host.sh(line)));
+        variant.setup.iter().for_each(|line| set_up(&self.host, line));
         self.container_setup.borrow_mut().extend(variant.container_setup.iter().cloned());
     }
 
@@ -362,6 +362,11 @@ fn host(suite: &Suite) -> Result<(Disk, Node), String> {
     let host = Node::new();
     disk.show_programs()?;
     Ok((disk, host))
+}
+
+/// Runs a shell command of a profile. `$PLUGINS` is the directory with all programs of the suite.
+fn set_up(host: &Node, line: &str) {
+    host.sh(&format!("PLUGINS={LINKS}; {line}"));
 }
 
 /// Enables forwarding on the host, as on every node of Kubernetes.

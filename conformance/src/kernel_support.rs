@@ -28,6 +28,11 @@ pub fn missing(mut kinds: Vec<String>) -> Result<BTreeMap<String, String>, Strin
     isolation::run(&Probe(kinds), timeout::CASE)
 }
 
+/// Whether a need is a program of the machine, and not a kind of link.
+pub fn is_program(need: &str) -> bool {
+    ["iptables", "udhcpd"].contains(&need)
+}
+
 /// Tries to create each kind of link on a host of its own.
 pub fn probe(Probe(kinds): &Probe) -> BTreeMap<String, String> {
     let host = Node::new();
@@ -36,6 +41,7 @@ pub fn probe(Probe(kinds): &Probe) -> BTreeMap<String, String> {
         let command = match kind.as_str() {
             // The first call of each program also loads kernel modules.
             "iptables" => "iptables -w -t nat -S && ip6tables -w -t nat -S".to_owned(),
+            "udhcpd" => "busybox udhcpd --help".to_owned(),
             "bridge-vlan" => "ip link add probe type bridge vlan_filtering 1".to_owned(),
             "veth" => "ip link add probe type veth peer name probe-peer".to_owned(),
             "vlan" => "ip link add probe link parent type vlan id 5".to_owned(),
@@ -48,7 +54,9 @@ pub fn probe(Probe(kinds): &Probe) -> BTreeMap<String, String> {
         let made = host.try_run(&["sh", "-c", &command]);
         host.try_run(&["ip", "link", "del", "probe"]);
         let why = match kind.as_str() {
-            "iptables" => format!("iptables does not work here: {}", made.stderr.trim()),
+            program if is_program(program) => {
+                format!("{program} does not work here: {}", made.stderr.trim())
+            }
             _ => format!("this kernel makes no {kind}: {}", made.stderr.trim()),
         };
         (!made.status.success()).then(|| (kind.clone(), why))

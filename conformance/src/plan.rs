@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::case::{Case, CaseOutcome, Verdict};
 use crate::described::Described;
 use crate::discovery::Plugin;
+use crate::kernel_support;
 use crate::requirement::{Level, Requirement};
 use crate::suite::Suite;
 use crate::whose::Delegate;
@@ -87,11 +88,11 @@ pub fn plan(
     let lack = plugin.profile.needs.iter().find_map(|kind| missing.get_key_value(kind));
     let outcome = lack.map(|(kind, why)| CaseOutcome {
         verdict: Verdict::Untestable,
-        why: match kind.as_str() {
-            "iptables" => why.clone(),
-            _ => format!("{why}; try --lab"),
+        why: match kernel_support::is_program(kind) {
+            true => why.clone(),
+            false => format!("{why}; try --lab"),
         },
-        lacking: kind != "iptables",
+        lacking: !kernel_support::is_program(kind),
         ..CaseOutcome::default()
     });
     let parts = if requirement.id.starts_with("CRASH.") { 4 } else { 1 };

@@ -19,11 +19,12 @@ pub struct Profile {
     #[serde(default)]
     pub kind: Kind,
     /// The kinds of links that the kernel must support: `["ipvlan"]`. `bridge-vlan` means VLAN
-    /// filtering, `iptables` the program and its support in the kernel.
+    /// filtering, `iptables` the program and its support in the kernel, `udhcpd` busybox's server.
     #[serde(default)]
     pub needs: Vec<String>,
     /// Shell commands that prepare the host. They create the parent interface `uplink`, for
-    /// example.
+    /// example. `$PLUGINS` is the directory with all programs of the suite. Processes in the
+    /// background end with the test.
     #[serde(default)]
     pub setup: Vec<String>,
     /// Shell commands that run on the host for each new container. They create the device that the
@@ -128,11 +129,8 @@ pub enum Reach {
 const KNOWN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/profiles.rs"));
 
 /// `(name, why)`: programs of suites that have no profile, and the reason.
-const WITHOUT: &[(&str, &str)] = &[
-    ("cni-conformance", "is this kit"),
-    ("cnitool", "is a command for operators, not a plugin"),
-    ("dhcp", "needs a DHCP server and its own daemon, which the kit does not have"),
-];
+const WITHOUT: &[(&str, &str)] =
+    &[("cni-conformance", "is this kit"), ("cnitool", "is a command for operators, not a plugin")];
 
 /// The value of `$NUMBER` for the first container. Three digits give all derived numbers the same
 /// length.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use conformance::init;
@@ -69,7 +69,7 @@ fn create(file: &Path, profile: &str) -> Result<(), String> {
 }
 
 /// Where the profile is, and the command that uses it.
-fn written(suite: &Suite, file: &PathBuf, name: &str) -> String {
+fn written(suite: &Suite, file: &Path, name: &str) -> String {
     let path: String =
         suite.path.iter().map(|folder| format!(" --path {}", word(folder))).collect();
     format!(

@@ -2,6 +2,7 @@
 
 mod add;
 mod addresses;
+mod allocation;
 mod chaining;
 mod check;
 mod concurrency;
@@ -46,6 +47,7 @@ const CHAPTERS: &[Chapter] = &[
     chapter("Meta-plugins", meta::REQUIREMENTS),
     chapter("Results", results::REQUIREMENTS),
     chapter("Addresses", addresses::REQUIREMENTS),
+    chapter("Allocation", allocation::REQUIREMENTS),
     chapter("Kernel", kernel::REQUIREMENTS),
     chapter("Kernel, chained", kernel::CHAINED),
     chapter("Packets", packets::REQUIREMENTS),

@@ -205,7 +205,7 @@ fn missing(message: &str) -> Vec<String> {
 pub fn advice(message: &str) -> Option<String> {
     let lower = message.to_lowercase();
     let path = message.split(|c: char| c.is_whitespace() || "\"'`:,;()".contains(c));
-    let path = path.filter(|word| word.starts_with('/') && word.len() > 1).last();
+    let path = path.rev().find(|word| word.starts_with('/') && word.len() > 1);
     let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
     match path {
         _ if has(&["executable file not found", "command not found"]) => {

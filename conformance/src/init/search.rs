@@ -122,7 +122,8 @@ impl Search {
     }
 
     fn hints(&self, current: &Found, wrong: &str) -> Vec<Hint> {
-        let mut found = hints(wrong, &self.vocabulary);
+        let message = if current.seen.error.is_empty() { wrong } else { &current.seen.error };
+        let mut found = hints(message, &self.vocabulary);
         // An IPAM plugin without addresses needs some.
         if current.draft.kind == Kind::Ipam && current.seen.error.is_empty() {
             let keys = ["addresses", "ranges", "subnet", "range"];

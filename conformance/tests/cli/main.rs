@@ -1,7 +1,9 @@
 //! The built command, with shell scripts as plugins: its output, its files and its exit status.
 #![cfg(test)]
 
+mod allocation;
 mod claim;
+mod init;
 mod known;
 mod meta;
 mod path;

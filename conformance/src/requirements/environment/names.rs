@@ -1,8 +1,9 @@
 //! Container IDs and interface names.
 
-use super::super::steps::{add_and_del, refused, state, unchanged, with_input};
+use super::super::steps::{add_and_del, has_link, refused, state, unchanged, with_input};
 use super::{added, names};
 use crate::fixture::Fixture;
+use crate::profile::Kind;
 use crate::verdict::{OutcomeExt, TestResult};
 
 const BAD_IDS: [&str; 10] =
@@ -52,7 +53,14 @@ pub(super) fn bad_ifnames(fixture: &Fixture) -> TestResult {
 
 pub(super) fn good_ifnames(fixture: &Fixture) -> TestResult {
     let container = fixture.container("a");
+    let mut own = "eth0";
     for name in ["0", "fifteen-letters", "net1.100", "a_b-c@d"] {
+        // An IPAM plugin may use the interface that its caller has made, as dhcp does.
+        if fixture.profile.kind == Kind::Ipam && has_link(&container.pod, own) {
+            let rename = format!("ip link set {own} down; ip link set {own} name {name} up");
+            container.pod.sh(&rename);
+            own = name;
+        }
         let call = fixture.call(&container).with(|cni| cni.ifname(name));
         with_input(format!("the interface name {name}"), add_and_del(&call))?;
     }
