@@ -13,6 +13,7 @@ mod environment;
 mod errors;
 mod gc;
 mod kernel;
+mod lists;
 mod museum;
 mod packets;
 mod results;
@@ -41,6 +42,7 @@ const CHAPTERS: &[Chapter] = &[
     chapter("GC", gc::REQUIREMENTS),
     chapter("STATUS", status::REQUIREMENTS),
     chapter("Chaining", chaining::REQUIREMENTS),
+    chapter("Lists", lists::REQUIREMENTS),
     chapter("Delegation", delegation::REQUIREMENTS),
     chapter("Results", results::REQUIREMENTS),
     chapter("Addresses", addresses::REQUIREMENTS),

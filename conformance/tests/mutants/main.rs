@@ -3,9 +3,11 @@
 #![cfg(test)]
 
 mod addresses;
+mod chained;
 mod kernel;
 mod own;
 mod protocol;
+mod stranger;
 mod table;
 mod unusual;
 
@@ -34,7 +36,12 @@ error() { OUT=$(real); S=$?; if [ $S != 0 ]; then printf %s "$OUT" | jq "$@"; el
 
 /// All defective plugins.
 fn mutants() -> impl Iterator<Item = &'static Mutant> {
-    table::MUTANTS.iter().chain(protocol::MUTANTS).chain(addresses::MUTANTS).chain(kernel::MUTANTS)
+    table::MUTANTS
+        .iter()
+        .chain(protocol::MUTANTS)
+        .chain(addresses::MUTANTS)
+        .chain(kernel::MUTANTS)
+        .chain(chained::MUTANTS)
 }
 
 /// The verdicts on a plugin, by requirement.
