@@ -14,6 +14,7 @@ mod environment;
 mod errors;
 mod gc;
 mod kernel;
+mod lists;
 mod meta;
 mod museum;
 mod packets;
@@ -43,6 +44,7 @@ const CHAPTERS: &[Chapter] = &[
     chapter("GC", gc::REQUIREMENTS),
     chapter("STATUS", status::REQUIREMENTS),
     chapter("Chaining", chaining::REQUIREMENTS),
+    chapter("Lists", lists::REQUIREMENTS),
     chapter("Delegation", delegation::REQUIREMENTS),
     chapter("Meta-plugins", meta::REQUIREMENTS),
     chapter("Results", results::REQUIREMENTS),

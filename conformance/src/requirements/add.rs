@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::steps::{
-    has_link, ipam_calls, make_ipam_fail, make_ipam_return, reset_ipam_answer, same, state,
-    state_of, succeeds_or_fails_properly, unchanged, with_input, with_kit_ipam,
+    attached, has_link, ipam_calls, make_ipam_fail, make_ipam_return, makes_interface,
+    reset_ipam_answer, same, state, state_of, succeeds_or_fails_properly, unchanged, with_input,
+    with_kit_ipam,
 };
 use crate::fixture::{Fixture, addresses};
 use crate::requirement::{AppliesTo, Level, Requirement, Versions};
@@ -27,7 +28,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "ADD must create the interface in the container with the name in CNI_IFNAME, \
             and set it up",
         level: Level::Must,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::Each,
         test: the_interface,
     },
@@ -47,7 +48,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "ADD must fail if the interface already exists, and leave the interface and \
             everything else unchanged",
         level: Level::Must,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::Newest,
         test: interface_exists,
     },
@@ -56,7 +57,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         source: "CNI 1.1.0, section 2, ADD",
         statement: "A second ADD of an attachment must not damage it, and DEL must still remove it",
         level: Level::Expected,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::Newest,
         test: added_twice,
     },
@@ -66,7 +67,7 @@ pub const REQUIREMENTS: &[Requirement] = &[
         statement: "ADD must leave other containers, and other interfaces of this container, \
             unchanged",
         level: Level::Expected,
-        applies_to: AppliesTo::Delegating,
+        applies_to: AppliesTo::Interfaces,
         versions: Versions::Newest,
         test: others_stay,
     },
@@ -121,7 +122,8 @@ fn a_result(fixture: &Fixture) -> TestResult {
 
 fn the_interface(fixture: &Fixture) -> TestResult {
     let container = fixture.container("a");
-    fixture.call(&container).with(|cni| cni.ifname("net7")).attach()?;
+    let call = fixture.call(&container).with(|cni| cni.ifname("net7"));
+    makes_interface(&call.attach()?)?;
     let shown = container.pod.try_run(&["ip", "-br", "link", "show", "net7"]);
     let seen = container.pod.sh("ip -br link");
     let is_up =
@@ -142,7 +144,7 @@ fn two_interfaces(fixture: &Fixture) -> TestResult {
 }
 
 fn interface_exists(fixture: &Fixture) -> TestResult {
-    fixture.added("b")?;
+    attached(fixture, "b")?;
     let container = fixture.container("a");
     container.pod.sh("ip link add eth0 type veth peer name peer0
         ip addr add 198.51.100.1/24 dev eth0; ip link set peer0 up; ip link set eth0 up");
@@ -155,7 +157,7 @@ fn interface_exists(fixture: &Fixture) -> TestResult {
 }
 
 fn added_twice(fixture: &Fixture) -> TestResult {
-    let (a, result) = fixture.added("a")?;
+    let (a, result) = attached(fixture, "a")?;
     let before = state_of(&a.pod);
     succeeds_or_fails_properly(&fixture.call(&a).add())?;
     same(&before, &state_of(&a.pod), "a second ADD of the same attachment")?;
@@ -170,7 +172,7 @@ fn added_twice(fixture: &Fixture) -> TestResult {
 }
 
 fn others_stay(fixture: &Fixture) -> TestResult {
-    let (b, _) = fixture.added("b")?;
+    let (b, _) = attached(fixture, "b")?;
     let a = fixture.container("a");
     a.pod.sh("ip link set lo up; ip link add own0 type veth peer name own1
         ip addr add 198.51.100.1/24 dev own0; ip link set own1 up; ip link set own0 up");

@@ -1,6 +1,7 @@
 //! CHECK: the attachment must be as ADD left it.
 
 mod later;
+mod undone;
 
 use serde_json::{Value, json};
 
@@ -148,6 +149,16 @@ pub const REQUIREMENTS: &[Requirement] = &[
         applies_to: AppliesTo::Interfaces,
         versions: Versions::NewestFrom("0.4.0"),
         test: others_come_and_go,
+    },
+    Requirement {
+        id: "S2.CHECK.16",
+        source: "CNI 1.1.0, section 2, CHECK: firewall rules, traffic shaping controls",
+        statement: "CHECK of a chained plugin should fail if what ADD changed in the kernel is \
+            undone",
+        level: Level::Should,
+        applies_to: AppliesTo::Chained,
+        versions: Versions::Newest,
+        test: undone::undone,
     },
 ];
 

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod addresses;
+mod chained;
 mod commands;
 mod configuration;
 mod delegation;
@@ -11,6 +12,7 @@ mod own;
 mod packets;
 mod protocol;
 mod run;
+mod stranger;
 mod table;
 mod unusual;
 
@@ -34,6 +36,7 @@ fn mutants() -> impl Iterator<Item = &'static Mutant> {
         delegation::MUTANTS,
         addresses::MUTANTS,
         kernel::MUTANTS,
+        chained::MUTANTS,
         packets::MUTANTS,
     ];
     tables.into_iter().flatten()

@@ -1,19 +1,16 @@
 //! Defects of a plugin that manages its addresses itself. The kit knows of it only what can be
 //! seen: its results and the kernel.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-
-use super::VERSIONS;
-use super::run::{FUNCTIONS, judge_all};
+use super::stranger::Stranger;
 use super::table::{Mutant, mutant};
 
 /// The plugin, which is correct.
-const PLUGIN: &str = include_str!("own/plugin.sh");
-/// Its profile.
-const PROFILE: &str = r#"{ "config": { "type": "own" }, "reaches": ["host", "container"] }"#;
+const PLUGIN: Stranger = Stranger {
+    name: "own",
+    program: include_str!("own/plugin.sh"),
+    profile: r#"{ "config": { "type": "own" }, "reaches": ["host", "container"] }"#,
+    mutants: MUTANTS,
+};
 
 const fn own(caught_by: &'static str, name: &'static str, script: &'static str) -> Mutant {
     mutant("own", caught_by, name, script)
@@ -27,11 +24,26 @@ const NO_CHECK: &str = "of CHECK && exit 0; real";
 /// DEL removes all attachments of the container.
 const DEL_ALL: &str = "of DEL && for file in /var/lib/own/judged/$CNI_CONTAINERID:*; do \
     CNI_IFNAME=${file##*:} real; done; real";
-/// An error, after a test that is wrong.
-const REFUSE: &str = "echo '{\"code\": 100, \"msg\": \"no\"}'; exit 1";
-
-/// The defective plugins; `REFUSE` in a script prints an error.
+/// The defective plugins.
 const MUTANTS: &[Mutant] = &[
+    own("S2.ADD.2", "CNI_IFNAME is not respected", "of ADD && export CNI_IFNAME=net0; real"),
+    own(
+        "S2.ADD.4",
+        "ADD replaces an interface",
+        "of ADD && nsenter --net=$CNI_NETNS ip link del $CNI_IFNAME 2> /dev/null; real",
+    ),
+    own(
+        "S2.ADD.5",
+        "a second ADD removes the first",
+        "of ADD && [ -e /var/lib/own/judged/$CNI_CONTAINERID:$CNI_IFNAME ] && \
+         { CNI_COMMAND=DEL real; REFUSE; }; real",
+    ),
+    own(
+        "S2.ADD.6",
+        "ADD removes all addresses of the container",
+        "of ADD && nsenter --net=$CNI_NETNS sh -c 'for i in $(ls /proc/sys/net/ipv4/conf); do \
+         ip addr flush dev $i; done' 2> /dev/null; real",
+    ),
     own("S2.CHECK.3", "CHECK does nothing", NO_CHECK),
     own("S2.CHECK.4", "CHECK does nothing", NO_CHECK),
     own("S2.CHECK.5", "CHECK does nothing", NO_CHECK),
@@ -136,11 +148,7 @@ const MUTANTS: &[Mutant] = &[
         "an address on lo",
         "real; S=$?; of ADD && nsenter --net=$CNI_NETNS ip addr add 10.77.9.9/32 dev lo; exit $S",
     ),
-    own(
-        "LINUX.NAME.1",
-        "one interface for each container",
-        "of ADD && [ -e /var/lib/own/judged/$CNI_CONTAINERID:eth0 ] && { REFUSE; }; real",
-    ),
+    own("LINUX.NAME.1", "DEL removes all attachments of the container", DEL_ALL),
     own(
         "LINUX.NAME.2",
         "names of up to 12 bytes",
@@ -153,49 +161,12 @@ const MUTANTS: &[Mutant] = &[
     ),
 ];
 
-/// A directory with a program.
-fn folder_with(program: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    write(&folder.path().join("own"), program);
-    folder
-}
-
-fn write(path: &Path, program: &str) {
-    fs::write(path, program).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-/// The error of the kit if it does not detect the defect.
-fn missed(mutant: &Mutant) -> Option<String> {
-    let folder = folder_with("");
-    let real = folder.path().join("real");
-    write(&real, PLUGIN);
-    let script = mutant.script.replace("REFUSE", REFUSE);
-    let program = format!("#!/bin/sh\nREAL='{}'\n{FUNCTIONS}{script}\n", real.display());
-    write(&folder.path().join("own"), &program);
-    let verdicts = judge_all(folder.path(), "own", mutant.caught_by, VERSIONS, Some(PROFILE));
-    let of_it = verdicts.of(mutant.caught_by);
-    let caught = of_it.contains(&"failed") && !of_it.contains(&"broken");
-    (!caught).then(|| format!("{}: not caught by {}: {of_it:?}", mutant.name, mutant.caught_by))
-}
-
 #[test]
 fn defects_of_a_plugin_without_ipam_are_caught() {
-    let missed: Vec<String> = MUTANTS.iter().filter_map(missed).collect();
-    assert!(missed.is_empty(), "{}", missed.join("\n"));
+    PLUGIN.defects_are_caught();
 }
 
 #[test]
 fn a_plugin_without_ipam_passes() {
-    let ids: BTreeSet<&str> = MUTANTS.iter().map(|mutant| mutant.caught_by).collect();
-    let all = ids.iter().copied().collect::<Vec<_>>().join(",");
-    let verdicts = judge_all(folder_with(PLUGIN).path(), "own", &all, VERSIONS, Some(PROFILE));
-    let wrong = |id: &&str| {
-        let of_it = verdicts.of(id);
-        let passed = of_it.contains(&"passed")
-            && of_it.iter().all(|verdict| matches!(*verdict, "passed" | "absent"));
-        (!passed).then(|| format!("{id}: {of_it:?}"))
-    };
-    let wrong: Vec<String> = ids.iter().filter_map(wrong).collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    PLUGIN.passes();
 }

@@ -2,9 +2,9 @@
 
 use super::super::steps::{same, state_of};
 use super::added::{addresses_exist, links_are_as_said, routes_exist};
-use super::{all_same, without_asked_sysctls};
+use super::without_asked_sysctls;
 use crate::fixture::Fixture;
-use crate::linux::{self, ParsedResult, added_without_dad, without_dad};
+use crate::linux::{self, ParsedResult, added_without_dad, lasting, section, without_dad};
 use crate::profile::{Kind, Profile};
 use crate::requirement::{AppliesTo, Level, Requirement, expected, must};
 use crate::verdict::{OutcomeExt, TestResult, ensure};
@@ -123,10 +123,18 @@ fn container_as_before(fixture: &Fixture) -> TestResult {
 fn beside_another(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c2");
     let (other, _) = added_without_dad(fixture, "c1")?;
-    let state = || without_asked_sysctls(fixture, &fixture.state());
-    let (before, of_other) = (state(), state_of(&other.pod));
+    // The connection of c2 ends with it, and with it all settings of its links.
+    let is_kept = |line: &&str| !line.contains("host-c2");
+    let host = || -> String {
+        let state = lasting(&fixture.state());
+        let parts = ["node", "c1", "files", "disk"].map(|name| section(&state, name).to_owned());
+        let parts = parts.join("\n");
+        parts.lines().filter(is_kept).map(|line| format!("{line}\n")).collect()
+    };
+    let (before, of_other) = (host(), state_of(&other.pod));
     let result = fixture.call(&container).attach()?;
     same(&of_other, &state_of(&other.pod), "ADD of c2, seen from c1")?;
     fixture.call(&container).with(|cni| cni.prev(&result)).del().succeeds()?;
-    all_same(fixture, "ADD and DEL of c2, while c1 is there", &before, &state())
+    container.pod.sh("ip link del eth0");
+    same(&before, &host(), "ADD and DEL of c2, while c1 is there; its interface deleted")
 }

@@ -6,13 +6,13 @@ use std::process::Stdio;
 use serde_json::Value;
 use testbed::{Pod, diff};
 
-use super::super::steps::makes_interface;
+use super::super::steps::{delegates, makes_interface};
 use super::added::as_said;
 use super::{all_same, same};
 use crate::fixture::{Call, Container, Fixture, sandbox_interface};
 use crate::isolation::broken;
 use crate::linux::{self, section, without_dad};
-use crate::verdict::{OutcomeExt, TestResult, ensure};
+use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure};
 
 pub(super) fn second(fixture: &Fixture) -> TestResult {
     let container = without_dad(fixture, "c1");
@@ -21,7 +21,14 @@ pub(super) fn second(fixture: &Fixture) -> TestResult {
     let call = |name: &str| fixture.call(&container).with(|cni| cni.ifname(name));
     let mut result = Value::Null;
     for name in ["eth0", "net1"] {
-        result = call(name).attach()?;
+        let outcome = call(name).add();
+        if name == "net1" && !delegates(fixture) && !outcome.status.success() {
+            // A plugin that manages its addresses itself may know one interface for a container.
+            let why = "the plugin does not attach a container twice";
+            return Err(NotPassed::NotApplicable(why.to_owned()));
+        }
+        result = outcome.succeeds()?;
+        call(name).has_attached(&result)?;
         makes_interface(&result)?;
         sandbox_interface(&result, name)?;
         as_said(fixture, pod, &result)?;
