@@ -8,8 +8,8 @@ pub const MUTANTS: &[Mutant] = &[
         "tuning",
         "S3.CHAIN.3,S3.CHAIN.5",
         "ADD succeeds with any prevResult",
-        "OUT=$(real); S=$?; of ADD && [ $S != 0 ] && { echo '{\"cniVersion\": \"1.1.0\"}'; exit 0; }; \
-         printf %s \"$OUT\"; exit $S",
+        "OUT=$(real); S=$?; of ADD && [ $S != 0 ] && \
+         { echo '{\"cniVersion\": \"1.1.0\"}'; exit 0; }; printf %s \"$OUT\"; exit $S",
     ),
     mutant(
         "tuning",
@@ -36,7 +36,8 @@ pub const MUTANTS: &[Mutant] = &[
         "S4.ADD.6",
         "no DEL of the IPAM plugin if the interface exists",
         "of ADD && inside ip link show \"$CNI_IFNAME\" > /dev/null 2>&1 && { \
-         printf %s \"$IN\" | /run/testbed/kit/bin/kit-ipam > /dev/null; fail 100 'it exists'; }; real",
+         printf %s \"$IN\" | /run/testbed/kit/bin/kit-ipam > /dev/null; \
+         fail 100 'it exists'; }; real",
     ),
     mutant(
         "ptp",

@@ -18,13 +18,18 @@ of() { [ "$CNI_COMMAND" = "$1" ]; }
 has() { printf %s "$IN" | jq -e "$1" > /dev/null 2>&1; }
 config() { IN=$(printf %s "$IN" | jq -c "$1"); }
 real() { printf %s "$IN" | "$REAL"; }
-result() { OUT=$(real); S=$?; if of ADD && [ $S = 0 ]; then printf %s "$OUT" | jq "$@"; else printf %s "$OUT"; fi; exit $S; }
-error() { OUT=$(real); S=$?; if [ $S != 0 ]; then printf %s "$OUT" | jq "$@"; else printf %s "$OUT"; fi; exit $S; }
-after() { OUT=$(real); S=$?; if of ADD && [ $S = 0 ]; then "$@" >&2; fi; printf %s "$OUT"; exit $S; }
+added() { OUT=$(real); S=$?; of ADD && [ $S = 0 ]; }
+show() { printf %s "$OUT"; exit $S; }
+result() { added && OUT=$(printf %s "$OUT" | jq "$@"); show; }
+error() { added || [ $S = 0 ] || OUT=$(printf %s "$OUT" | jq "$@"); show; }
+after() { added && "$@" >&2; show; }
 fail() { printf '{"code": %s, "msg": "%s"}' "$1" "$2"; exit 1; }
 inside() { nsenter --net="$CNI_NETNS" "$@"; }
 mac() { inside ip -br link show "$CNI_IFNAME" | awk '{print $3}'; }
-filter() { nft "add table inet f; add chain inet f $1 { type filter hook $1 priority $2; }; add rule inet f $1 $3"; }
+filter() {
+    nft "add table inet f; add chain inet f $1 { type filter hook $1 priority $2; }"
+    nft "add rule inet f $1 $3"
+}
 FILE=/run/testbed/$CNI_CONTAINERID
 "#;
 
@@ -49,36 +54,27 @@ impl Display for Verdicts {
 
 /// Tests a defective plugin in this directory.
 pub fn judge(folder: &Path, mutant: &Mutant) -> Verdicts {
-    judge_all(folder, mutant.plugin, mutant.caught_by, mutant.versions, None)
+    let Mutant { plugin, caught_by, versions, crash_every, .. } = *mutant;
+    run(folder, &["--plugins", plugin, "--only", caught_by, "--spec", versions, CRASH, crash_every])
 }
 
-/// Runs the kit with these requirements and versions only.
-pub fn judge_all(
-    folder: &Path,
-    plugin: &str,
-    ids: &str,
-    versions: &str,
-    profile: Option<&str>,
-) -> Verdicts {
+/// Tests a plugin with these requirements and versions only.
+pub fn judge_all(folder: &Path, plugin: &str, ids: &str, versions: &str) -> Verdicts {
+    run(folder, &["--plugins", plugin, "--only", ids, "--spec", versions, CRASH, "48"])
+}
+
+/// The option for the number of crash tests.
+const CRASH: &str = "--crash-every";
+
+/// Runs the kit with these options.
+pub fn run(folder: &Path, options: &[&str]) -> Verdicts {
     let report = tempfile::NamedTempFile::new().unwrap();
-    let config = tempfile::NamedTempFile::new().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_cni-conformance"));
-    command.arg("run");
-    if let Some(text) = profile {
-        fs::write(config.path(), text).unwrap();
-        command.arg("--config").arg(config.path());
-    }
-    let output = command
-        .args(["--plugins", plugin, "--only", ids, "--spec", versions, "--jobs", "2"])
-        .args(["--crash-every", "16", "--bin-dir"])
-        .arg(folder)
-        .arg("--json")
-        .arg(report.path())
-        .output()
-        .unwrap();
+    command.arg("run").args(options).args(["--jobs", "2", "--bin-dir"]).arg(folder);
+    let output = command.arg("--json").arg(report.path()).output().unwrap();
     let report = fs::read_to_string(report.path()).unwrap();
     let report: Value = serde_json::from_str(&report).unwrap_or_else(|_| {
-        panic!("{plugin}, {ids}: no report: {}", String::from_utf8_lossy(&output.stderr))
+        panic!("{options:?}: no report: {}", String::from_utf8_lossy(&output.stderr))
     });
     let mut verdicts = BTreeMap::<_, Vec<_>>::new();
     for case in report["cases"].as_array().unwrap() {
@@ -96,7 +92,7 @@ fn file(plugin: &str) -> PathBuf {
 }
 
 /// A directory with our plugins, and those that only the reference suite has.
-pub fn suite() -> tempfile::TempDir {
+fn suite() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for suite in [testbed::bin(), testbed::reference()] {
         for entry in fs::read_dir(suite).unwrap().map(Result::unwrap) {
@@ -107,14 +103,32 @@ pub fn suite() -> tempfile::TempDir {
     folder
 }
 
-/// A directory with the suite, in which one plugin has a defect.
+/// A directory with the suite, in which one plugin has a defect. Without a defect it is the real
+/// plugin.
 pub fn folder_with(mutant: &Mutant) -> tempfile::TempDir {
     let folder = suite();
-    let real = file(mutant.plugin);
-    let script = format!("#!/bin/sh\nREAL='{}'\n{FUNCTIONS}{}\n", real.display(), mutant.script);
     let path = folder.path().join(mutant.plugin);
     fs::remove_file(&path).unwrap();
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(mutant.mode)).unwrap();
+    match (mutant.real, mutant.script) {
+        (Some(text), _) => program(&path, &edited(text, mutant.edits), mutant.mode),
+        (None, "") => symlink(file(mutant.plugin), path).unwrap(),
+        (None, script) => {
+            let real = file(mutant.plugin);
+            let script = format!("#!/bin/sh\nREAL='{}'\n{FUNCTIONS}{script}\n", real.display());
+            program(&path, &script, mutant.mode);
+        }
+    }
     folder
+}
+
+fn edited(text: &str, edits: &[(&str, &str)]) -> String {
+    edits.iter().fold(text.to_owned(), |text, (old, new)| {
+        assert!(text.contains(old), "{old} is not in the real plugin");
+        text.replace(old, new)
+    })
+}
+
+fn program(path: &Path, text: &str, mode: u32) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }

@@ -19,6 +19,12 @@ pub struct Mutant {
     pub versions: &'static str,
     /// The mode of the plugin's file.
     pub mode: u32,
+    /// The text of the real plugin, if no suite has it.
+    pub real: Option<&'static str>,
+    /// What is replaced in this text, and by what. Then there is no script around the plugin.
+    pub edits: &'static [(&'static str, &'static str)],
+    /// The crash tests kill the plugin before each system call with such a number.
+    pub crash_every: &'static str,
 }
 
 impl Mutant {
@@ -40,7 +46,17 @@ pub const fn mutant(
     name: &'static str,
     script: &'static str,
 ) -> Mutant {
-    Mutant { name, plugin, script, caught_by, versions: "1.1.0", mode: 0o755 }
+    Mutant {
+        name,
+        plugin,
+        script,
+        caught_by,
+        versions: "1.1.0",
+        mode: 0o755,
+        real: None,
+        edits: &[],
+        crash_every: "48",
+    }
 }
 
 /// The defective plugins. Those that take longest come first.
