@@ -45,4 +45,10 @@ pub const MUTANTS: &[Mutant] = &[
         "the version of the IPAM plugin",
         "of ADD && [ -e /run/testbed/kit/answers/ADD ] && result '.cniVersion = \"1.0.0\"'; real",
     ),
+    mutant(
+        "ptp",
+        "S4.ENV.3",
+        "GC has no trace",
+        "of GC && unset TRACEPARENT TRACESTATE BAGGAGE; real",
+    ),
 ];
