@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 
-use run::{folder_with, judge, judge_all, run};
+use run::{folder_with, judge, judge_all};
 use table::{Mutant, mutant};
 use unusual::{UNUSUAL, Unusual};
 
@@ -66,15 +66,14 @@ fn in_parallel<T: Send, R: Send>(items: impl Iterator<Item = T>, work: fn(T) -> 
 
 /// The errors of the kit if it does not detect the defect.
 fn missed(mutant: &Mutant) -> Vec<String> {
-    let folder = folder_with(mutant);
-    let verdicts = judge(folder.path(), mutant);
-    let is_missed = |id: &&str| {
+    let verdicts = judge(folder_with(mutant).path(), mutant);
+    let error = |id| {
         let of_it = verdicts.of(id);
-        !of_it.contains(&"failed") || of_it.contains(&"broken")
+        let caught = of_it.contains(&"failed") && !of_it.contains(&"broken");
+        let Mutant { name, plugin, .. } = mutant;
+        (!caught).then(|| format!("{plugin}, {name}: not caught by {id}: {of_it:?}"))
     };
-    let Mutant { name, plugin, .. } = mutant;
-    let error = |id| format!("{plugin}, {name}: not caught by {id}: {:?}", verdicts.of(id));
-    mutant.ids().filter(is_missed).map(error).collect()
+    mutant.ids().filter_map(error).collect()
 }
 
 #[test]
@@ -130,13 +129,14 @@ fn not_passed(mutant: &Mutant, Asked { ids, versions }: &Asked) -> Vec<String> {
     let list = |items: &BTreeSet<&str>| items.iter().copied().collect::<Vec<_>>().join(",");
     let plugin = mutant.plugin;
     let folder = folder_with(mutant);
-    let verdicts = judge_all(folder.path(), plugin, &list(ids), &list(versions));
-    let is_passed = |id: &str| {
+    let verdicts = judge_all(folder.path(), plugin, &list(ids), &list(versions), None);
+    let error = |id: &&str| {
         let of_it = verdicts.of(id);
-        of_it.contains(&"passed") && of_it.iter().all(|it| ["passed", "absent"].contains(it))
+        let passed = of_it.contains(&"passed")
+            && of_it.iter().all(|verdict| matches!(*verdict, "passed" | "absent"));
+        (!passed).then(|| format!("{plugin}: {id}: {of_it:?}"))
     };
-    let error = |id: &&str| format!("{plugin}: {id}: {:?}", verdicts.of(id));
-    ids.iter().filter(|id| !is_passed(id)).map(error).collect()
+    ids.iter().filter_map(error).collect()
 }
 
 #[test]
@@ -168,14 +168,8 @@ fn nothing_is_said_against_unusual_plugins() {
     let of = |Unusual { plugin, profile, versions, without }: &'static Unusual| {
         let folder = folder_with(plugin);
         without.iter().for_each(|name| fs::remove_file(folder.path().join(name)).unwrap());
-        let config = folder.path().join("profile.json");
-        let mut options =
-            vec!["--plugins", plugin.plugin, "--only", plugin.caught_by, "--spec", versions];
-        if let Some(text) = profile {
-            fs::write(&config, text).unwrap();
-            options.extend(["--config", config.to_str().unwrap()]);
-        }
-        let verdicts = run(folder.path(), &options);
+        let verdicts =
+            judge_all(folder.path(), plugin.plugin, plugin.caught_by, versions, *profile);
         let wrong = |id: &str| {
             let of_it = verdicts.of(id);
             // A requirement that does not apply is not held against the plugin either.

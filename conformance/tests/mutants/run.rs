@@ -9,10 +9,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::table::Mutant;
+use super::table::{CRASH_EVERY, Mutant};
 
 /// The functions in the shell script of every defective plugin.
-const FUNCTIONS: &str = r#"
+pub const FUNCTIONS: &str = r#"
 IN=$(cat)
 of() { [ "$CNI_COMMAND" = "$1" ]; }
 has() { printf %s "$IN" | jq -e "$1" > /dev/null 2>&1; }
@@ -33,56 +33,68 @@ filter() {
 FILE=/run/testbed/$CNI_CONTAINERID
 "#;
 
-/// The verdicts on a plugin, by requirement, each with what the kit saw.
-pub struct Verdicts(BTreeMap<String, Vec<(String, String)>>);
+/// The verdicts on a plugin, by requirement, one for each version.
+#[derive(Debug, Default)]
+pub struct Verdicts {
+    of: BTreeMap<String, Vec<String>>,
+    /// What the kit saw, in the same order.
+    seen: Vec<String>,
+}
 
 impl Verdicts {
-    /// The verdicts on a requirement, one for each version.
+    /// The verdicts on a requirement.
     pub fn of(&self, id: &str) -> Vec<&str> {
-        self.0.get(id).into_iter().flatten().map(|(verdict, _)| verdict.as_str()).collect()
+        self.of.get(id).into_iter().flatten().map(String::as_str).collect()
     }
 }
 
 impl Display for Verdicts {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for (id, cases) in &self.0 {
-            cases.iter().try_for_each(|(verdict, seen)| writeln!(f, "  {id} {verdict} {seen}"))?;
-        }
-        Ok(())
+        self.seen.iter().try_for_each(|seen| writeln!(f, "  {seen}"))
     }
+}
+
+/// Runs the kit with these requirements and versions only.
+pub fn judge_all(
+    folder: &Path,
+    plugin: &str,
+    ids: &str,
+    versions: &str,
+    profile: Option<&str>,
+) -> Verdicts {
+    let config = tempfile::NamedTempFile::new().unwrap();
+    let mut options = vec!["--plugins", plugin, "--only", ids, "--spec", versions];
+    if let Some(text) = profile {
+        fs::write(config.path(), text).unwrap();
+        options.extend(["--config", config.path().to_str().unwrap()]);
+    }
+    run(folder, &options, CRASH_EVERY)
 }
 
 /// Tests a defective plugin in this directory.
 pub fn judge(folder: &Path, mutant: &Mutant) -> Verdicts {
     let Mutant { plugin, caught_by, versions, crash_every, .. } = *mutant;
-    run(folder, &["--plugins", plugin, "--only", caught_by, "--spec", versions, CRASH, crash_every])
+    run(folder, &["--plugins", plugin, "--only", caught_by, "--spec", versions], crash_every)
 }
 
-/// Tests a plugin with these requirements and versions only.
-pub fn judge_all(folder: &Path, plugin: &str, ids: &str, versions: &str) -> Verdicts {
-    run(folder, &["--plugins", plugin, "--only", ids, "--spec", versions, CRASH, "48"])
-}
-
-/// The option for the number of crash tests.
-const CRASH: &str = "--crash-every";
-
-/// Runs the kit with these options.
-pub fn run(folder: &Path, options: &[&str]) -> Verdicts {
+fn run(folder: &Path, options: &[&str], crash_every: &str) -> Verdicts {
     let report = tempfile::NamedTempFile::new().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_cni-conformance"));
-    command.arg("run").args(options).args(["--jobs", "2", "--bin-dir"]).arg(folder);
-    let output = command.arg("--json").arg(report.path()).output().unwrap();
+    command.arg("run").args(options).args(["--jobs", "2", "--crash-every", crash_every]);
+    command.arg("--bin-dir").arg(folder).arg("--json").arg(report.path());
+    let output = command.output().unwrap();
     let report = fs::read_to_string(report.path()).unwrap();
     let report: Value = serde_json::from_str(&report).unwrap_or_else(|_| {
         panic!("{options:?}: no report: {}", String::from_utf8_lossy(&output.stderr))
     });
-    let mut verdicts = BTreeMap::<_, Vec<_>>::new();
+    let mut verdicts = Verdicts::default();
     for case in report["cases"].as_array().unwrap() {
         let text = |key: &str| case[key].as_str().unwrap_or_default().to_owned();
-        let seen = format!("{} {}", case["finding"], text("why"));
-        verdicts.entry(text("requirement")).or_default().push((text("verdict"), seen));
+        let (id, verdict) = (text("requirement"), text("verdict"));
+        verdicts.seen.push(format!("{id} {verdict} {} {}", case["finding"], text("why")));
+        verdicts.of.entry(id).or_default().push(verdict);
     }
-    Verdicts(verdicts)
+    verdicts
 }
 
 /// The file of a plugin: ours, or else the reference suite's.

@@ -1,5 +1,8 @@
 //! Defective plugins; in this file those with defects in results and delegation.
 
+/// The crash tests kill plugins before each system call with such a number.
+pub const CRASH_EVERY: &str = "48";
+
 /// A plugin with one defect: a shell script around the real plugin.
 ///
 /// The shell has the functions `real` (runs the real plugin with the configuration in `$IN`),
@@ -23,7 +26,7 @@ pub struct Mutant {
     pub real: Option<&'static str>,
     /// What is replaced in this text, and by what. Then there is no script around the plugin.
     pub edits: &'static [(&'static str, &'static str)],
-    /// The crash tests kill the plugin before each system call with such a number.
+    /// The same number for this plugin.
     pub crash_every: &'static str,
 }
 
@@ -55,7 +58,7 @@ pub const fn mutant(
         mode: 0o755,
         real: None,
         edits: &[],
-        crash_every: "48",
+        crash_every: CRASH_EVERY,
     }
 }
 
