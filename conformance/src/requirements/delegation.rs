@@ -2,6 +2,7 @@
 
 mod answers;
 mod failures;
+mod traces;
 mod verbs;
 
 use serde_json::{Value, json};
@@ -13,6 +14,8 @@ use crate::verdict::{NotPassed, TestResult, failed};
 
 const DELEGATION: &str = "CNI 1.1.0, section 4, delegated plugin protocol";
 const EXECUTION: &str = "CNI 1.1.0, section 4, delegated plugin execution procedure";
+const TRACES: &str = "containernetworking/cni, pull request 1173: how runtimes pass a trace; \
+    OpenTelemetry, environment variables as context propagation carriers";
 const STATUS: &str = "CNI 1.1.0, section 2, STATUS";
 
 /// The chapter.
@@ -54,6 +57,15 @@ pub const REQUIREMENTS: &[Requirement] = &[
         "CHECK must pass the plugin's environment to the delegated plugin",
         verbs::environment_of_check,
     ),
+    Requirement {
+        source: TRACES,
+        ..expected(
+            "S4.ENV.3",
+            "Each command must pass the trace ID of TRACEPARENT, and the entries of TRACESTATE and \
+             BAGGAGE, to the delegated plugin",
+            traces::trace,
+        )
+    },
     Requirement {
         level: Level::Should,
         ..must(

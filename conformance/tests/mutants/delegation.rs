@@ -8,8 +8,8 @@ pub const MUTANTS: &[Mutant] = &[
         "tuning",
         "S3.CHAIN.3,S3.CHAIN.5",
         "ADD succeeds with any prevResult",
-        "OUT=$(real); S=$?; of ADD && [ $S != 0 ] && { echo '{\"cniVersion\": \"1.1.0\"}'; exit 0; }; \
-         printf %s \"$OUT\"; exit $S",
+        "OUT=$(real); S=$?; of ADD && [ $S != 0 ] && \
+         { echo '{\"cniVersion\": \"1.1.0\"}'; exit 0; }; printf %s \"$OUT\"; exit $S",
     ),
     mutant(
         "tuning",
@@ -36,12 +36,19 @@ pub const MUTANTS: &[Mutant] = &[
         "S4.ADD.6",
         "no DEL of the IPAM plugin if the interface exists",
         "of ADD && inside ip link show \"$CNI_IFNAME\" > /dev/null 2>&1 && { \
-         printf %s \"$IN\" | /run/testbed/kit/bin/kit-ipam > /dev/null; fail 100 'it exists'; }; real",
+         printf %s \"$IN\" | /run/testbed/kit/bin/kit-ipam > /dev/null; \
+         fail 100 'it exists'; }; real",
     ),
     mutant(
         "ptp",
         "S4.ANSWER.4",
         "the version of the IPAM plugin",
         "of ADD && [ -e /run/testbed/kit/answers/ADD ] && result '.cniVersion = \"1.0.0\"'; real",
+    ),
+    mutant(
+        "ptp",
+        "S4.ENV.3",
+        "GC has no trace",
+        "of GC && unset TRACEPARENT TRACESTATE BAGGAGE; real",
     ),
 ];

@@ -42,7 +42,9 @@ pub const MUTANTS: &[Mutant] = &[
         "ptp",
         "LINUX.ADD.4",
         "ADD does not wait until an IPv6 address is usable",
-        "after inside sh -c 'sysctl -qw net.ipv6.conf.eth0.dad_transmits=60; A=$(ip -o -6 addr show dev eth0 scope global | awk \"{print \\$4}\"); \
+        "after inside sh -c 'for key in accept_dad=1 dad_transmits=60; do \
+         sysctl -qw net.ipv6.conf.eth0.$key; done; \
+         A=$(ip -o -6 addr show dev eth0 scope global | awk \"{print \\$4}\"); \
          ip addr del $A dev eth0; ip addr add $A dev eth0'",
     ),
     mutant("ptp", "LINUX.ADD.5", "no default route", "after inside ip route del default"),

@@ -64,7 +64,8 @@ pub const MUTANTS: &[Mutant] = &[
         "ptp",
         "NET.REUSE.3",
         "a second ADD of an ID leaves the interface down",
-        "[ -e $FILE ] && after inside ip link set \"$CNI_IFNAME\" down; of DEL && touch $FILE; real",
+        "[ -e $FILE ] && after inside ip link set \"$CNI_IFNAME\" down; \
+         of DEL && touch $FILE; real",
     ),
     mutant("ptp", "NET.DEL.1", "DEL does nothing", "of DEL && exit 0; real"),
     mutant(

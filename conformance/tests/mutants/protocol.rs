@@ -122,7 +122,8 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "ptp",
-        "S2.DEL.1,S2.DEL.2,S2.DEL.7,S2.CHECK.1,S2.GC.5,S5.INTERFACES.5,S5.IPS.4,S5.IPS.5,LINUX.DEL.1,LINUX.DEL.2,LINUX.NAME.2,RACE.ADD.1,RACE.DEL.1",
+        "S2.DEL.1,S2.DEL.2,S2.DEL.7,S2.CHECK.1,S2.GC.5,S5.INTERFACES.5,S5.IPS.4,S5.IPS.5,\
+         LINUX.DEL.1,LINUX.DEL.2,LINUX.NAME.2,RACE.ADD.1,RACE.DEL.1",
         "ADD and DEL do nothing",
         NOTHING,
     ),

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::table::Mutant;
+use super::table::{CRASH_EVERY, Mutant};
 
 /// The functions in the shell script of every defective plugin.
 pub const FUNCTIONS: &str = r#"
@@ -18,38 +18,40 @@ of() { [ "$CNI_COMMAND" = "$1" ]; }
 has() { printf %s "$IN" | jq -e "$1" > /dev/null 2>&1; }
 config() { IN=$(printf %s "$IN" | jq -c "$1"); }
 real() { printf %s "$IN" | "$REAL"; }
-result() { OUT=$(real); S=$?; if of ADD && [ $S = 0 ]; then printf %s "$OUT" | jq "$@"; else printf %s "$OUT"; fi; exit $S; }
-error() { OUT=$(real); S=$?; if [ $S != 0 ]; then printf %s "$OUT" | jq "$@"; else printf %s "$OUT"; fi; exit $S; }
-after() { OUT=$(real); S=$?; if of ADD && [ $S = 0 ]; then "$@" >&2; fi; printf %s "$OUT"; exit $S; }
+added() { OUT=$(real); S=$?; of ADD && [ $S = 0 ]; }
+show() { printf %s "$OUT"; exit $S; }
+result() { added && OUT=$(printf %s "$OUT" | jq "$@"); show; }
+error() { added || [ $S = 0 ] || OUT=$(printf %s "$OUT" | jq "$@"); show; }
+after() { added && "$@" >&2; show; }
 fail() { printf '{"code": %s, "msg": "%s"}' "$1" "$2"; exit 1; }
 inside() { nsenter --net="$CNI_NETNS" "$@"; }
 mac() { inside ip -br link show "$CNI_IFNAME" | awk '{print $3}'; }
-filter() { nft "add table inet f; add chain inet f $1 { type filter hook $1 priority $2; }; add rule inet f $1 $3"; }
+filter() {
+    nft "add table inet f; add chain inet f $1 { type filter hook $1 priority $2; }"
+    nft "add rule inet f $1 $3"
+}
 FILE=/run/testbed/$CNI_CONTAINERID
 "#;
 
-/// The verdicts on a plugin, by requirement, each with what the kit saw.
-pub struct Verdicts(BTreeMap<String, Vec<(String, String)>>);
+/// The verdicts on a plugin, by requirement, one for each version.
+#[derive(Debug, Default)]
+pub struct Verdicts {
+    of: BTreeMap<String, Vec<String>>,
+    /// What the kit saw, in the same order.
+    seen: Vec<String>,
+}
 
 impl Verdicts {
-    /// The verdicts on a requirement, one for each version.
+    /// The verdicts on a requirement.
     pub fn of(&self, id: &str) -> Vec<&str> {
-        self.0.get(id).into_iter().flatten().map(|(verdict, _)| verdict.as_str()).collect()
+        self.of.get(id).into_iter().flatten().map(String::as_str).collect()
     }
 }
 
 impl Display for Verdicts {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for (id, cases) in &self.0 {
-            cases.iter().try_for_each(|(verdict, seen)| writeln!(f, "  {id} {verdict} {seen}"))?;
-        }
-        Ok(())
+        self.seen.iter().try_for_each(|seen| writeln!(f, "  {seen}"))
     }
-}
-
-/// Tests a defective plugin in this directory.
-pub fn judge(folder: &Path, mutant: &Mutant) -> Verdicts {
-    judge_all(folder, mutant.plugin, mutant.caught_by, mutant.versions, None)
 }
 
 /// Runs the kit with these requirements and versions only.
@@ -60,33 +62,39 @@ pub fn judge_all(
     versions: &str,
     profile: Option<&str>,
 ) -> Verdicts {
-    let report = tempfile::NamedTempFile::new().unwrap();
     let config = tempfile::NamedTempFile::new().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cni-conformance"));
-    command.arg("run");
+    let mut options = vec!["--plugins", plugin, "--only", ids, "--spec", versions];
     if let Some(text) = profile {
         fs::write(config.path(), text).unwrap();
-        command.arg("--config").arg(config.path());
+        options.extend(["--config", config.path().to_str().unwrap()]);
     }
-    let output = command
-        .args(["--plugins", plugin, "--only", ids, "--spec", versions, "--jobs", "2"])
-        .args(["--crash-every", "16", "--bin-dir"])
-        .arg(folder)
-        .arg("--json")
-        .arg(report.path())
-        .output()
-        .unwrap();
+    run(folder, &options, CRASH_EVERY)
+}
+
+/// Tests a defective plugin in this directory.
+pub fn judge(folder: &Path, mutant: &Mutant) -> Verdicts {
+    let Mutant { plugin, caught_by, versions, crash_every, .. } = *mutant;
+    run(folder, &["--plugins", plugin, "--only", caught_by, "--spec", versions], crash_every)
+}
+
+fn run(folder: &Path, options: &[&str], crash_every: &str) -> Verdicts {
+    let report = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cni-conformance"));
+    command.arg("run").args(options).args(["--jobs", "2", "--crash-every", crash_every]);
+    command.arg("--bin-dir").arg(folder).arg("--json").arg(report.path());
+    let output = command.output().unwrap();
     let report = fs::read_to_string(report.path()).unwrap();
     let report: Value = serde_json::from_str(&report).unwrap_or_else(|_| {
-        panic!("{plugin}, {ids}: no report: {}", String::from_utf8_lossy(&output.stderr))
+        panic!("{options:?}: no report: {}", String::from_utf8_lossy(&output.stderr))
     });
-    let mut verdicts = BTreeMap::<_, Vec<_>>::new();
+    let mut verdicts = Verdicts::default();
     for case in report["cases"].as_array().unwrap() {
         let text = |key: &str| case[key].as_str().unwrap_or_default().to_owned();
-        let seen = format!("{} {}", case["finding"], text("why"));
-        verdicts.entry(text("requirement")).or_default().push((text("verdict"), seen));
+        let (id, verdict) = (text("requirement"), text("verdict"));
+        verdicts.seen.push(format!("{id} {verdict} {} {}", case["finding"], text("why")));
+        verdicts.of.entry(id).or_default().push(verdict);
     }
-    Verdicts(verdicts)
+    verdicts
 }
 
 /// The file of a plugin: ours, or else the reference suite's.
@@ -96,7 +104,7 @@ fn file(plugin: &str) -> PathBuf {
 }
 
 /// A directory with our plugins, and those that only the reference suite has.
-pub fn suite() -> tempfile::TempDir {
+fn suite() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for suite in [testbed::bin(), testbed::reference()] {
         for entry in fs::read_dir(suite).unwrap().map(Result::unwrap) {
@@ -107,14 +115,32 @@ pub fn suite() -> tempfile::TempDir {
     folder
 }
 
-/// A directory with the suite, in which one plugin has a defect.
+/// A directory with the suite, in which one plugin has a defect. Without a defect it is the real
+/// plugin.
 pub fn folder_with(mutant: &Mutant) -> tempfile::TempDir {
     let folder = suite();
-    let real = file(mutant.plugin);
-    let script = format!("#!/bin/sh\nREAL='{}'\n{FUNCTIONS}{}\n", real.display(), mutant.script);
     let path = folder.path().join(mutant.plugin);
     fs::remove_file(&path).unwrap();
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(mutant.mode)).unwrap();
+    match (mutant.real, mutant.script) {
+        (Some(text), _) => program(&path, &edited(text, mutant.edits), mutant.mode),
+        (None, "") => symlink(file(mutant.plugin), path).unwrap(),
+        (None, script) => {
+            let real = file(mutant.plugin);
+            let script = format!("#!/bin/sh\nREAL='{}'\n{FUNCTIONS}{script}\n", real.display());
+            program(&path, &script, mutant.mode);
+        }
+    }
     folder
+}
+
+fn edited(text: &str, edits: &[(&str, &str)]) -> String {
+    edits.iter().fold(text.to_owned(), |text, (old, new)| {
+        assert!(text.contains(old), "{old} is not in the real plugin");
+        text.replace(old, new)
+    })
+}
+
+fn program(path: &Path, text: &str, mode: u32) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }

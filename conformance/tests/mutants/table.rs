@@ -1,5 +1,8 @@
 //! Defective plugins; in this file those with defects in results and delegation.
 
+/// The crash tests kill plugins before each system call with such a number.
+pub const CRASH_EVERY: &str = "48";
+
 /// A plugin with one defect: a shell script around the real plugin.
 ///
 /// The shell has the functions `real` (runs the real plugin with the configuration in `$IN`),
@@ -19,6 +22,12 @@ pub struct Mutant {
     pub versions: &'static str,
     /// The mode of the plugin's file.
     pub mode: u32,
+    /// The text of the real plugin, if no suite has it.
+    pub real: Option<&'static str>,
+    /// What is replaced in this text, and by what. Then there is no script around the plugin.
+    pub edits: &'static [(&'static str, &'static str)],
+    /// The same number for this plugin.
+    pub crash_every: &'static str,
 }
 
 impl Mutant {
@@ -40,7 +49,17 @@ pub const fn mutant(
     name: &'static str,
     script: &'static str,
 ) -> Mutant {
-    Mutant { name, plugin, script, caught_by, versions: "1.1.0", mode: 0o755 }
+    Mutant {
+        name,
+        plugin,
+        script,
+        caught_by,
+        versions: "1.1.0",
+        mode: 0o755,
+        real: None,
+        edits: &[],
+        crash_every: CRASH_EVERY,
+    }
 }
 
 /// The defective plugins. Those that take longest come first.

@@ -88,6 +88,13 @@ pub const UNUSUAL: &[Unusual] = &[
              error '.code |= (if . == 1 then 1 else 100 end)'",
         )
     },
+    unusual(
+        "ptp",
+        "S4.ENV.3",
+        "spans of its own",
+        "export TRACEPARENT=$(echo \"$TRACEPARENT\" | sed 's/[^-]*-01$/00f067aa0ba902b7-01/') \
+         TRACESTATE=\"own=1,$TRACESTATE\" BAGGAGE=\"$BAGGAGE, own=1\"; real",
+    ),
     Unusual {
         without: Some("host-local"),
         ..unusual(
