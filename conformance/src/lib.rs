@@ -30,6 +30,7 @@ pub mod library;
 pub mod linux;
 pub mod parallel;
 pub mod place;
+pub mod previous;
 pub mod profile;
 pub mod progress;
 pub mod registry;
