@@ -19,6 +19,7 @@ use crate::ipam;
 use crate::isolation::broken;
 use crate::json::{each, set, text};
 use crate::place::Place;
+use crate::previous;
 use crate::profile::{FIRST_NUMBER, Kind, Profile, Variant, put_number};
 use crate::suite::{LINKS, Suite};
 use crate::timeout::{DEADLINE, scaled};
@@ -133,8 +134,7 @@ impl Fixture {
     /// another plugin had made it.
     pub fn container(&self, name: &str) -> Container {
         let container = self.unconnected(name);
-        let prev = (self.profile.kind == Kind::Chained).then(|| self.connect(&container.pod));
-        Container { prev, ..container }
+        Container { prev: self.previous(&container.pod), ..container }
     }
 
     /// Makes a container without a connection, also for a chained plugin.
@@ -147,6 +147,23 @@ impl Fixture {
             self.host.sh(&format!("NAME={name} NUMBER={number}; {line}"));
         }
         Container { pod, id: format!("{name}-7f3e"), prev: None, number }
+    }
+
+    /// The container after DEL and a new ADD of the plugin before a chained one.
+    pub fn reconnected(&self, container: Container) -> Container {
+        if container.prev.is_none() {
+            return container;
+        }
+        container.pod.sh("ip link del eth0");
+        Container { prev: self.previous(&container.pod), ..container }
+    }
+
+    /// For a chained plugin: connects a container, and returns the result of the plugin before it.
+    fn previous(&self, pod: &Pod) -> Option<Value> {
+        (self.profile.kind == Kind::Chained).then(|| match self.profile.on_bridge {
+            true => previous::bridge(&self.host, pod, self.version()),
+            false => self.connect(pod),
+        })
     }
 
     /// Connects a container to the host by a veth pair with IPv4 and IPv6 addresses. Returns the
@@ -167,11 +184,7 @@ impl Fixture {
              ip addr add fd00:9:{number}::2/64 dev eth0 nodad; ip link set eth0 up
              ip route add default via 10.9.{number}.1; ip route add default via fd00:9:{number}::1"
         ));
-        let mac = |pod: &Pod, link: &str| {
-            let links: Value = serde_json::from_str(&pod.run(&["ip", "-j", "link", "show", link]))
-                .unwrap_or_default();
-            links.pointer("/0/address").cloned().unwrap_or_default()
-        };
+        let mac = previous::mac;
         let mut result = json!({
             "cniVersion": self.version(),
             "interfaces": [
@@ -216,6 +229,20 @@ impl Fixture {
         setup.cloned().chain(configs).any(|text| text.contains("$NUMBER"))
     }
 
+    /// Continues only if a container can have a second interface with the same configuration. A
+    /// device of the host, for example, is in one container, once.
+    ///
+    /// # Errors
+    ///
+    /// If the requirement does not apply to such a configuration.
+    pub fn has_second_interface(&self) -> TestResult {
+        let why = "each container has a device or a number of its own, for one interface";
+        match self.is_numbered() {
+            true => Err(NotPassed::NotApplicable(why.to_owned())),
+            false => Ok(()),
+        }
+    }
+
     /// Adds to a configuration what every configuration has: `cniVersion`, `name`, `type`, and an
     /// IPAM plugin.
     pub fn complete(&self, mut config: Value) -> Value {
@@ -240,7 +267,10 @@ impl Fixture {
     pub fn call_in(&self, variant: Option<&Variant>, container: &Container) -> Call<'_> {
         let bare = self.call_with(&self.config_of(variant, container.number));
         let call = Call { pod: Some(container.pod.clone()), ..bare }
-            .with(|cni| cni.container(&container.id).netns(&container.pod).ifname("eth0"));
+            .with(|cni| cni.container(&container.id).netns(&container.pod).ifname("eth0"))
+            .with(|cni| {
+                self.profile.env_of(container.number).fold(cni, |cni, (k, v)| cni.env(k, &v))
+            });
         match &container.prev {
             Some(prev) => call.with(|cni| cni.prev(prev)),
             None => call,

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::disk;
-use crate::timeout;
+use crate::timeout::{self, SLOW_MACHINE};
 
 /// The exit status of a task in which the kit itself failed.
 const BROKEN: u8 = 3;
@@ -185,7 +185,10 @@ fn output(mut command: Command, patience: Duration) -> Result<Output, String> {
         // Its namespaces end with it.
         let _ = child.kill();
         let _ = child.wait();
-        return Err(format!("the case did not end within {} s", patience.as_secs()));
+        return Err(format!(
+            "the case did not end within {} s. {SLOW_MACHINE}",
+            patience.as_secs()
+        ));
     };
     let stderr = stderr.recv_timeout(patience).unwrap_or_default();
     let status = child.wait().map_err(|error| error.to_string())?;

@@ -35,6 +35,7 @@ pub mod linux;
 pub mod parallel;
 pub mod place;
 pub mod plan;
+pub mod previous;
 pub mod profile;
 pub mod progress;
 pub mod registry;

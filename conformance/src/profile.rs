@@ -41,7 +41,8 @@ pub struct Profile {
     /// comparison.
     #[serde(default)]
     pub variants: Vec<Variant>,
-    /// Environment variables for the plugin, in addition to those of the specification.
+    /// Environment variables for the plugin, in addition to those of the specification. `$NUMBER`
+    /// is the number of the container.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// Whether the plugin rejects IPv6 addresses.
@@ -54,6 +55,10 @@ pub struct Profile {
     /// bridge or a tunnel. A dot separates the keys of nested objects: `ipam.dataDir`.
     #[serde(default)]
     pub per_network: Vec<String>,
+    /// For a chained plugin: whether the plugin before it connects all containers to one bridge.
+    /// Otherwise each container has a veth pair with a network of its own.
+    #[serde(default)]
+    pub on_bridge: bool,
     /// The destinations that containers can reach: `host`, `container`.
     #[serde(default)]
     pub reaches: Vec<Reach>,
@@ -72,6 +77,9 @@ pub struct Variant {
     /// Whether the configuration is invalid, so that the plugin must reject it.
     #[serde(default)]
     pub refused: bool,
+    /// Whether older releases of the plugin do not know the configuration, and reject it.
+    #[serde(default)]
+    pub optional: bool,
     /// The keys. `null` removes a key.
     #[serde(default)]
     pub config: Map<String, Value>,
@@ -153,6 +161,12 @@ impl Profile {
             Some(text) => Profile::parse(text).map(|(_, profile)| profile),
             None => Profile::known(plugin).ok_or_else(|| format!("{plugin}: no profile")),
         }
+    }
+
+    /// The environment variables for a call for the container with that number.
+    pub fn env_of(&self, number: u32) -> impl Iterator<Item = (&str, String)> {
+        let number = number.to_string();
+        self.env.iter().map(move |(name, value)| (name.as_str(), value.replace("$NUMBER", &number)))
     }
 
     /// The types of plugins with a profile.

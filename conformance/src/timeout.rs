@@ -8,6 +8,9 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 pub const CASE: Duration = Duration::from_secs(120);
 /// The environment variable with a factor for all time limits, for slow machines.
 pub const FACTOR_VARIABLE: &str = "CNI_CONFORMANCE_PATIENCE";
+/// What to do if a limit is too short for this machine.
+pub const SLOW_MACHINE: &str =
+    "On a slow machine, set CNI_CONFORMANCE_PATIENCE=4, which multiplies all time limits";
 
 /// A time limit, multiplied by the factor for this machine.
 pub fn scaled(time: Duration) -> Duration {

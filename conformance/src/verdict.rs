@@ -4,6 +4,7 @@ use serde_json::Value;
 use testbed::Outcome;
 
 use crate::evidence::{Finding, describe};
+use crate::timeout::{DEADLINE, SLOW_MACHINE, scaled};
 
 /// The outcome of a test.
 pub type TestResult = Result<(), NotPassed>;
@@ -42,6 +43,13 @@ pub fn ensure(
     if holds { Ok(()) } else { Err(failed(done, expected, seen)) }
 }
 
+/// Checks that the plugin ended before its time limit.
+fn ends(outcome: &Outcome) -> TestResult {
+    let limit = scaled(DEADLINE).as_secs();
+    let seen = format!("the plugin did not end within {limit} s and was killed. {SLOW_MACHINE}");
+    ensure(!outcome.hung, &outcome.call, "the plugin ends", seen)
+}
+
 /// An error that a plugin printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginError {
@@ -74,7 +82,7 @@ pub trait OutcomeExt {
 
 impl OutcomeExt for Outcome {
     fn succeeds(&self) -> Result<Value, NotPassed> {
-        ensure(!self.hung, &self.call, "the plugin ends", "the plugin hung and was killed")?;
+        ends(self)?;
         ensure(self.status.success(), &self.call, "success", describe(self))?;
         if self.stdout.trim().is_empty() {
             return Ok(Value::Null);
@@ -90,7 +98,7 @@ impl OutcomeExt for Outcome {
     }
 
     fn fails(&self) -> Result<PluginError, NotPassed> {
-        ensure(!self.hung, &self.call, "the plugin ends", "the plugin hung and was killed")?;
+        ends(self)?;
         ensure(!self.status.success(), &self.call, "an error", describe(self))?;
         let error: Option<Value> = serde_json::from_str(&self.stdout).ok();
         let text = |key: &str| {

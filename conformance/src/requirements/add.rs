@@ -132,6 +132,7 @@ fn the_interface(fixture: &Fixture) -> TestResult {
 }
 
 fn two_interfaces(fixture: &Fixture) -> TestResult {
+    fixture.has_second_interface()?;
     let (container, _) = fixture.added("a")?;
     let first = state_of(&container.pod);
     let second = fixture.call(&container).with(|cni| cni.ifname("net1"));
@@ -257,7 +258,8 @@ fn again_after_failure(fixture: &Fixture) -> TestResult {
 
 fn again_after_del(fixture: &Fixture) -> TestResult {
     let (container, result) = fixture.added("a")?;
-    let call = fixture.call(&container);
-    call.clone().with(|cni| cni.prev(&result)).del().succeeds()?;
-    with_input("after DEL", call.attach()).map(drop)
+    fixture.call(&container).with(|cni| cni.prev(&result)).del().succeeds()?;
+    // The runtime calls DEL of the whole chain, so the interface of a chained plugin is a new one.
+    let container = fixture.reconnected(container);
+    with_input("after DEL", fixture.call(&container).attach()).map(drop)
 }

@@ -27,6 +27,7 @@ pub(super) fn others_stay(fixture: &Fixture) -> TestResult {
 }
 
 pub(super) fn one_of_two(fixture: &Fixture) -> TestResult {
+    fixture.has_second_interface()?;
     let container = fixture.container("a");
     let first = fixture.call(&container).with(|cni| cni.ifname("net1"));
     let result = first.attach()?;

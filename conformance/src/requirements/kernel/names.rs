@@ -15,6 +15,7 @@ use crate::linux::{self, section, without_dad};
 use crate::verdict::{NotPassed, OutcomeExt, TestResult, ensure};
 
 pub(super) fn second(fixture: &Fixture) -> TestResult {
+    fixture.has_second_interface()?;
     let container = without_dad(fixture, "c1");
     let pod = &container.pod;
     let before = fixture.host.state();

@@ -1,0 +1,66 @@
+//! What the plugin before a chained plugin leaves: containers on a bridge, and its result.
+
+use serde_json::{Value, json};
+use testbed::{Node, Pod};
+
+use crate::json::set;
+
+/// The bridge to which the plugin before a chained one connects containers.
+const BRIDGE: &str = "prev0";
+
+/// The addresses of the bridge, which are the gateways.
+const GATEWAYS: [&str; 2] = ["10.9.1.1", "fd00:9:1::1"];
+
+/// Connects a container to the bridge, and makes the bridge if it does not exist. Returns the
+/// result that a plugin would print for it.
+pub fn bridge(host: &Node, pod: &Pod, version: &str) -> Value {
+    let name = pod.name();
+    let number = 2 + host.sh("ip -o link show type veth").lines().count();
+    let (end, path) = (format!("host-{name}"), pod.path().display());
+    let [gateway, gateway6] = GATEWAYS;
+    // A bridge without a MAC address of its own changes it with each port.
+    host.sh(&format!(
+        "ip link show {BRIDGE} >/dev/null 2>&1 || {{
+             ip link add {BRIDGE} address 02:00:0a:09:01:01 type bridge
+             sysctl -qw net.ipv6.conf.{BRIDGE}.accept_dad=0
+             ip addr add {gateway}/24 dev {BRIDGE}; ip addr add {gateway6}/64 dev {BRIDGE} nodad
+             ip link set {BRIDGE} up; }}
+         sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+         ip link add {end} type veth peer name eth0 netns {path}
+         ip link set {end} master {BRIDGE} up"
+    ));
+    pod.sh(&format!(
+        "sysctl -qw net.ipv6.conf.eth0.accept_dad=0
+         ip link set lo up; ip addr add 10.9.1.{number}/24 dev eth0
+         ip addr add fd00:9:1::{number}/64 dev eth0 nodad; ip link set eth0 up
+         ip route add default via {gateway}; ip route add default via {gateway6}"
+    ));
+    let mut ips = [
+        json!({ "address": format!("10.9.1.{number}/24"), "gateway": gateway, "interface": 2 }),
+        json!({ "address": format!("fd00:9:1::{number}/64"), "gateway": gateway6, "interface": 2 }),
+    ];
+    // Results have the family of an address until 0.4.0.
+    if version.starts_with("0.") {
+        for (ip, family) in ips.iter_mut().zip(["4", "6"]) {
+            set(ip, "version", family);
+        }
+    }
+    json!({
+        "cniVersion": version,
+        "interfaces": [
+            { "name": BRIDGE, "mac": mac(host, BRIDGE) },
+            { "name": end, "mac": mac(host, &end) },
+            { "name": "eth0", "mac": mac(pod, "eth0"), "sandbox": pod.path() }
+        ],
+        "ips": ips,
+        "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }],
+        "dns": {}
+    })
+}
+
+/// The MAC address of a link.
+pub fn mac(pod: &Pod, link: &str) -> Value {
+    let links = pod.run(&["ip", "-j", "link", "show", link]);
+    let links: Value = serde_json::from_str(&links).unwrap_or_default();
+    links.pointer("/0/address").cloned().unwrap_or_default()
+}
