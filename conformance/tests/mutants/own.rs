@@ -25,7 +25,7 @@ const NO_CHECK: &str = "of CHECK && exit 0; real";
 const DEL_ALL: &str = "of DEL && for file in /var/lib/own/judged/$CNI_CONTAINERID:*; do \
     CNI_IFNAME=${file##*:} real; done; real";
 /// The defective plugins.
-const MUTANTS: &[Mutant] = &[
+pub const MUTANTS: &[Mutant] = &[
     own("S2.ADD.2", "CNI_IFNAME is not respected", "of ADD && export CNI_IFNAME=net0; real"),
     own(
         "S2.ADD.4",
