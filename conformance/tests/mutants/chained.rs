@@ -36,7 +36,7 @@ const fn mark(caught_by: &'static str, name: &'static str, script: &'static str)
 const NO_DEL: &str = "of DEL && exit 0; real";
 
 /// Defects of the plugin above.
-const OF_MARK: &[Mutant] = &[
+pub const OF_MARK: &[Mutant] = &[
     mark("S2.GC.6", "GC does nothing", "of GC && exit 0; real"),
     mark("S2.GC.11", "GC does nothing", "of GC && exit 0; real"),
     mark(

@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::VERSIONS;
 use super::run::{FUNCTIONS, judge_all};
 use super::table::Mutant;
+use super::{VERSIONS, in_parallel};
 
 /// A correct plugin, with its profile.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +48,8 @@ impl Stranger {
 
     /// The kit must detect each defect.
     pub fn defects_are_caught(self) {
-        let missed: Vec<String> = self.mutants.iter().filter_map(|m| self.missed(m)).collect();
+        let missed = in_parallel(self.mutants.iter(), |mutant| self.missed(mutant));
+        let missed: Vec<String> = missed.into_iter().flatten().collect();
         assert!(missed.is_empty(), "{}", missed.join("\n"));
     }
 
