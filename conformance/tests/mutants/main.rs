@@ -70,7 +70,7 @@ fn in_parallel<T: Send, R: Send>(
     let next = || queue.lock().unwrap().pop_front();
     let done = || std::iter::from_fn(next).map(&work).collect::<Vec<_>>();
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..KITS).map(|_| scope.spawn(&done)).collect();
+        let threads: Vec<_> = (0..KITS).map(|_| scope.spawn(done)).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     })
 }
