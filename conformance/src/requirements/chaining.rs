@@ -248,6 +248,7 @@ fn malformed_is_an_error(fixture: &Fixture) -> TestResult {
 }
 
 fn malformed_is_no_crash(fixture: &Fixture) -> TestResult {
+    fixture.added("valid")?;
     let container = container(fixture, "one");
     for (prev, _) in malformed(&usual(fixture, &container)) {
         let call = fixture.call(&container).with(|cni| cni.prev(&prev));
@@ -273,6 +274,7 @@ fn malformed_is_no_crash(fixture: &Fixture) -> TestResult {
 }
 
 fn other_version(fixture: &Fixture) -> TestResult {
+    fixture.added("same")?;
     let container = container(fixture, "one");
     for version in ["0.3.1", "0.4.0", "1.0.0", "1.1.0", "0.2.0", ""] {
         let mut prev = container.prev.clone().unwrap_or_default();

@@ -329,6 +329,7 @@ fn after_failed_add(fixture: &Fixture) -> TestResult {
 }
 
 fn own_namespace(fixture: &Fixture) -> TestResult {
+    fixture.added("b")?;
     let container = fixture.container("a");
     fixture.host.sh("ip link add eth0 type veth peer name eth0-peer; ip addr add 198.51.100.1/24 \
         dev eth0; ip link set eth0 up");
