@@ -87,8 +87,9 @@ fn without_del(fixture: &Fixture) -> TestResult {
     let ports = [mapping(8080, 80, "tcp")];
     let first = fixture.container("first");
     publishing(fixture, &first, &ports).attach()?;
-    fixture.delete_namespace(&first);
+    // Made before the first one vanishes, so that their addresses differ.
     let next = fixture.container("next");
+    fixture.delete_namespace(&first);
     serve_tcp(&next.pod, 80, "next container");
     publishing(fixture, &next, &ports).attach()?;
     near.host.iter().try_for_each(|address| answers(&near.pod, *address, 8080, "next container"))
