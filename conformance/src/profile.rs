@@ -163,7 +163,10 @@ impl Profile {
     /// The reason why a program without a profile is not tested.
     pub fn why_without(program: &str) -> &'static str {
         let known = WITHOUT.iter().find(|(name, _)| *name == program);
-        known.map_or("is not known to the kit; describe it with --config FILE", |(_, why)| *why)
+        known.map_or(
+            "is not known to the kit; cni-conformance init describes it for --config FILE",
+            |(_, why)| *why,
+        )
     }
 
     /// The first configuration with this key: that of the profile or of a variant.
