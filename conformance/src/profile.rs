@@ -54,6 +54,10 @@ pub struct Profile {
     /// bridge or a tunnel. A dot separates the keys of nested objects: `ipam.dataDir`.
     #[serde(default)]
     pub per_network: Vec<String>,
+    /// The keys that differ between networks and are more than names, such as addresses of the
+    /// node: an object for each network, the first for the usual one.
+    #[serde(default)]
+    pub networks: Vec<Map<String, Value>>,
     /// The destinations that containers can reach: `host`, `container`.
     #[serde(default)]
     pub reaches: Vec<Reach>,
@@ -207,6 +211,9 @@ impl Profile {
     /// one.
     pub fn rename(&self, config: &mut Value, network: &str, number: usize) {
         set(config, "name", network);
+        for (key, value) in self.networks.get(number).into_iter().flatten() {
+            set(config, key, value.clone());
+        }
         for key in &self.per_network {
             let Some(value) = config.pointer_mut(&format!("/{}", key.replace('.', "/"))) else {
                 continue;
@@ -294,12 +301,13 @@ mod tests {
     #[test]
     fn networks_differ_in_nested_keys_too() {
         let text = r#"{ "per_network": ["bridge", "ipam.dataDir", "missing.key"],
+            "networks": [{}, { "local": "192.0.2.3" }],
             "config": { "type": "a", "bridge": "br", "ipam": { "dataDir": "/var/lib/a" } } }"#;
         let (_, profile) = Profile::parse(text).unwrap();
         let mut config = profile.config.clone();
         profile.rename(&mut config, "other", 1);
         let expected = json!({
-            "type": "a", "name": "other", "bridge": "br-1", "ipam": { "dataDir": "/var/lib/a-1" }
+            "type": "a", "name": "other", "local": "192.0.2.3", "bridge": "br-1", "ipam": { "dataDir": "/var/lib/a-1" }
         });
         assert_eq!(config, expected);
     }
