@@ -92,7 +92,7 @@ pub fn plugins(suite: &Suite, given: &BTreeMap<String, Profile>) -> Result<Vec<P
             ([], []) => format!("{folder}: no program; --config FILE describes a plugin"),
             ([], programs) => format!(
                 "{folder}: the kit knows none of these programs: {}; describe yours with \
-                 --config FILE",
+                 --config FILE, which cni-conformance init writes",
                 programs.join(", ")
             ),
             (missing, programs) => format!(

@@ -59,6 +59,10 @@ pub struct Profile {
     /// Otherwise each container has a veth pair with a network of its own.
     #[serde(default)]
     pub on_bridge: bool,
+    /// The keys that differ between networks and are more than names, such as addresses of the
+    /// node: an object for each network, the first for the usual one.
+    #[serde(default)]
+    pub networks: Vec<Map<String, Value>>,
     /// The destinations that containers can reach: `host`, `container`.
     #[serde(default)]
     pub reaches: Vec<Reach>,
@@ -177,7 +181,10 @@ impl Profile {
     /// The reason why a program without a profile is not tested.
     pub fn why_without(program: &str) -> &'static str {
         let known = WITHOUT.iter().find(|(name, _)| *name == program);
-        known.map_or("is not known to the kit; describe it with --config FILE", |(_, why)| *why)
+        known.map_or(
+            "is not known to the kit; cni-conformance init describes it for --config FILE",
+            |(_, why)| *why,
+        )
     }
 
     /// The first configuration with this key: that of the profile or of a variant.
@@ -218,6 +225,9 @@ impl Profile {
     /// one.
     pub fn rename(&self, config: &mut Value, network: &str, number: usize) {
         set(config, "name", network);
+        for (key, value) in self.networks.get(number).into_iter().flatten() {
+            set(config, key, value.clone());
+        }
         for key in &self.per_network {
             let Some(value) = config.pointer_mut(&format!("/{}", key.replace('.', "/"))) else {
                 continue;
@@ -305,12 +315,13 @@ mod tests {
     #[test]
     fn networks_differ_in_nested_keys_too() {
         let text = r#"{ "per_network": ["bridge", "ipam.dataDir", "missing.key"],
+            "networks": [{}, { "local": "192.0.2.3" }],
             "config": { "type": "a", "bridge": "br", "ipam": { "dataDir": "/var/lib/a" } } }"#;
         let (_, profile) = Profile::parse(text).unwrap();
         let mut config = profile.config.clone();
         profile.rename(&mut config, "other", 1);
         let expected = json!({
-            "type": "a", "name": "other", "bridge": "br-1", "ipam": { "dataDir": "/var/lib/a-1" }
+            "type": "a", "name": "other", "local": "192.0.2.3", "bridge": "br-1", "ipam": { "dataDir": "/var/lib/a-1" }
         });
         assert_eq!(config, expected);
     }

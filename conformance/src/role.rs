@@ -29,7 +29,7 @@ impl Seen {
         let (works, lacks) = match kind {
             Kind::Interface => (self.attached, "the container has no interface after ADD"),
             Kind::Chained => (self.repeats, "the result lacks what `prevResult` has"),
-            Kind::Ipam => (self.only_addresses, "the result has no addresses, or interfaces"),
+            Kind::Ipam => (self.only_addresses, "the result has no addresses, or has interfaces"),
         };
         if works { Ok(()) } else { Err(lacks.to_owned()) }
     }
@@ -76,21 +76,23 @@ pub fn find_out(
 /// The kind of a plugin, what was seen of it, and a line for the user.
 fn role(plugin: &str, attempt: impl Fn(Kind) -> Result<Seen, String>) -> (Kind, Seen, String) {
     let mut fails = Vec::new();
+    let mut as_interface = Seen::default();
     for kind in KINDS {
         let seen = attempt(kind);
         let works = seen.as_ref().map_err(String::clone).and_then(|seen| seen.works_as(kind));
-        match (seen, works) {
-            (Ok(seen), Ok(())) => {
-                let other = if kind == Kind::Interface { "another kind" } else { "`interface`" };
-                let line = format!(
-                    "{plugin}: tested as {}, because its ADD works so; for {other}, give a \
-                     profile: {{\"kind\": \"..\", \"config\": {{..}}}}",
-                    kind.description()
-                );
-                return (kind, seen, line);
-            }
-            (_, Err(why)) => fails.push(format!("as {}: {why}", kind.description())),
-            (Err(_), Ok(())) => {}
+        let seen = seen.unwrap_or_default();
+        let Err(why) = works else {
+            let other = if kind == Kind::Interface { "another kind" } else { "`interface`" };
+            let line = format!(
+                "{plugin}: tested as {}, because its ADD works so; for {other}, give a profile: \
+                 {{\"kind\": \"..\", \"config\": {{..}}}}",
+                kind.description()
+            );
+            return (kind, seen, line);
+        };
+        fails.push(format!("as {}: {why}", kind.description()));
+        if kind == Kind::Interface {
+            as_interface = seen;
         }
     }
     let line = format!(
@@ -99,7 +101,7 @@ fn role(plugin: &str, attempt: impl Fn(Kind) -> Result<Seen, String>) -> (Kind, 
         Kind::Interface.description(),
         fails.join("; ")
     );
-    (Kind::Interface, Seen::default(), line)
+    (Kind::Interface, as_interface, line)
 }
 
 /// The profile of that kind with this text.

@@ -155,8 +155,8 @@ impl FailedTrial {
             (false, true) => format!(
                 "correct the configuration in the file of --config until ADD of {plugin} \
                  succeeds; `setup` prepares the host, `env` sets variables, and --path names the \
-                 directories of other plugins. If the runtime calls {plugin} after another \
-                 plugin, give a configuration list with it in the second place"
+                 directories of other plugins. `cni-conformance init --plugins {plugin}` looks for \
+                 a profile that works"
             ),
             (false, false) => format!(
                 "if this {plugin} needs another configuration than the kit's, give it with \

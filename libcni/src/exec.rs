@@ -212,9 +212,8 @@ pub fn by_hand(program: &Path, args: &[&str], deadline: Instant) -> Result<Vec<u
             command.env_remove(variable);
         }
     }
-    let mut running = Running::start(&mut command, b"").map_err(|error| {
-        Error::io(format!("failed to run {}", program.display()), &error)
-    })?;
+    let mut running = Running::start(&mut command, b"")
+        .map_err(|error| Error::io(format!("failed to run {}", program.display()), &error))?;
     let status = running.finish(Some(deadline), None).map_err(about)?;
     Ok(if status.success() { running.output().stdout } else { Vec::new() })
 }
