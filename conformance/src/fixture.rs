@@ -19,7 +19,7 @@ use crate::ipam;
 use crate::isolation::broken;
 use crate::json::{each, set, text};
 use crate::place::Place;
-use crate::previous;
+use crate::previous::{self, HOST_END};
 use crate::profile::{FIRST_NUMBER, Kind, Profile, Variant, put_number};
 use crate::suite::{LINKS, Suite};
 use crate::timeout::{DEADLINE, scaled};
@@ -171,7 +171,7 @@ impl Fixture {
     fn connect(&self, pod: &Pod) -> Value {
         let name = pod.name();
         let number = 2 + self.host.sh("ip -o link show type veth").lines().count();
-        let (host, path) = (format!("host-{name}"), pod.path().display());
+        let (host, path) = (format!("{HOST_END}{name}"), pod.path().display());
         self.host.sh(&format!(
             "ip link add {host} type veth peer name eth0 netns {path}
              sysctl -qw net.ipv6.conf.{host}.accept_dad=0 net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1

@@ -236,10 +236,12 @@ impl ParsedResult {
 /// Makes a container with duplicate address detection disabled, and disables it on the host. Tests
 /// of other properties then do not wait for it; the wait takes seconds with some plugins.
 pub fn without_dad(fixture: &Fixture, name: &str) -> Container {
-    let container = fixture.container(name);
     // Without IPv6 there is nothing to disable.
     let off = || drop(fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0"));
+    // Before a device for the container is made: the kernel gives a device that returns to the host
+    // the default of then.
     off();
+    let container = fixture.container(name);
     container.pod.enter(off);
     container
 }

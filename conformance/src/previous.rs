@@ -5,6 +5,9 @@ use testbed::{Node, Pod};
 
 use crate::json::set;
 
+/// The prefix of the host's end of a container's veth pair.
+pub const HOST_END: &str = "host-";
+
 /// The bridge to which the plugin before a chained one connects containers.
 const BRIDGE: &str = "prev0";
 
@@ -16,7 +19,7 @@ const GATEWAYS: [&str; 2] = ["10.9.1.1", "fd00:9:1::1"];
 pub fn bridge(host: &Node, pod: &Pod, version: &str) -> Value {
     let name = pod.name();
     let number = 2 + host.sh("ip -o link show type veth").lines().count();
-    let (end, path) = (format!("host-{name}"), pod.path().display());
+    let (end, path) = (format!("{HOST_END}{name}"), pod.path().display());
     let [gateway, gateway6] = GATEWAYS;
     // A bridge without a MAC address of its own changes it with each port.
     host.sh(&format!(

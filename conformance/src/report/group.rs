@@ -90,11 +90,11 @@ fn failed_call(case: &CaseResult) -> Option<String> {
 /// A key that is equal for cases with the same outcome.
 fn similarity(case: &CaseResult) -> String {
     let CaseOutcome { why, known, .. } = &case.outcome;
-    let mut text = format!("{} {why}", case.requirement);
+    let mut text = why.clone();
     if let Some(finding) = &case.outcome.finding {
         text.push_str(&format!(" {} {} {}", finding.done, finding.expected, finding.seen));
     }
-    plain(&text, &case.plugin) + " " + known
+    format!("{} {} {known}", case.requirement, plain(&text, &case.plugin))
 }
 
 /// A text without the plugin, the version, and words with digits, such as addresses and generated
@@ -137,6 +137,13 @@ mod tests {
                 ..CaseOutcome::default()
             },
         }
+    }
+
+    #[test]
+    fn requirements_are_shown_apart_even_if_they_fail_alike() {
+        let one = case("bridge", "1.0.0", "the same");
+        let other = CaseResult { requirement: "S2.ADD.3".to_owned(), ..one.clone() };
+        assert_eq!(groups([&one, &other], Verdict::Untestable).len(), 2);
     }
 
     #[test]
