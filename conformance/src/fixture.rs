@@ -441,8 +441,8 @@ impl Call<'_> {
     ///
     /// # Errors
     ///
-    /// A failure, if ADD has done nothing. A chained plugin may do nothing, but then the requirement
-    /// does not apply.
+    /// A failure, if ADD has done nothing. A chained plugin may do nothing, but then the
+    /// requirement does not apply.
     pub fn has_attached(&self, result: &Value) -> TestResult {
         let (is_done, expected) = match self.fixture.profile.kind {
             Kind::Interface => {

@@ -33,8 +33,8 @@ pub const REQUIREMENTS: &[Requirement] = &[
         ..must(
             "S3.LIST.2",
             LISTS,
-            "After DEL of a list, once or twice, the host should be as after the first round of ADD \
-             and DEL",
+            "After DEL of a list, once or twice, the host should be as after the first round of \
+             ADD and DEL",
             rounds,
         )
     },
