@@ -142,7 +142,7 @@ const CONFORMANCE: &[Case] = &[
     Case {
         heading: "A first run",
         before: "mkdir mine; cp bin/ptp mine/mine",
-        printed: &[" of 378 cases, 0 failed", "mine: "],
+        printed: &[" passed, 0 failed", "mine: "],
         ..NOTHING
     },
     Case {
