@@ -125,7 +125,7 @@ pub(crate) struct Ipam {
     ranges: Vec<Vec<RangeKeys>>,
     /// Routes for the container, copied unchanged into the result.
     #[serde(default)]
-    #[cfg_attr(test, schemars(with = "Vec<tests::RouteKeys>"))]
+    #[cfg_attr(test, schemars(with = "Vec<crate::result_keys::RouteKeys>"))]
     routes: Vec<Route>,
     /// The absolute path of the directory for reservations; by default `/var/lib/cni/networks`.
     data_dir: Option<String>,

@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use libcni::{Manual, Verbs};
+use libcni::Manual;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -87,7 +87,7 @@ fn plan(snapshot: &str) -> String {
 /// Every plugin of the suite.
 fn manuals() -> impl Iterator<Item = Manual> {
     let plugins = ferrocni::PLUGINS.iter().map(|plugin| plugin.manual);
-    plugins.chain([<ipam::HostLocal as Verbs>::MANUAL])
+    plugins.chain(ipam::PLUGINS.iter().copied())
 }
 
 fn schema(plugin: &str) -> Value {

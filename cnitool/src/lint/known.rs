@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use libcni::{Manual, Verbs};
+use libcni::Manual;
 use serde_json::Value;
 
 /// The role of a plugin.
@@ -35,9 +35,6 @@ const REFERENCE: [(&str, Role); 13] = [
     ("dhcp", Role::Addresses),
 ];
 
-/// This suite's plugin for addresses.
-const HOST_LOCAL: Manual = <ipam::HostLocal as Verbs>::MANUAL;
-
 /// This suite's plugins with their roles.
 fn ours() -> impl Iterator<Item = (&'static Manual, Role)> {
     let role = |role| match role {
@@ -46,7 +43,7 @@ fn ours() -> impl Iterator<Item = (&'static Manual, Role)> {
         ferrocni::Role::Either => Role::Other,
     };
     let plugins = ferrocni::PLUGINS.iter().map(move |plugin| (&plugin.manual, role(plugin.role)));
-    plugins.chain([(&HOST_LOCAL, Role::Addresses)])
+    plugins.chain(ipam::PLUGINS.iter().map(|manual| (manual, Role::Addresses)))
 }
 
 /// The plugins of both suites with their roles.

@@ -3,31 +3,6 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// A route of the result.
-#[derive(schemars::JsonSchema)]
-#[expect(dead_code, reason = "only its schema is of interest")]
-pub struct RouteKeys {
-    /// The destination, such as 10.9.0.0/16.
-    #[schemars(extend("format" = "cidr"))]
-    dst: String,
-    /// The next hop; by default the gateway of the range.
-    #[schemars(extend("format" = "ip"))]
-    gw: Option<String>,
-    /// The largest packet on this route, in bytes; 0 leaves it to the link.
-    #[schemars(default)]
-    mtu: u32,
-    /// The TCP segment size to announce, in bytes; 0 leaves it to the kernel.
-    #[schemars(default)]
-    advmss: u32,
-    /// The metric; 0 leaves it to the kernel.
-    #[schemars(default)]
-    priority: u32,
-    /// The routing table; by default the main one.
-    table: Option<u32>,
-    /// The scope: 0 global, 253 link, 254 host.
-    scope: Option<u8>,
-}
-
 /// A call about container `c1`, interface `eth0` of network `pods`.
 pub fn call(verb: Verb) -> Call {
     let valid: [Attachment; 0] = [];

@@ -1,0 +1,5 @@
+//! The binary of [`ipam::Static`].
+
+fn main() -> std::process::ExitCode {
+    libcni::run::<ipam::Static>()
+}
