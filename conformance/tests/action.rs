@@ -23,7 +23,7 @@ fn yaml(name: &str) -> Value {
     let script =
         "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1])), default=str))";
     let file = folder().join(name);
-    let read = Command::new("python3").args(["-c", script]).arg(file).output().unwrap();
+    let read = Command::new("/usr/bin/python3").args(["-c", script]).arg(file).output().unwrap();
     assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
     serde_json::from_slice(&read.stdout).unwrap()
 }
