@@ -78,7 +78,12 @@ pub const MUTANTS: &[Mutant] = &[
         "the host's link is not in the result",
         "result '.interfaces |= map(select(.sandbox)) | .ips[].interface = 0'",
     ),
-    mutant("ptp", "LINUX.ADD.11", "lo is set up", "after inside ip link set lo up"),
+    mutant(
+        "ptp",
+        "LINUX.ADD.11",
+        "an address on lo",
+        "after inside ip addr add 10.77.9.9/32 dev lo",
+    ),
     mutant("ptp", "LINUX.ADD.12", "no `mtu`", "config 'del(.mtu)'; real"),
     // After DEL, and on the host.
     mutant("ptp", "LINUX.DEL.5", "DEL wants no `mtu`", "of DEL && has .mtu && exit 0; real"),

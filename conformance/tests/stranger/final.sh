@@ -189,7 +189,15 @@ check() {
         jq -e --arg want "$want" \
             '.[0].addr_info | any("\(.local)/\(.prefixlen)" == $want)' >/dev/null ||
         fail 103 "$CNI_IFNAME does not have address $want"
-    in_ns ip route show default | grep -q "dev $CNI_IFNAME" || fail 104 "no default route"
+    in_ns ip -j link show "$CNI_IFNAME" | jq -e --argjson conf "$conf" --arg ifname "$CNI_IFNAME" '
+        .[0].address as $mac | $conf.prevResult.interfaces // []
+        | map(select(.name == $ifname and (.sandbox // "") != "").mac // $mac)
+        | all(ascii_downcase == $mac)' >/dev/null ||
+        fail 106 "$CNI_IFNAME does not have the MAC address of prevResult"
+    # A later plugin may have removed the route, also from the result.
+    if jq -e '.prevResult.routes // [] | any(.dst == "0.0.0.0/0")' <<<"$conf" >/dev/null; then
+        in_ns ip route show default | grep -q "dev $CNI_IFNAME" || fail 104 "no default route"
+    fi
     ip link show "$(veth_name)" >/dev/null 2>&1 || fail 105 "the veth of the host is missing"
 }
 
