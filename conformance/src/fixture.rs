@@ -19,7 +19,7 @@ use crate::ipam;
 use crate::isolation::broken;
 use crate::json::{each, set, text};
 use crate::place::Place;
-use crate::previous::{self, HOST_END};
+use crate::previous;
 use crate::profile::{FIRST_NUMBER, Kind, Profile, Variant, put_number};
 use crate::suite::{LINKS, Suite};
 use crate::timeout::{DEADLINE, scaled};
@@ -162,49 +162,8 @@ impl Fixture {
     fn previous(&self, pod: &Pod) -> Option<Value> {
         (self.profile.kind == Kind::Chained).then(|| match self.profile.on_bridge {
             true => previous::bridge(&self.host, pod, self.version()),
-            false => self.connect(pod),
+            false => previous::veth_pair(&self.host, pod, self.version()),
         })
-    }
-
-    /// Connects a container to the host by a veth pair with IPv4 and IPv6 addresses. Returns the
-    /// result that a plugin would print for it.
-    fn connect(&self, pod: &Pod) -> Value {
-        let name = pod.name();
-        let number = 2 + self.host.sh("ip -o link show type veth").lines().count();
-        let (host, path) = (format!("{HOST_END}{name}"), pod.path().display());
-        self.host.sh(&format!(
-            "ip link add {host} type veth peer name eth0 netns {path}
-             sysctl -qw net.ipv6.conf.{host}.accept_dad=0 net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-             ip addr add 10.9.{number}.1/24 dev {host}; ip addr add fd00:9:{number}::1/64 dev {host} nodad
-             ip link set {host} up"
-        ));
-        pod.sh(&format!(
-            "sysctl -qw net.ipv6.conf.eth0.accept_dad=0
-             ip link set lo up; ip addr add 10.9.{number}.2/24 dev eth0
-             ip addr add fd00:9:{number}::2/64 dev eth0 nodad; ip link set eth0 up
-             ip route add default via 10.9.{number}.1; ip route add default via fd00:9:{number}::1"
-        ));
-        let mac = previous::mac;
-        let mut result = json!({
-            "cniVersion": self.version(),
-            "interfaces": [
-                { "name": host, "mac": mac(&self.host, &host) },
-                { "name": "eth0", "mac": mac(pod, "eth0"), "sandbox": pod.path() }
-            ],
-            "ips": [
-                { "address": format!("10.9.{number}.2/24"), "gateway": format!("10.9.{number}.1"), "interface": 1 },
-                { "address": format!("fd00:9:{number}::2/64"), "gateway": format!("fd00:9:{number}::1"), "interface": 1 }
-            ],
-            "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }],
-            "dns": {}
-        });
-        if !self.is_from("1.0.0") {
-            let ips = result.get_mut("ips").and_then(Value::as_array_mut).into_iter().flatten();
-            for (ip, version) in ips.zip(["4", "6"]) {
-                set(ip, "version", version);
-            }
-        }
-        result
     }
 
     /// The configuration of the profile. If it contains `$NUMBER`, it is the one for the newest

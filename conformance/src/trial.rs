@@ -147,6 +147,13 @@ impl FailedTrial {
     /// How to get a profile with which ADD succeeds.
     pub fn remedy(&self) -> String {
         let plugin = &self.plugin;
+        let last = self.outcome.calls.last();
+        if last.is_some_and(|call| !call.stdout.trim_start().starts_with('{')) {
+            return format!(
+                "{plugin} ended without an error object on standard output: correct {plugin}. \
+                 --verbose shows its standard error"
+            );
+        }
         match (self.verb.is_empty(), self.own_config) {
             (true, true) => "correct `setup` in the profile of --config FILE".to_owned(),
             (true, false) => "the kit's own profile does not work on this machine; give another \

@@ -256,11 +256,11 @@ fn ipam_refuses(fixture: &Fixture) -> TestResult {
     let before = state(fixture);
     make_ipam_fail(fixture, "GC", 100);
     let outcome = call.gc(&[(&container.id, "eth0")]);
-    with_input("STATUS of the IPAM plugin fails", outcome.fails())?;
+    with_input("GC of the IPAM plugin fails", outcome.fails())?;
     unchanged(fixture, &before, "GC while GC of the IPAM plugin fails")?;
     reset_ipam_answer("GC");
     with_input(
-        "STATUS of the IPAM plugin no longer fails",
+        "GC of the IPAM plugin no longer fails",
         succeeds_without_output(&call.gc(&[(&container.id, "eth0")])),
     )
 }

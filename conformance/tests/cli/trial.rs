@@ -56,6 +56,17 @@ fn a_plugin_that_fails_in_add_gets_one_failure_and_a_remedy() {
 }
 
 #[test]
+fn a_plugin_that_crashes_is_to_be_corrected_and_not_its_configuration() {
+    let crash = NO_ADD.replace("esac", "*) exit 3;; esac").replace("ADD)", "NOTHING)");
+    let suite = Suite::new(&[("mine", &crash)]);
+    let config = suite.file("mine.json");
+    fs::write(&config, r#"{"kind": "interface", "config": {"type": "mine"}}"#).unwrap();
+    let run = suite.run(&["--config", config.to_str().unwrap(), "--only", "S2.ADD.1"]);
+    let remedy = "  remedy    mine ended without an error object on standard output: correct mine";
+    assert!(run.stdout.contains(remedy), "{}{}", run.stdout, run.stderr);
+}
+
+#[test]
 fn failures_that_follow_from_a_call_that_fails_are_named_below_it() {
     let suite = Suite::new(&[("mine", NO_CHECK)]);
     let config = suite.file("mine.json");
