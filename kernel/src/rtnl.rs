@@ -72,7 +72,17 @@ impl std::fmt::Debug for Rtnl {
 impl Rtnl {
     /// Opens a socket in the thread's network namespace.
     pub(crate) fn open() -> Result<Rtnl> {
-        Ok(Rtnl { socket: connect()?, sequence: 0, buffer: Vec::with_capacity(BUFFER) })
+        let open = || {
+            let socket = Socket::new(NETLINK_ROUTE)?;
+            // This also assigns the socket's address, and limits the senders to the kernel.
+            socket.connect(&SocketAddr::new(0, 0))?;
+            socket.set_ext_ack(true)?;
+            socket.set_cap_ack(true)?;
+            socket.set_netlink_get_strict_chk(true)?;
+            Ok(socket)
+        };
+        let socket = std::io::Result::doing(open(), || "open a netlink socket")?;
+        Ok(Rtnl { socket, sequence: 0, buffer: Vec::with_capacity(BUFFER) })
     }
 
     /// Sends all requests, in order. Returns the first error, after all answers have arrived.
@@ -235,7 +245,9 @@ impl Rtnl {
         ))
     }
 
-    /// One dump; `None` if it has to be repeated, because it was interrupted.
+    /// One dump; `None` if it was interrupted, or refused because an error had ended an earlier dump
+    /// of this socket before its last answer. The socket is kept, as its namespace is not that of
+    /// the calling thread; the rest of the earlier dump is read instead.
     fn try_dump<T>(
         &mut self,
         action: &str,
@@ -248,10 +260,14 @@ impl Rtnl {
         append(&mut datagram, message, NLM_F_REQUEST | NLM_F_DUMP, asked);
         self.socket.send(&datagram, 0).doing(|| "send to the kernel")?;
         let mut objects = Vec::new();
-        let mut whole = true;
+        let (mut whole, mut refused) = (true, false);
         loop {
             for answer in self.receive()? {
                 match answer {
+                    Answer::Ack { sequence, errno: EBUSY, .. } if sequence == asked => {
+                        refused = true;
+                    }
+                    Answer::Done { .. } if refused => return Ok(None),
                     Answer::Object { sequence, flags, body } if sequence == asked => {
                         whole &= flags & NLM_F_DUMP_INTR == 0;
                         objects.extend(read(body));
@@ -259,11 +275,6 @@ impl Rtnl {
                     Answer::Done { sequence, flags } if sequence == asked => {
                         whole &= flags & NLM_F_DUMP_INTR == 0;
                         return Ok(whole.then_some(objects));
-                    }
-                    // An error has ended an earlier dump of this socket before its last answer.
-                    Answer::Ack { sequence, errno: EBUSY, .. } if sequence == asked => {
-                        self.socket = connect()?;
-                        return Ok(None);
                     }
                     Answer::Ack { sequence, errno, said } if sequence == asked && errno != 0 => {
                         return Err(Error::errno(action, errno).said(said));
@@ -291,19 +302,6 @@ impl Rtnl {
         }
         Ok(answers)
     }
-}
-
-fn connect() -> Result<Socket> {
-    let open = || {
-        let socket = Socket::new(NETLINK_ROUTE)?;
-        // This also assigns the socket's address, and limits the senders to the kernel.
-        socket.connect(&SocketAddr::new(0, 0))?;
-        socket.set_ext_ack(true)?;
-        socket.set_cap_ack(true)?;
-        socket.set_netlink_get_strict_chk(true)?;
-        Ok(socket)
-    };
-    std::io::Result::doing(open(), || "open a netlink socket")
 }
 
 /// One message from the kernel.

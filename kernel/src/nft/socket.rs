@@ -59,7 +59,12 @@ impl Nft {
     ///
     /// Returns an error if the kernel has no nf_tables, or if no sockets are left.
     pub fn open() -> Result<Nft> {
-        Ok(Nft { socket: connect()?, sequence: 0, buffer: Vec::with_capacity(ANSWER_MAX) })
+        let action = || "open a netfilter socket";
+        let socket = Socket::new(NETLINK_NETFILTER).doing(action)?;
+        socket.connect(&SocketAddr::new(0, 0)).doing(action)?;
+        socket.set_ext_ack(true).doing(action)?;
+        socket.set_cap_ack(true).doing(action)?;
+        Ok(Nft { socket, sequence: 0, buffer: Vec::with_capacity(ANSWER_MAX) })
     }
 
     /// Closes the connection, as dropping it does.
@@ -116,16 +121,21 @@ impl Nft {
             .hint("try again"))
     }
 
-    /// `None` if the dump has to be repeated: the ruleset changed meanwhile.
+    /// `None` if the ruleset changed during the dump, or if it was refused because an error had ended
+    /// an earlier dump of this socket before its last answer. The socket is kept, as its namespace
+    /// need not be that of the calling thread; the rest of the earlier dump is read instead.
     fn dump_once(&mut self, request: &Request) -> Result<Option<Vec<Reply>>> {
         let sequence = self.next_sequences(1);
         let mut datagram = Vec::new();
         append(&mut datagram, request, NLM_F_REQUEST | NLM_F_DUMP, sequence);
         self.send(&datagram, &request.action)?;
-        let (mut replies, mut whole) = (Vec::new(), true);
+        let (mut replies, mut whole, mut refused) = (Vec::new(), true, false);
         let deadline = Instant::now() + PATIENCE;
         loop {
             for (of, flags, answer) in self.receive(deadline, &request.action)? {
+                if refused && matches!(answer, Answer::Done(_)) {
+                    return Ok(None);
+                }
                 if of != sequence {
                     continue;
                 }
@@ -135,11 +145,7 @@ impl Nft {
                     Answer::Ack { errno: libc::EINTR, .. } | Answer::Done(libc::EINTR) => {
                         return Ok(None);
                     }
-                    // An error has ended an earlier dump of this socket before its last answer.
-                    Answer::Ack { errno: libc::EBUSY, .. } => {
-                        self.socket = connect()?;
-                        return Ok(None);
-                    }
+                    Answer::Ack { errno: libc::EBUSY, .. } => refused = true,
                     Answer::Ack { errno: 0 | libc::ENOENT, .. }
                     | Answer::Done(0 | libc::ENOENT) => {
                         return Ok(whole.then_some(replies));
@@ -267,17 +273,6 @@ impl Nft {
             Err(error) => Err(error).doing(|| action),
         }
     }
-}
-
-fn connect() -> Result<Socket> {
-    let open = || {
-        let socket = Socket::new(NETLINK_NETFILTER)?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        socket.set_ext_ack(true)?;
-        socket.set_cap_ack(true)?;
-        Ok(socket)
-    };
-    io::Result::doing(open(), || "open a netfilter socket")
 }
 
 fn append(datagram: &mut Vec<u8>, request: &Request, flags: u16, sequence: u32) {
